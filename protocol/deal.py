@@ -1,0 +1,167 @@
+"""A deal: what a job creator and a resource provider sign, and what each signs about it afterwards.
+
+Every struct here is signed by EIP-712 under the vault's domain, so that the vault can judge it. A deal's digest is its id
+everywhere. Amounts are base units of the chain's coin, moments are seconds of the chain's clock (Unix time), spans seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Annotated, NewType
+
+from protocol.eip712 import Domain, digest
+from protocol.identity import Address
+
+DealId = NewType("DealId", bytes)
+"""32 bytes: the EIP-712 digest of the deal."""
+
+Amount = Annotated[int, "uint96"]
+Moment = Annotated[int, "uint40"]
+Span = Annotated[int, "uint32"]
+Hash = Annotated[bytes, "bytes32"]
+Party = Annotated[Address, "address"]
+Small = Annotated[int, "uint8"]
+Seat = Annotated[int, "uint80"]
+
+NO_SEAT = 0
+"""The seat of a deal that enters by ``open``: it needs none, its id is its only place."""
+
+
+class Default(IntEnum):
+    """What a jury's silence means, agreed in the deal."""
+
+    SPLIT = 0
+    """Half the pay to the provider, half home; stakes and bonds go home."""
+    RIGHT = 1
+    """As if the result had been judged right."""
+    WRONG = 2
+    """As if the result had been judged wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deal:
+    """All that the vault needs to know; the rest of the agreement is in ``terms``, by hash."""
+
+    jc: Party
+    """Job creator: pays."""
+    rp: Party
+    """Resource provider: delivers."""
+    pay: Amount
+    """The most that the provider earns; it gets less only with its own signed bill."""
+    jc_stake: Amount
+    """Timeout stake of the job creator: lost if it neither pays nor contests a delivery in time."""
+    rp_stake: Amount
+    """Timeout stake of the provider: lost if it does not deliver in time."""
+    cheat: Amount
+    """Cheat collateral of the provider: lost if a jury finds the result wrong; at least pay + n fees."""
+    fee: Amount
+    """What one juror earns in a dispute."""
+    juror_stake: Amount
+    """The least a juror must hold in the vault to be drawn."""
+    start_by: Moment
+    """The deal must be locked in the vault by this moment."""
+    deliver_by: Moment
+    """The result is due by this moment."""
+    claim_until: Moment
+    """The last moment for a claim; after it what is locked goes home."""
+    grace: Span
+    """How long after ``deliver_by`` a delivery still counts on chain."""
+    answer: Span
+    """How long the other side has to answer a claim."""
+    judge: Span
+    """How long the jurors have to vote."""
+    appeal: Span
+    """How long a ruling can be appealed; 0: a ruling stands at once."""
+    pool: Hash
+    """Keccak-256 of the mediators' sorted 20-byte addresses, joined."""
+    jurors: Small
+    """n: how many are drawn; equal to the size of the pool means a named jury."""
+    quorum: Small
+    """k: how many equal votes decide; more than n / 2."""
+    default: Small
+    """A `Default`."""
+    jc_seat: Seat
+    """Slot (32 bits), lock number (40), position (8) of the job creator's share; 0 for ``open``."""
+    rp_seat: Seat
+    """The same for the provider's share."""
+    terms: Hash
+    """Hash of the whole agreement: the job, the terms, the talk they came from."""
+
+    @property
+    def jc_share(self) -> int:
+        """What the job creator locks: pay and its timeout stake."""
+        return self.pay + self.jc_stake
+
+    @property
+    def rp_share(self) -> int:
+        """What the provider locks: its timeout stake and cheat collateral."""
+        return self.rp_stake + self.cheat
+
+    def id(self, domain: Domain) -> DealId:
+        """The deal's name on one vault of one chain."""
+        return DealId(digest(domain, self))
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Provider: I hold every input and begin."""
+
+    deal: Hash
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Provider: this is what the run gave; an accusation needs it."""
+
+    deal: Hash
+    sealed: Hash
+    """Keccak-256 of a 32-byte salt and the result's CID: jurors commit to their own run before it is opened."""
+    exit_code: Small
+    units: Annotated[int, "uint64"]
+    """What was used, in the unit of the price (fuel, bytes or milliseconds)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Job creator: I hold every block of that result."""
+
+    deal: Hash
+    sealed: Hash
+
+
+@dataclass(frozen=True, slots=True)
+class Voucher:
+    """Job creator: the provider may take this much of the deal's pay, once."""
+
+    deal: Hash
+    amount: Amount
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """Provider: for this deal I ask no more than this."""
+
+    deal: Hash
+    amount: Amount
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """Juror: how I judge."""
+
+    deal: Hash
+    round: Small
+    """0, or 1 in an appeal."""
+    ruling: Small
+    """A `Ruling`."""
+    commitments: Hash
+    """Hash of all jurors' commitments, so that votes over different evidence don't add up."""
+
+
+class Ruling(IntEnum):
+    """What a jury can find."""
+
+    RIGHT = 1
+    WRONG = 2
+    NOT_FETCHABLE = 3
