@@ -1,1 +1,1 @@
-"""The rules of the market, pure: what is offered, signed, owed and decided; nothing here waits, reads a clock or does I/O."""
+"""The rules of the market, pure: what is offered, signed, owed and decided; nothing here waits or does I/O."""

@@ -1,7 +1,8 @@
 """A deal: what a job creator and a resource provider sign, and what each signs about it afterwards.
 
-Every struct here is signed by EIP-712 under the vault's domain, so that the vault can judge it. A deal's digest is its id
-everywhere. Amounts are base units of the chain's coin, moments are seconds of the chain's clock (Unix time), spans seconds.
+Every struct here is signed by EIP-712 under the vault's domain, so that the vault can judge it. A deal's
+digest is its id everywhere. Amounts are base units of the chain's coin, moments are seconds of the chain's clock (Unix
+time), spans seconds.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ NO_SEAT = 0
 """The seat of a deal that enters by ``open``: it needs none, its id is its only place."""
 
 
-class Default(IntEnum):
+class Silence(IntEnum):
     """What a jury's silence means, agreed in the deal."""
 
     SPLIT = 0
@@ -79,8 +80,8 @@ class Deal:
     """n: how many are drawn; equal to the size of the pool means a named jury."""
     quorum: Small
     """k: how many equal votes decide; more than n / 2."""
-    default: Small
-    """A `Default`."""
+    silence: Small
+    """A `Silence`."""
     jc_seat: Seat
     """Slot (32 bits), lock number (40), position (8) of the job creator's share; 0 for ``open``."""
     rp_seat: Seat

@@ -1,7 +1,7 @@
 """Typed signatures (EIP-712) over flat structs: what both the vault and the peers can check.
 
-A struct is a frozen dataclass whose every field carries its Solidity type: ``pay: Annotated[int, "uint96"]``. Only static
-types occur, so a struct's encoding is one 32-byte word a field.
+A struct is a frozen dataclass whose every field carries its Solidity type: ``pay: Annotated[int, "uint96"]``. Only
+static types occur, so a struct's encoding is one 32-byte word a field.
 
 Source: EIP-712, "Definition of hashStruct" and "Definition of encodeData".
 """
@@ -45,11 +45,11 @@ def _separator(domain: Domain) -> bytes:
 
 
 @cache
-def layout(struct: type[Any]) -> tuple[tuple[str, str], ...]:
+def layout(struct: type[object]) -> tuple[tuple[str, str], ...]:
     """Names and Solidity types of a struct's fields, in order of signing."""
     hints = get_type_hints(struct, include_extras=True)
     pairs = []
-    for field in fields(struct):
+    for field in fields(struct):  # type: ignore[arg-type]
         annotated = get_args(hints[field.name])
         if len(annotated) != 2 or not isinstance(annotated[1], str):
             raise Misuse(f"{struct.__name__}.{field.name} carries no Solidity type")
@@ -58,13 +58,13 @@ def layout(struct: type[Any]) -> tuple[tuple[str, str], ...]:
 
 
 @cache
-def type_hash(struct: type[Any]) -> bytes:
+def type_hash(struct: type[object]) -> bytes:
     """Keccak-256 of the struct's type text, for example ``Voucher(bytes32 deal,uint96 amount)``."""
     return keccak(type_text(struct).encode())
 
 
 @cache
-def type_text(struct: type[Any]) -> str:
+def type_text(struct: type[object]) -> str:
     """The type as EIP-712 writes it; the contract repeats this text to the letter."""
     return f"{struct.__name__}({','.join(f'{kind} {_camel(name)}' for name, kind in layout(struct))})"
 

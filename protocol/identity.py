@@ -27,7 +27,7 @@ PeerId = NewType("PeerId", str)
 NOBODY = Address(bytes(20))
 
 # multihash "identity" of 37 bytes; protobuf: field 1 (type) = 2 (secp256k1), field 2 (data) = 33 bytes
-_PREFIX = bytes.fromhex("0025080212 21".replace(" ", ""))
+_PREFIX = bytes.fromhex("002508021221")
 _COMPRESSED = 33
 
 
@@ -57,9 +57,7 @@ def address_of_peer(peer_id: str) -> Address:
     except ValueError as error:
         raise Malformed("a peer id that is not base58") from error
     if not raw.startswith(_PREFIX) or len(raw) != len(_PREFIX) + _COMPRESSED:
-        raise Malformed(
-            "a peer id that is not a secp256k1 key: this market needs one key for network and chain"
-        )
+        raise Malformed("a peer id that is not a secp256k1 key: this market needs one key for network and chain")
     return address_of_public_key(raw[len(_PREFIX) :])
 
 
