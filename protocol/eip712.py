@@ -44,35 +44,45 @@ def _separator(domain: Domain) -> bytes:
     )
 
 
-@cache
-def layout(struct: type[object]) -> tuple[tuple[str, str], ...]:
-    """Names and Solidity types of a struct's fields, in order of signing."""
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a struct is signed."""
+
+    fields: tuple[tuple[str, str], ...]
+    """Names and Solidity types, in order of signing."""
+    text: str
+    """The type as EIP-712 writes it, for example ``Voucher(bytes32 deal,uint96 amount)``; the contract repeats it."""
+    hash: bytes
+    """Keccak-256 of the text."""
+
+
+_LAYOUTS: dict[type, Layout] = {}
+
+
+def layout(struct: type) -> Layout:
+    """The layout of a struct's class, worked out once."""
+    known = _LAYOUTS.get(struct)
+    if known is None:
+        known = _LAYOUTS[struct] = _lay_out(struct)
+    return known
+
+
+def _lay_out(struct: type) -> Layout:
     hints = get_type_hints(struct, include_extras=True)
     pairs = []
-    for field in fields(struct):  # type: ignore[arg-type]
+    for field in fields(struct):
         annotated = get_args(hints[field.name])
         if len(annotated) != 2 or not isinstance(annotated[1], str):
             raise Misuse(f"{struct.__name__}.{field.name} carries no Solidity type")
         pairs.append((field.name, annotated[1]))
-    return tuple(pairs)
-
-
-@cache
-def type_hash(struct: type[object]) -> bytes:
-    """Keccak-256 of the struct's type text, for example ``Voucher(bytes32 deal,uint96 amount)``."""
-    return keccak(type_text(struct).encode())
-
-
-@cache
-def type_text(struct: type[object]) -> str:
-    """The type as EIP-712 writes it; the contract repeats this text to the letter."""
-    return f"{struct.__name__}({','.join(f'{kind} {_camel(name)}' for name, kind in layout(struct))})"
+    text = f"{struct.__name__}({','.join(f'{kind} {_camel(name)}' for name, kind in pairs)})"
+    return Layout(tuple(pairs), text, keccak(text.encode()))
 
 
 def struct_hash(struct: Any) -> bytes:
     """Keccak-256 of the type hash and one word a field; raises `Malformed` where a value leaves its type."""
-    kind = type(struct)
-    return keccak(type_hash(kind) + b"".join(_word(t, getattr(struct, n), n) for n, t in layout(kind)))
+    plan = layout(type(struct))
+    return keccak(plan.hash + b"".join(_word(kind, getattr(struct, name), name) for name, kind in plan.fields))
 
 
 def digest(domain: Domain, struct: Any) -> bytes:
