@@ -9,21 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Annotated, NewType
+from typing import NewType
 
 from protocol.eip712 import Domain, digest
-from protocol.identity import Address
+from protocol.types import Amount, Hash, Large, Moment, Party, Seat, Small, Span
 
 DealId = NewType("DealId", bytes)
 """32 bytes: the EIP-712 digest of the deal."""
-
-Amount = Annotated[int, "uint96"]
-Moment = Annotated[int, "uint40"]
-Span = Annotated[int, "uint32"]
-Hash = Annotated[bytes, "bytes32"]
-Party = Annotated[Address, "address"]
-Small = Annotated[int, "uint8"]
-Seat = Annotated[int, "uint80"]
 
 NO_SEAT = 0
 """The seat of a deal that enters by ``open``: it needs none, its id is its only place."""
@@ -75,7 +67,7 @@ class Deal:
     appeal: Span
     """How long a ruling can be appealed; 0: a ruling stands at once."""
     pool: Hash
-    """Keccak-256 of the mediators' sorted 20-byte addresses, joined."""
+    """Keccak-256 over one 32-byte word for each mediator of the pool, sorted by address."""
     jurors: Small
     """n: how many are drawn; equal to the size of the pool means a named jury."""
     quorum: Small
@@ -119,7 +111,7 @@ class Result:
     sealed: Hash
     """Keccak-256 of a 32-byte salt and the result's CID: jurors commit to their own run before it is opened."""
     exit_code: Small
-    units: Annotated[int, "uint64"]
+    units: Large
     """What was used, in the unit of the price (fuel, bytes or milliseconds)."""
 
 

@@ -1,0 +1,266 @@
+"""Everything that two peers say to each other, message by message.
+
+Three ways of signing, and each message has one of them:
+- *moves* of a negotiation, offers and a mediator's reports travel in a signed envelope (`protocol.signing`);
+- *statements* carry the signature of an EIP-712 struct, since the vault may have to see it: `Statement.statement()`;
+- the rest needs none beyond the authenticated stream.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from eth_hash.auto import keccak
+
+from protocol.deal import Deal, Receipt, Result, Started, Voucher
+from protocol.job import Job
+from protocol.offers import JobOffer, MediatorOffer, ResourceOffer, Withdrawal
+from protocol.terms import Terms
+from protocol.types import Amount, CidText, Hash, Large, Limit, Moment, Signature, Small, TalkId, Text
+
+NEGOTIATE = "/lilypad/negotiate/1"
+DEAL = "/lilypad/deal/1"
+MEDIATE = "/lilypad/mediate/1"
+PROTOCOLS = (NEGOTIATE, DEAL, MEDIATE)
+
+Port = Annotated[int, "uint16"]
+"""Where the sender's HTTP gateway listens, on the address of its libp2p connection; 0: it has none.
+
+Only the port is taken from a peer's word: a URL of its choice could point at somebody else's machine.
+"""
+Reason = Annotated[str, Limit(300)]
+
+
+# --- negotiation: moves, each naming the digest of the talk's last move -------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Propose:
+    """Buyer: will you run this, on these terms? Opens a talk."""
+
+    talk: TalkId
+    job: Job
+    gateway: Port
+    terms: Terms
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """Either side: not those terms; these. A buyer takes a seller's terms by proposing the same."""
+
+    talk: TalkId
+    previous: Hash
+    terms: Terms
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """Seller: agreed; the capacity is held for you until then, unless a better bid comes before you confirm."""
+
+    talk: TalkId
+    previous: Hash
+    until: Moment
+
+
+@dataclass(frozen=True, slots=True)
+class Outbid:
+    """Seller: the unconfirmed hold is released for a better bid; bid again or walk."""
+
+    talk: TalkId
+    previous: Hash
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """Buyer: I take the hold; this is the deal."""
+
+    talk: TalkId
+    previous: Hash
+    deal: Deal
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """Seller: here is my signature of the deal; from now on I am bound until ``start_by``."""
+
+    talk: TalkId
+    previous: Hash
+    deal: Deal
+    signature: Signature
+
+    def statement(self) -> Deal:
+        return self.deal
+
+
+@dataclass(frozen=True, slots=True)
+class Decline:
+    """Seller: no; ``final`` means that no other terms would help."""
+
+    talk: TalkId
+    previous: Hash
+    reason: Reason
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """Either side: I leave this talk."""
+
+    talk: TalkId
+    previous: Hash
+    reason: Reason
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """The author of the terms on the table takes them back before they were answered."""
+
+    talk: TalkId
+    previous: Hash
+
+
+Move = Propose | Counter | Accept | Outbid | Confirm | Bind | Decline | Walk | Withdraw
+
+
+# --- the deal --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """Job creator: the deal is in the vault, and here is my signature of it too."""
+
+    deal: Deal
+    signature: Signature
+
+    def statement(self) -> Deal:
+        return self.deal
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """Provider: I hold every input and begin."""
+
+    deal: Hash
+    signature: Signature
+
+    def statement(self) -> Started:
+        return Started(self.deal)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """Provider: the run is done, and this is where its result can be fetched."""
+
+    deal: Hash
+    cid: CidText
+    salt: Hash
+    exit_code: Small
+    units: Large
+    """Fuel used, where the executor counts it."""
+    profile: Text
+    """The execution profile under which fuel can be compared."""
+    failure: Reason
+    """Why the run ended before its program did; empty if it ended by itself."""
+    gateway: Port
+    signature: Signature
+
+    def statement(self) -> Result:
+        return Result(self.deal, sealed(self.cid, self.salt), self.exit_code, self.units)
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """Job creator: I hold every block of that result."""
+
+    deal: Hash
+    sealed: Hash
+    signature: Signature
+
+    def statement(self) -> Receipt:
+        return Receipt(self.deal, self.sealed)
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """Job creator: a voucher; the provider can redeem it if no settlement reaches the chain."""
+
+    deal: Hash
+    amount: Amount
+    signature: Signature
+
+    def statement(self) -> Voucher:
+        return Voucher(self.deal, self.amount)
+
+
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """Provider: I can't do it, and this is why; the stakes follow the vault's rules."""
+
+    deal: Hash
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Either side, after silence or a restart: where are we? The other repeats its last message of this deal."""
+
+    deal: Hash
+
+
+DealMessage = Locked | Begun | Delivered | Received | Paid | Abandoned | Asking
+
+
+# --- mediation -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Recheck:
+    """Job creator to a mediator of the pool: run this again, and tell me what you get."""
+
+    deal: Deal
+    job: Job
+    gateway: Port
+    fee: Amount
+
+
+@dataclass(frozen=True, slots=True)
+class Rechecked:
+    """Mediator: the result of my own run; I was not told the provider's."""
+
+    deal: Hash
+    cid: CidText
+    exit_code: Small
+    units: Large
+    profile: Text
+    failure: Reason
+    gateway: Port
+
+
+@dataclass(frozen=True, slots=True)
+class CannotRecheck:
+    """Mediator: not me, and this is why."""
+
+    deal: Hash
+    reason: Reason
+
+
+MediationMessage = Recheck | Rechecked | CannotRecheck
+
+Message = Move | DealMessage | MediationMessage
+Gossip = ResourceOffer | MediatorOffer | JobOffer | Withdrawal
+Statement = Bind | Locked | Begun | Delivered | Received | Paid
+Enveloped = Move | Rechecked | Gossip
+
+
+def sealed(cid: str, salt: bytes) -> bytes:
+    """What a provider signs instead of its result's CID, so that a juror can't copy it: Keccak-256(salt ‖ CID text)."""
+    return keccak(salt + cid.encode())
+
+
+def protocol_of(message: Message) -> str:
+    """The libp2p protocol that a message travels by."""
+    if isinstance(message, Move):
+        return NEGOTIATE
+    return DEAL if isinstance(message, DealMessage) else MEDIATE
