@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from protocol.types import CidText, Count, Hash, Small, Span, Text
+from protocol.types import CidText, Count, Hash, Large, Small, Span, Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +71,18 @@ class Capacity:
             if wanted > had:
                 return f"{name}: {wanted} {unit} wanted, {had} offered"
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one run of a job gave."""
+
+    cid: CidText
+    """The result directory."""
+    exit_code: Small
+    units: Large
+    """Fuel used, where the executor counts it."""
+    profile: Text
+    """The execution profile; fuel is comparable only within one."""
+    failure: Text
+    """Why the run was ended before its program ended by itself; empty if it wasn't."""

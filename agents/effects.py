@@ -1,0 +1,116 @@
+"""What an agent wants done: a closed union of frozen dataclasses, all imperative; a world carries them out in order.
+
+Durability: a world writes all of a batch's `Save` and `Forget` before it carries out anything else of the batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from agents.events import Timer
+from agents.reports import Report
+from agents.strategy import View
+from protocol.calls import Call
+from protocol.deal import Deal
+from protocol.identity import Address
+from protocol.job import Job
+from protocol.messages import Gossip, Message
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Tell everybody."""
+
+    offer: Gossip
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Tell one peer; the world signs what its kind wants signed."""
+
+    to: Address
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Consult:
+    """Ask the strategy; the answer comes as `Decided`."""
+
+    talk: bytes
+    view: View
+
+
+@dataclass(frozen=True, slots=True)
+class WakeAt:
+    """Fire this timer at this moment."""
+
+    moment: float
+    timer: Timer
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """Never forget this; replaces what was saved under the key."""
+
+    key: str
+    state: Any
+    """A state of one of the agent's machines (a member of its union)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """This is over."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transact:
+    """Ask the vault; a refusal comes back as `Refused`, success shows in `ChainSaw`."""
+
+    call: Call
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Report how this deal stands in the vault, now and at every change."""
+
+    deal: Deal
+
+
+@dataclass(frozen=True, slots=True)
+class Unwatch:
+    """No longer."""
+
+    deal: Deal
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Get this DAG from that peer's gateway, verified block by block."""
+
+    about: bytes
+    cid: str
+    source: Address
+    gateway: int
+    """TCP port on the peer's address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Execute:
+    """Run this job; its module and inputs are here."""
+
+    about: bytes
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Let the node's user know."""
+
+    job: bytes
+    report: Report
+
+
+Effect = Publish | Send | Consult | WakeAt | Save | Forget | Transact | Watch | Unwatch | Fetch | Execute | Tell

@@ -1,0 +1,137 @@
+"""What an agent hears: a closed union of frozen dataclasses, all in the past tense."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agents.request import Request
+from agents.strategy import Answer
+from protocol.calls import Call, Standing
+from protocol.deal import DealId
+from protocol.identity import Address
+from protocol.job import Run
+from protocol.messages import Gossip, Message
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """The world runs; after a restart the agent has been given back what it saved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """An offer came by gossip; the world has checked that its author signed it."""
+
+    offer: Gossip
+
+
+@dataclass(frozen=True, slots=True)
+class Got:
+    """A message came from a peer; the world has checked every signature in it against the sender."""
+
+    sender: Address
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Unreached:
+    """A message could not be handed over."""
+
+    peer: Address
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """What an agent asked to be woken for; a stale one names a phase that has passed, and does nothing."""
+
+    about: bytes
+    """The talk, job or deal."""
+    phase: str
+
+
+@dataclass(frozen=True, slots=True)
+class Woke:
+    """The moment of a timer has come."""
+
+    timer: Timer
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """The strategy has answered a consultation about a talk."""
+
+    talk: bytes
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """The node's user wants a job done."""
+
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The node's user no longer wants it."""
+
+    job: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ChainSaw:
+    """How a watched deal now stands in the vault, as deep in the chain as the profile wants."""
+
+    deal: DealId
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The vault would not do that."""
+
+    call: Call
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Every block of a DAG is here and verified."""
+
+    about: bytes
+    cid: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotFetched:
+    """It could not be had from that source."""
+
+    about: bytes
+    cid: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """The executor is done."""
+
+    about: bytes
+    run: Run
+
+
+Event = (
+    Began
+    | Heard
+    | Got
+    | Unreached
+    | Woke
+    | Decided
+    | Requested
+    | Cancelled
+    | ChainSaw
+    | Refused
+    | Fetched
+    | NotFetched
+    | Ran
+)

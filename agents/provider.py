@@ -1,0 +1,403 @@
+"""The resource provider: announces its machine, haggles over it, and never sells the same capacity twice.
+
+An *accept* is a hold of a few seconds; until the buyer confirms it, a better bid may release it (`Outbid`). Capacity is
+counted over everything held, bound or running, so there is nothing to double-book.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from random import Random
+
+from agents import sale as sales
+from agents.effects import Consult, Effect, Publish, Send, WakeAt
+from agents.events import (
+    Began,
+    ChainSaw,
+    Decided,
+    Event,
+    Fetched,
+    Got,
+    Heard,
+    NotFetched,
+    Ran,
+    Refused,
+    Timer,
+    Unreached,
+    Woke,
+)
+from agents.sale import Sale
+from agents.strategy import Accept as Taken
+from agents.strategy import Answer, Mandate, View
+from agents.strategy import Counter as Proposed
+from protocol.deal import DealId
+from protocol.errors import OutOfTurn, PeerFault
+from protocol.identity import Address
+from protocol.job import Capacity, Job
+from protocol.messages import (
+    Accept,
+    Bind,
+    Confirm,
+    Counter,
+    DealMessage,
+    Decline,
+    Move,
+    Outbid,
+    Propose,
+    Walk,
+)
+from protocol.negotiation import Phase, Side, Talk
+from protocol.negotiation import begin as begin_talk
+from protocol.negotiation import step as step_talk
+from protocol.offers import JobOffer, Price, ResourceOffer
+from protocol.rules import Rules
+from protocol.terms import Terms, deal_of
+from protocol.types import UNSIGNED
+from protocol.wire import digest
+
+ANNOUNCE = 20.0
+"""Seconds between two announcements of the same offer: gossip is lossy and peers come and go."""
+OFFER_LIFE = 75.0
+"""Seconds until an offer expires by itself; three lost announcements are survived."""
+MOST_TALKS = 256
+MOST_TALKS_A_BUYER = 4
+TALK_LIFE = 60.0
+"""Seconds after which a talk that did not end is dropped."""
+ROUNDS = 12
+"""How often the strategy is asked in one talk."""
+OUTBID_PERCENT = 5
+"""How much better a bid must be to release another one's hold; less would make holds worthless."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """What a provider wants for a job of one module: base units."""
+
+    module: str
+    """A digest, or ``*``."""
+    floor: int
+    """Never less."""
+    ask: int
+    """Announced, and where haggling starts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """What a provider sells, and how."""
+
+    capacity: Capacity
+    executors: tuple[str, ...]
+    isolation: str
+    sheets: tuple[Sheet, ...]
+    mediators: tuple[Address, ...] = ()
+    """Those it trusts; empty: any."""
+    addresses: tuple[str, ...] = ()
+    """Multiaddrs where it can be dialled."""
+
+    def sheet(self, job: Job) -> Sheet | None:
+        """The prices for a job: its module's own, else those for any module."""
+        by_module = {sheet.module: sheet for sheet in self.sheets}
+        return by_module.get(job.module) or by_module.get("*")
+
+
+@dataclass(frozen=True, slots=True)
+class Haggle:
+    """One talk, with what only this side knows."""
+
+    buyer: Address
+    gateway: int
+    mandate: Mandate
+    talk: Talk
+    history: tuple[Terms, ...]
+    mine: Terms | None = None
+    asked: int = 0
+    """How often the strategy was asked."""
+
+
+class Provider:
+    """The agent of one machine."""
+
+    def __init__(self, me: Address, rules: Rules, shop: Shop, rng: Random) -> None:
+        self.me = me
+        self.rules = rules
+        self.shop = shop
+        self.rng = rng
+        self.haggles: dict[bytes, Haggle] = {}
+        """By buyer and talk id together: a stranger can't speak in another's talk."""
+        self.sales: dict[DealId, Sale] = {}
+        self.closing: tuple[int, ...] = ()
+        """Prices of the latest deals made here, newest last."""
+        self.announced = float("-inf")
+
+    def restore(self, records: Iterable[Sale]) -> None:
+        """Take back what was saved, before `Began`."""
+        self.sales = {DealId(sale.id): sale for sale in records}
+
+    def handle(self, now: float, event: Event) -> list[Effect]:
+        """What this event makes the provider do."""
+        match event:
+            case Began():
+                resumed = [effect for sale in self.sales.values() for effect in sales.begin(sale, now).effects]
+                return [*resumed, *self._announce(now)]
+            case Woke(Timer(phase="announce")):
+                return self._announce(now)
+            case Heard(JobOffer(job=job)):
+                return self._show_up(now, job)
+            case Got(sender, Propose() as move):
+                return self._open(now, sender, move)
+            case Got(sender, message) if isinstance(message, Move):
+                return self._hear(now, sender, message)
+            case Decided(about, answer):
+                return self._decided(now, about, answer)
+            case Woke(Timer(about, "talk" | "held" as phase)):
+                return self._talk_timer(now, about, phase)
+            case Unreached(message=message):
+                return self._unreached(message)
+            case Got(sender, message) if isinstance(message, DealMessage):
+                return self._sale_event(now, event, deal_named(message), sender)
+            case ChainSaw(deal=deal):
+                return self._sale_event(now, event, deal)
+            case Woke(Timer(about=about)) | Fetched(about=about) | NotFetched(about=about) | Ran(about=about):
+                return self._sale_event(now, event, about)
+            case Refused():
+                return []  # what the vault says is seen by the watch
+            case _:
+                return []
+
+    # --- announcing --------------------------------------------------------------------------------------------------
+
+    def offer(self, now: float) -> ResourceOffer:
+        """What this machine has on offer at this moment."""
+        shop = self.shop
+        return ResourceOffer(
+            provider=self.me,
+            serial=int(now * 1000),
+            expires=int(now + OFFER_LIFE),
+            addresses=shop.addresses,
+            capacity=shop.capacity,
+            executors=shop.executors,
+            isolation=shop.isolation,
+            prices=tuple(Price(sheet.module, "job", sheet.ask) for sheet in shop.sheets),
+            mediators=shop.mediators,
+            vaults=(self.rules.vault,),
+        )
+
+    def _announce(self, now: float) -> list[Effect]:
+        self.announced = now
+        again = ANNOUNCE * (0.8 + 0.4 * self.rng.random())  # spread out, or all peers would speak at once
+        return [Publish(self.offer(now)), WakeAt(now + again, Timer(self.me, "announce"))]
+
+    def _show_up(self, now: float, job: Job) -> list[Effect]:
+        # somebody who asks now may have joined after the last announcement
+        if now - self.announced < 1.0 or self._objection(job) is not None:
+            return []
+        self.announced = now
+        return [Publish(self.offer(now))]
+
+    # --- haggling ----------------------------------------------------------------------------------------------------
+
+    def _open(self, now: float, buyer: Address, move: Propose) -> list[Effect]:
+        about = buyer + move.talk
+        if about in self.haggles:
+            return []  # a late copy
+        talk = begin_talk(move, digest(move))
+        theirs = sum(1 for haggle in self.haggles.values() if haggle.buyer == buyer)
+        if len(self.haggles) >= MOST_TALKS or theirs >= MOST_TALKS_A_BUYER:
+            return [Send(buyer, Decline(move.talk, talk.head, "too many talks at once", final=False))]
+        objection = self._objection(move.job) or self._cannot_sign(now, move.job, move.terms)
+        sheet = self.shop.sheet(move.job)
+        if objection is not None or sheet is None:
+            return [Send(buyer, Decline(move.talk, talk.head, objection or "no price for this module", final=True))]
+        mandate = Mandate("seller", worst_pay=sheet.floor, best_pay=max(sheet.ask, sheet.floor))
+        self.haggles[about] = Haggle(buyer, move.gateway, mandate, talk, (move.terms,))
+        return [WakeAt(now + TALK_LIFE, Timer(about, "talk")), *self._consult(now, about)]
+
+    def _hear(self, now: float, buyer: Address, move: Move) -> list[Effect]:
+        about = buyer + move.talk
+        haggle = self.haggles.get(about)
+        if haggle is None:
+            return []
+        before = haggle.talk
+        try:
+            talk = step_talk(before, Side.BUYER, move, digest(move))
+        except PeerFault as fault:
+            return self._end(about, f"{fault}", final=True)
+        if talk is before:
+            return []
+        self.haggles[about] = haggle = replace(haggle, talk=talk)
+        match move:
+            case Counter(terms=terms):
+                objection = self._cannot_sign(now, talk.job, terms)
+                if objection is not None:
+                    return self._end(about, objection, final=True)
+                self.haggles[about] = replace(haggle, history=(*haggle.history, terms))
+                return self._consult(now, about)
+            case Confirm():
+                return self._confirmed(now, about, move)
+            case _:
+                del self.haggles[about]
+                return []
+
+    def _consult(self, now: float, about: bytes) -> list[Effect]:
+        haggle = self.haggles[about]
+        talk = haggle.talk
+        if haggle.mine is not None and talk.terms == haggle.mine:
+            return self._decided(now, about, Taken())  # a buyer takes our terms by proposing the same
+        view = View(
+            role="seller",
+            mandate=haggle.mandate,
+            theirs=talk.terms,
+            mine=haggle.mine,
+            history=haggle.history,
+            round=haggle.asked,
+            rounds_left=max(0, ROUNDS - haggle.asked),
+            now=now,
+            deadline=talk.terms.start_by,
+            market=self.closing,
+            rng=self.rng,
+            rules=self.rules,
+            base=talk.terms,
+        )
+        self.haggles[about] = replace(haggle, asked=haggle.asked + 1)
+        return [Consult(about, view)]
+
+    def _decided(self, now: float, about: bytes, answer: Answer) -> list[Effect]:
+        haggle = self.haggles.get(about)
+        if haggle is None or haggle.talk.phase is not Phase.ASKED:
+            return []
+        match answer:
+            case Taken() if haggle.mandate.admits(haggle.talk.terms):
+                return self._hold(now, about)
+            case Taken():
+                return self._end(about, "the price is below this provider's floor", final=True)
+            case Proposed(terms):
+                pay = max(terms.pay, haggle.mandate.worst_pay)
+                # only the price is the strategy's to move: the rest stays as asked, and was checked
+                return self._move(about, _counter, self.rules.repriced(haggle.talk.terms, pay))
+            case _:
+                return self._end(about, answer.reason, answer.final)
+
+    def _hold(self, now: float, about: bytes) -> list[Effect]:
+        haggle = self.haggles[about]
+        released: list[Effect] = []
+        while not self._has_room(haggle.talk.job):
+            worse = self._worst_hold(haggle.talk.terms.pay)
+            if worse is None:
+                return [*released, *self._end(about, "busy", final=False)]
+            released += self._move(worse, _outbid, None)
+        until = int(now) + self.rules.hold
+        moved = self._move(about, _accept, until)
+        return [*released, *moved, WakeAt(until + 1, Timer(about, "held"))]
+
+    def _worst_hold(self, pay: int) -> bytes | None:
+        held = [
+            (haggle.talk.terms.pay, about)
+            for about, haggle in self.haggles.items()
+            if haggle.talk.phase is Phase.HELD and haggle.talk.terms.pay * (100 + OUTBID_PERCENT) < pay * 100
+        ]
+        return min(held)[1] if held else None
+
+    def _confirmed(self, now: float, about: bytes, move: Confirm) -> list[Effect]:
+        haggle = self.haggles[about]
+        talk = haggle.talk
+        if move.deal != deal_of(talk.terms, haggle.buyer, self.me, talk.table):
+            return self._end(about, "that is not the deal that was agreed", final=True)
+        deal_id = move.deal.id(self.rules.domain)
+        sale = sales.opened(move.deal, deal_id, talk.job, haggle.gateway, self.rng.randbytes(32))
+        self.sales[deal_id] = sale
+        self.closing = (*self.closing, talk.terms.pay)[-32:]
+        bind = Bind(talk.id, talk.head, move.deal, UNSIGNED)
+        del self.haggles[about]
+        return [*sales.begin(sale, now).effects, Send(haggle.buyer, bind)]
+
+    def _talk_timer(self, now: float, about: bytes, phase: str) -> list[Effect]:
+        haggle = self.haggles.get(about)
+        if haggle is None:
+            return []
+        if phase == "talk":
+            return self._end(about, "the talk took too long", final=False)
+        if haggle.talk.phase is Phase.HELD and now >= haggle.talk.until:
+            return self._end(about, "the hold ran out", final=False)
+        return []
+
+    def _unreached(self, message: object) -> list[Effect]:
+        if isinstance(message, Move):
+            for about in [about for about in self.haggles if about.endswith(message.talk)]:
+                del self.haggles[about]
+        return []
+
+    def _move(self, about: bytes, make: object, value: object) -> list[Effect]:
+        haggle = self.haggles[about]
+        move = make(haggle.talk, value)  # type: ignore[operator]
+        talk = step_talk(haggle.talk, Side.SELLER, move, digest(move))
+        haggle = replace(haggle, talk=talk)
+        if isinstance(move, Counter):
+            haggle = replace(haggle, mine=move.terms, history=(*haggle.history, move.terms))
+        if talk.phase is Phase.OVER:
+            del self.haggles[about]
+        else:
+            self.haggles[about] = haggle
+        return [Send(haggle.buyer, move)]
+
+    def _end(self, about: bytes, reason: str, final: bool) -> list[Effect]:
+        haggle = self.haggles.pop(about)
+        return [Send(haggle.buyer, Decline(haggle.talk.id, haggle.talk.head, reason[:300], final))]
+
+    # --- limits ------------------------------------------------------------------------------------------------------
+
+    def _objection(self, job: Job) -> str | None:
+        if job.executor not in self.shop.executors:
+            return f"no {job.executor} executor here"
+        return self.shop.capacity.lacks(job.resources)
+
+    def _cannot_sign(self, now: float, job: Job, terms: Terms) -> str | None:
+        trusted = self.shop.mediators
+        if trusted and not set(terms.mediators) <= set(trusted):
+            return "a mediator in the pool is not trusted here"
+        return self.rules.objection(now, job, terms)
+
+    def _has_room(self, job: Job) -> bool:
+        taken = [sale.job.resources for sale in self.sales.values() if sale.busy]
+        taken += [
+            haggle.talk.job.resources
+            for haggle in self.haggles.values()
+            if haggle.talk.phase in (Phase.HELD, Phase.CONFIRMED)
+        ]
+        have, need = self.shop.capacity, job.resources
+        return (
+            sum(r.cpu_millis for r in taken) + need.cpu_millis <= have.cpu_millis
+            and sum(r.memory_mib for r in taken) + need.memory_mib <= have.memory_mib
+            and sum(r.disk_mib for r in taken) + need.disk_mib <= have.disk_mib
+            and sum(r.gpus for r in taken) + need.gpus <= have.gpus
+        )
+
+    # --- deals -------------------------------------------------------------------------------------------------------
+
+    def _sale_event(self, now: float, event: Event, about: bytes, sender: Address | None = None) -> list[Effect]:
+        sale = self.sales.get(DealId(about))
+        if sale is None or sender not in (None, sale.buyer):
+            return []
+        after, effects = sales.step(sale, now, event)
+        self.sales[DealId(about)] = after
+        return list(effects)
+
+
+def deal_named(message: DealMessage) -> DealId | bytes:
+    """Which deal a message is about."""
+    raise NotImplementedError
+
+
+def _counter(talk: Talk, terms: Terms) -> Counter:
+    return Counter(talk.id, talk.head, terms)
+
+
+def _accept(talk: Talk, until: int) -> Accept:
+    return Accept(talk.id, talk.head, until)
+
+
+def _outbid(talk: Talk, _: None) -> Outbid:
+    return Outbid(talk.id, talk.head)
+
+
+__all__ = ["OutOfTurn", "Provider", "Sheet", "Shop", "Walk"]

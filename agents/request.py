@@ -1,0 +1,27 @@
+"""What a user asks of its job creator: the job, and the mandate nobody may leave on its behalf."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from protocol.job import Job
+from protocol.types import Amount, Count, Limit, Moment, Party, Text
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One job to buy."""
+
+    id: bytes
+    """16 bytes, the user's name for it."""
+    job: Job
+    most_pay: Amount
+    """For the whole job."""
+    check_ppm: Count
+    """The share of delivered results to have re-run, in millionths."""
+    mediators: Annotated[tuple[Party, ...], Limit(64)]
+    """Those the user trusts; empty: any with an offer."""
+    deadline: Moment
+    """Give up looking for a provider after this."""
+    strategy: Text

@@ -1,0 +1,125 @@
+"""The rules of one network: its vault, the windows that its chain allows, and the stakes that its peers start from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from protocol.deal import Silence
+from protocol.eip712 import Domain
+from protocol.identity import Address
+from protocol.job import Job
+from protocol.offers import VaultRef
+from protocol.terms import Terms
+
+PERCENT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Starting rules; what is called a multiple is in percent of the pay. Spans in seconds."""
+
+    domain: Domain
+    lock_within: int = 30
+    """From the proposal to the deal's lock in the vault."""
+    transfer: int = 60
+    """For inputs and results, on top of the job's own time limit."""
+    grace: int = 60
+    answer: int = 60
+    judge: int = 120
+    appeal: int = 0
+    claim: int = 300
+    """From the end of the grace to ``claim_until``."""
+    cheat_percent: int = 10 * PERCENT
+    rp_stake_percent: int = PERCENT
+    jc_stake_percent: int = 20
+    jurors: int = 3
+    quorum: int = 2
+    fee: int = 0
+    """Of one juror."""
+    juror_stake: int = 0
+    check_fee: int = 0
+    """Of one re-run that no dispute forces."""
+    hold: int = 10
+    """How long a provider keeps its accepted capacity for a buyer."""
+
+    @property
+    def vault(self) -> VaultRef:
+        """The vault of this network, as offers name it."""
+        return VaultRef(self.domain.chain_id, self.domain.vault)
+
+    def terms(self, now: float, job: Job, pay: int, check_ppm: int, mediators: tuple[Address, ...]) -> Terms:
+        """The terms that these rules give a job at this price."""
+        start_by = int(now) + self.lock_within
+        deliver_by = start_by + job.resources.timeout + self.transfer
+        # with an empty pool the jury stays silent, and a dispute ends as `silence` says
+        jurors = max(1, min(self.jurors, len(mediators)))
+        quorum = max(min(self.quorum, jurors), jurors // 2 + 1)
+        base = Terms(
+            pay=0,
+            unit="job",
+            rate=0,
+            jc_stake=0,
+            rp_stake=0,
+            cheat=0,
+            fee=self.fee,
+            juror_stake=self.juror_stake,
+            start_by=start_by,
+            deliver_by=deliver_by,
+            claim_until=deliver_by + self.grace + self.claim,
+            grace=self.grace,
+            answer=self.answer,
+            judge=self.judge,
+            appeal=self.appeal,
+            mediators=mediators,
+            jurors=jurors,
+            quorum=quorum,
+            silence=Silence.SPLIT,
+            check_ppm=check_ppm,
+            check_fee=self.check_fee,
+        )
+        return self.repriced(base, pay)
+
+    def repriced(self, terms: Terms, pay: int) -> Terms:
+        """The same terms at another price: the stakes follow the pay."""
+        return replace(
+            terms,
+            pay=pay,
+            rate=pay,
+            jc_stake=pay * self.jc_stake_percent // PERCENT,
+            rp_stake=pay * self.rp_stake_percent // PERCENT,
+            cheat=max(pay * self.cheat_percent // PERCENT, pay + terms.jurors * terms.fee),
+        )
+
+    def objection(self, now: float, job: Job, terms: Terms) -> str | None:
+        """What in these terms, the price aside, a peer under these rules can't sign; None if nothing.
+
+        Deadlines may differ by the two peers' clocks and the length of their talk; stakes follow from the pay.
+        """
+        wanted = self.terms(now, job, terms.pay, terms.check_ppm, terms.mediators)
+        spans = (
+            "grace",
+            "answer",
+            "judge",
+            "appeal",
+            "silence",
+            "unit",
+            "rate",
+            "jurors",
+            "quorum",
+            "fee",
+            "juror_stake",
+        )
+        for name in (*spans, "jc_stake", "rp_stake", "cheat"):
+            if getattr(terms, name) != getattr(wanted, name):
+                return f"{name} is {getattr(terms, name)}, the rules of this network make it {getattr(wanted, name)}"
+        if not now < terms.start_by <= now + 2 * self.lock_within:
+            return "start_by is not soon"
+        if terms.deliver_by < terms.start_by + job.resources.timeout:
+            return "deliver_by leaves no time for the run"
+        if terms.deliver_by > wanted.deliver_by + self.lock_within:
+            return "deliver_by ties capacity and stakes for too long"
+        if not terms.deliver_by + terms.grace < terms.claim_until <= wanted.claim_until + self.lock_within:
+            return "claim_until is out of range"
+        if list(terms.mediators) != sorted(set(terms.mediators)):
+            return "the mediators are not sorted, or one stands twice"
+        return None
