@@ -1,0 +1,97 @@
+"""Where peers can be dialled, and when to try again after one did not answer."""
+
+from __future__ import annotations
+
+import random
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from p2p.settings import Settings
+
+_ADDRESSES_EACH = 8
+_STABLE = 10.0  # seconds after which a connection counts as one that worked
+
+
+@dataclass(slots=True)
+class Entry:
+    """One peer of the book: its dialable addresses, newest first."""
+
+    addrs: tuple[str, ...] = ()
+    kept: bool = False
+    """Somebody on our side asked for this peer, so it is redialled as long as the host lives."""
+    failures: int = 0
+    not_before: float = 0.0
+    joined_at: float | None = None
+
+
+class Book:
+    """Addresses by chain address, bounded; strangers' entries make room for newer ones, kept ones stay."""
+
+    def __init__(self, settings: Settings, rng: random.Random) -> None:
+        self._settings = settings
+        self._rng = rng
+        self._entries: OrderedDict[bytes, Entry] = OrderedDict()
+
+    def learn(self, address: bytes, addrs: Sequence[str], *, kept: bool = False) -> None:
+        """Note ``addrs`` (already checked to belong to ``address``) in front of what was known."""
+        entry = self._entries.setdefault(address, Entry())
+        self._entries.move_to_end(address)
+        entry.addrs = tuple(dict.fromkeys([*addrs, *entry.addrs]))[:_ADDRESSES_EACH]
+        entry.kept = entry.kept or kept
+        if len(self._entries) > self._settings.known_peers:
+            oldest = next((each for each, known in self._entries.items() if not known.kept), None)
+            if oldest is not None:
+                del self._entries[oldest]
+
+    def addrs(self, address: bytes) -> tuple[str, ...]:
+        """Everywhere ``address`` may be dialled; empty if unknown."""
+        entry = self._entries.get(address)
+        return entry.addrs if entry is not None else ()
+
+    def forget(self, address: bytes) -> None:
+        """Drop a peer, kept or not."""
+        self._entries.pop(address, None)
+
+    def due(self, now: float, *, lonely: bool) -> Iterator[bytes]:
+        """Whom to dial now: kept peers, and when ``lonely`` anybody, newest first within each."""
+        for kept in (True, False) if lonely else (True,):
+            for address, entry in reversed(self._entries.items()):
+                if entry.kept is kept and entry.addrs and entry.joined_at is None and entry.not_before <= now:
+                    yield address
+
+    def next_due(self, now: float, *, lonely: bool) -> float:
+        """Seconds until somebody may be dialled again."""
+        waits = [
+            entry.not_before - now
+            for entry in self._entries.values()
+            if (entry.kept or lonely) and entry.addrs and entry.joined_at is None
+        ]
+        return max(0.0, min(waits, default=60.0))
+
+    def joined(self, address: bytes, now: float) -> None:
+        """A connection stands: no redial until it is gone."""
+        if (entry := self._entries.get(address)) is not None:
+            entry.joined_at = now
+
+    def left(self, address: bytes, now: float) -> None:
+        """The connection is gone. One that broke at once counts as a failure, or we would dial in a hot loop."""
+        if (entry := self._entries.get(address)) is not None:
+            if entry.joined_at is not None and now - entry.joined_at >= _STABLE:
+                entry.failures = 0
+            entry.joined_at = None
+            self._back_off(entry, now)
+
+    def failed(self, address: bytes, now: float) -> None:
+        """A dial did not work."""
+        if (entry := self._entries.get(address)) is not None:
+            self._back_off(entry, now)
+
+    def _back_off(self, entry: Entry, now: float) -> None:
+        wait = min(self._settings.redial_first * 2.0 ** min(entry.failures, 16), self._settings.redial_most)
+        entry.failures += 1
+        # half of the wait is random: peers that lost the same neighbour must not come back all at once
+        entry.not_before = now + wait * (0.5 + self._rng.random() / 2)
+
+    def __len__(self) -> int:
+        return len(self._entries)

@@ -1,0 +1,108 @@
+"""Puts the corrected libp2p classes together into one running node, and takes it apart quickly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import trio
+from libp2p.crypto.secp256k1 import create_new_key_pair
+from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key_pair
+from libp2p.network.config import ConnectionConfig, RetryConfig
+from libp2p.peer.id import ID
+from libp2p.peer.peerstore import PeerStore
+from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
+from libp2p.security.noise.transport import Transport as Noise
+from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
+from libp2p.stream_muxer.yamux.yamux import Yamux
+from libp2p.tools.anyio_service import background_trio_service
+from libp2p.transport.tcp.tcp import TCP
+from libp2p.transport.upgrader import TransportUpgrader
+from multiaddr import Multiaddr
+
+from p2p import corrections
+from p2p.errors import CantListen
+
+
+@dataclass(frozen=True, slots=True)
+class Machinery:
+    """The parts of one libp2p node."""
+
+    peer_id: str
+    swarm: corrections.CorrectedSwarm
+    host: corrections.CorrectedHost
+    router: corrections.CorrectedRouter
+    pubsub: corrections.CorrectedPubsub
+
+
+def build(secret: bytes, topics: Sequence[str], watch: corrections.Watch, counter: int) -> Machinery:
+    """A node for a 32-byte secret. Nothing runs yet. ``counter`` is the first gossip number: nanoseconds since 1970."""
+    corrections.check_release()
+    settings = watch.settings
+    keys = create_new_key_pair(secret)
+    peer_id = ID.from_pubkey(keys.public_key)
+    store = PeerStore()
+    store.add_key_pair(peer_id, keys)
+    # what the library offers by default includes plaintext
+    security = {NOISE: Noise(keys, noise_privkey=create_noise_key_pair().private_key)}
+    swarm = corrections.CorrectedSwarm(
+        peer_id,
+        store,
+        TransportUpgrader(security, {YAMUX: Yamux}, negotiate_timeout=5),
+        [TCP()],
+        retry_config=RetryConfig(max_retries=0),
+        connection_config=ConnectionConfig(
+            min_connections=0,
+            low_watermark=0,
+            high_watermark=settings.connections,  # above it the pruner would cut whom it likes; we refuse instead
+            max_connections=settings.connections,
+            max_connections_per_peer=settings.connections_per_peer + 1,
+            inbound_upgrade_timeout=settings.handshake_within,
+            outbound_upgrade_timeout=settings.handshake_within,
+            inbound_stream_protocol_negotiation_timeout=5,
+            outbound_stream_protocol_negotiation_timeout=5,
+        ),
+        watch=watch,
+    )
+    host = corrections.CorrectedHost(swarm)
+    router = corrections.CorrectedRouter(watch, topics)
+    pubsub = corrections.CorrectedPubsub(host, router, watch, topics, counter)
+    return Machinery(str(peer_id), swarm, host, router, pubsub)
+
+
+async def run(
+    machinery: Machinery,
+    listen: Sequence[str],
+    topics: Sequence[str],
+    stop: trio.Event,
+    close_within: float,
+    task_status: Any = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run the node until ``stop`` is set, then leave within about ``close_within`` seconds.
+
+    Shielded from cancellation, because the library leaks its listeners when it is cancelled: whoever starts this must
+    set ``stop`` in the end.
+    """
+    swarm = machinery.swarm
+    with trio.CancelScope(shield=True) as scope:
+        try:
+            async with machinery.host.run([]):
+                if listen and not await swarm.listen(*map(Multiaddr, listen)):
+                    raise CantListen(f"can't listen on {', '.join(listen)}")
+                async with (
+                    background_trio_service(machinery.router),
+                    background_trio_service(machinery.pubsub),
+                ):
+                    with trio.fail_after(5):
+                        await machinery.pubsub.wait_until_ready()
+                        for topic in topics:
+                            await machinery.pubsub.subscribe(topic)
+                    task_status.started()
+                    await stop.wait()
+                    scope.deadline = trio.current_time() + 2 * close_within
+                    await swarm.close_all(close_within)
+        finally:
+            for listener in list(swarm.listeners.values()):
+                with trio.move_on_after(close_within):
+                    await listener.close()

@@ -1,0 +1,66 @@
+"""Multiaddrs, as far as this host dials them: ``/ip4|ip6|dns*/…/tcp/…/p2p/ID``."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+
+from multiaddr import Multiaddr
+
+from p2p.errors import NotDialable, NotTheirs
+from p2p.events import Peer
+from protocol.errors import PeerFault
+from protocol.identity import address_of_peer
+
+_LONGEST = 256
+_HOSTS = ("ip4", "ip6", "dns", "dns4", "dns6")
+
+
+def peer_at(place: str) -> Peer:
+    """Whoever lives at a multiaddr, by its own ``/p2p`` part; raises `NotDialable`."""
+    if len(place) > _LONGEST:
+        raise NotDialable("an address of more than 256 characters")
+    parts = place.split("/")
+    if len(parts) != 7 or parts[0] or parts[1] not in _HOSTS or parts[3] != "tcp" or parts[5] != "p2p":
+        raise NotDialable(f"{place!r} is not /ip4/…/tcp/…/p2p/…")
+    try:
+        Multiaddr(place)
+        return Peer(parts[6], address_of_peer(parts[6]))
+    except PeerFault as fault:
+        raise NotDialable(f"{place!r}: {fault}") from fault
+    except Exception as error:  # the parser raises whatever the text makes it raise
+        raise NotDialable(f"{place!r} is not a multiaddr") from error
+
+
+def places_of(address: bytes, places: Iterable[str]) -> tuple[str, ...]:
+    """The same multiaddrs, all proven to name ``address``; raises `NotDialable` or `NotTheirs`."""
+    found = tuple(places)
+    for place in found:
+        if peer_at(place).address != address:
+            raise NotTheirs(f"{place!r} is not the place of 0x{address.hex()}")
+    return found
+
+
+def reachable(listening: Iterable[str], announced: Iterable[str], peer_id: str) -> tuple[str, ...]:
+    """What to tell others: what was announced, otherwise where we listen, wildcards spelled out."""
+    chosen = list(announced)
+    if not chosen:
+        for place in listening:
+            bare = place.split("/p2p/")[0]
+            for wildcard, own in (("/ip4/0.0.0.0/", _own_ips(socket.AF_INET)), ("/ip6/::/", _own_ips(socket.AF_INET6))):
+                if bare.startswith(wildcard):
+                    chosen += [bare.replace(wildcard.split("/")[2], ip, 1) for ip in own]
+                    break
+            else:
+                chosen.append(bare)
+    return tuple(f"{place}/p2p/{peer_id}" for place in dict.fromkeys(chosen))
+
+
+def _own_ips(family: socket.AddressFamily) -> list[str]:
+    loopback, elsewhere = ("127.0.0.1", "192.0.2.1") if family == socket.AF_INET else ("::1", "2001:db8::1")
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((elsewhere, 9))  # sends nothing; the kernel only picks the interface
+            return [str(probe.getsockname()[0]), loopback]
+    except OSError:
+        return [loopback]

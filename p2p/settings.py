@@ -1,0 +1,94 @@
+"""Every bound of the network layer in one place, with its unit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from p2p.rates import Rate
+
+KIB = 1024
+
+_STREAM_OPENS = Rate(50, 100)
+_FRAMES_IN = Rate(500, 1000)
+_BYTES_IN = Rate(8 * KIB * KIB, 4 * KIB * KIB)
+_ACCEPTS_PER_IP = Rate(100, 400)
+_GOSSIP_IN = Rate(100, 300)
+_GOSSIP_BYTES_IN = Rate(KIB * KIB, 2 * KIB * KIB)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Times in seconds, sizes in bytes; the defaults suit a node in the open with a few hundred peers."""
+
+    # frames and streams
+    frame_cap: int = 256 * KIB
+    """Longest frame, without its 4-byte length."""
+    streams_per_peer: int = 48
+    """Streams one connection's other side may hold open, of all protocols together."""
+    stream_opens: Rate = _STREAM_OPENS
+    """New streams from one connection."""
+    idle_stream: float = 300.0
+    """A stream without a frame in either direction is closed after this long."""
+    frame_within: float = 15.0
+    """A frame that has begun must end within this time."""
+    send_within: float = 10.0
+    """The longest that ``send`` takes, dialling included."""
+    dial_within: float = 8.0
+    waiting_sends: int = 64
+    """Senders that may queue for one stream; the next one is told `Unreachable`."""
+    frames_in: Rate = _FRAMES_IN
+    """Frames from one peer; above it we read that peer slower."""
+    bytes_in: Rate = _BYTES_IN
+    """Bytes of frames from one peer; above it we read that peer slower."""
+    event_queue: int = 256
+    """Events that may wait for our owner; when it is full nobody is read."""
+    write_stall: float = 8.0
+    """A connection that takes no byte for this long is cut."""
+
+    # connections
+    connections: int = 256
+    inbound_connections: int = 224
+    """Fewer than ``connections``, so that strangers can't take the places of those whom we dial."""
+    connections_per_ip: int = 64
+    connections_per_peer: int = 2
+    """The newest ones win: a peer that lost its line may come back before we notice."""
+    accepts_per_ip: Rate = _ACCEPTS_PER_IP
+    handshakes: int = 64
+    """Half-open connections; one more pushes out the oldest of whoever holds most of them."""
+    handshake_within: float = 8.0
+    dials: int = 8
+    """Dials under way at a time."""
+
+    # gossip
+    gossip_cap: int = 64 * KIB
+    gossip_in: Rate = _GOSSIP_IN
+    """Messages from one forwarder, its own and others'; above it they are dropped."""
+    gossip_bytes_in: Rate = _BYTES_IN
+    heartbeat: float = 1.0
+    degree: int = 6
+    degree_low: int = 4
+    degree_high: int = 12
+    outbox: int = 512
+    """Gossip waiting for one slow peer; more is dropped."""
+    remember: int = 50_000
+    """Message ids kept against hearing the same twice, for at most ``remember_for`` seconds."""
+    remember_for: float = 120.0
+
+    # whom we dial
+    redial_first: float = 0.2
+    redial_most: float = 30.0
+    known_peers: int = 4096
+    wanted_peers: int = 8
+    """With fewer than this, peers from the book are dialled without being asked."""
+    keepalive: int = 20
+    """A silent line is probed after this long, and given up after twice that."""
+
+    # trust
+    patience: float = 10.0
+    """Points of fault that get a peer banned; one point is forgiven every ``forgive`` seconds."""
+    forgive: float = 10.0
+    ban: float = 600.0
+
+    close_within: float = 0.6
+    announce: tuple[str, ...] = ()
+    """Multiaddrs (without ``/p2p``) to give out instead of those we listen on, behind a NAT for instance."""

@@ -1,0 +1,54 @@
+"""Counters of a host: what came, what went, and what was turned away and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """A snapshot; every counter runs since the host was opened."""
+
+    peers: int
+    connections: int
+    streams: int
+    known_peers: int
+    bans: int
+    half_open: int
+    gossip_in: int
+    gossip_out: int
+    gossip_late: int
+    """Gossip dropped because our owner did not read events fast enough."""
+    gossip_too_fast: int
+    gossip_broken: int
+    frames_in: int
+    frames_out: int
+    bytes_in: int
+    bytes_out: int
+    frames_broken: int
+    faults: int
+    """Exceptions of a stranger's making that would have ended the library."""
+    refused: int
+    """Connections and streams turned away by a limit or a ban."""
+    dials: int
+    dials_failed: int
+
+
+@dataclass(slots=True)
+class Counters:
+    """The running side of `Statistics`."""
+
+    gossip_in: int = 0
+    gossip_out: int = 0
+    gossip_late: int = 0
+    gossip_too_fast: int = 0
+    gossip_broken: int = 0
+    frames_in: int = 0
+    frames_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    frames_broken: int = 0
+    faults: int = 0
+    refused: int = 0
+    dials: int = 0
+    dials_failed: int = 0
