@@ -140,6 +140,14 @@ class Bill:
 
 
 @dataclass(frozen=True, slots=True)
+class Release:
+    """Either party: end the deal now, this much of the pay to the provider, all else home; I shall not accuse."""
+
+    deal: Hash
+    amount: Amount
+
+
+@dataclass(frozen=True, slots=True)
 class Vote:
     """Juror: how I judge."""
 

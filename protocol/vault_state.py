@@ -1,0 +1,152 @@
+"""What the vault remembers: one word an account, one word a deal, as the contract packs them and the model keeps them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag
+
+_LOW24 = (1 << 24) - 1
+_LOW40 = (1 << 40) - 1
+_LOW128 = (1 << 128) - 1
+
+
+class State(IntEnum):
+    """Where a deal stands."""
+
+    NONE = 0
+    """Never opened here."""
+    OPEN = 1
+    """No claim is running."""
+    ABSENT = 2
+    """The job creator says that nothing was delivered; the provider has until the deadline to answer."""
+    DELIVERED = 3
+    """The provider says that it delivered; the job creator has until the deadline to pay or contest."""
+    JURY = 4
+    """A jury is to be drawn or sits, until the deadline."""
+    RULED = 5
+    """A jury ruled; until the deadline the ruling can be appealed."""
+    CLOSED = 6
+    """Nothing is locked any more."""
+
+
+class Flag(IntFlag):
+    """What else is known about a deal."""
+
+    PAID = 1
+    """The job creator's share has left."""
+    STARTED = 2
+    """The claim of absence came with the provider's signature that it held every input."""
+    CONTESTED = 4
+    """The dispute is about a delivery the provider claimed on chain; else about an accusation."""
+    REFILLED = 8
+    """The seats of silent jurors were filled once."""
+    APPEALED = 16
+    """The ruling was appealed: the second jury is due."""
+    BY_PROVIDER = 32
+    """It was the provider that appealed."""
+    DRAWN = 64
+    """The jury due at this stage has been drawn."""
+
+
+class Outcome(IntEnum):
+    """How a closed deal ended; the first three are a jury's rulings."""
+
+    NONE = 0
+    RIGHT = 1
+    WRONG = 2
+    NOT_FETCHABLE = 3
+    SPLIT = 4
+    """A silent jury: half the pay each."""
+    DONE = 5
+    """Paid, and nobody complained."""
+    VANISHED = 6
+    """The provider did not answer a claim of absence."""
+    LAPSED = 7
+    """The inputs never came."""
+    EXPIRED = 8
+    """Nobody claimed anything in time: all went home."""
+    PARTED = 9
+    """Both agreed to end it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One party's money in the vault, in base units."""
+
+    balance: int = 0
+    locked: int = 0
+    """How much of the balance is locked in deals, bonds and jury stakes."""
+
+    @property
+    def free(self) -> int:
+        """What can be withdrawn or locked."""
+        return self.balance - self.locked
+
+    def word(self) -> int:
+        """Balance in the low 128 bits, locked in the high 128."""
+        return self.balance | self.locked << 128
+
+    @staticmethod
+    def of(word: int) -> Account:
+        """Unpack an account's word."""
+        return Account(word & _LOW128, word >> 128)
+
+
+@dataclass(frozen=True, slots=True)
+class DealState:
+    """One deal's standing. Each set of jurors is a bit set over the positions in the pool."""
+
+    state: State = State.NONE
+    flags: Flag = Flag(0)
+    deadline: int = 0
+    """Moment until which the running claim or stage lasts; 0 without one."""
+    block: int = 0
+    """Number of the block whose hash draws the jury."""
+    sitting: int = 0
+    """Jurors of the present jury."""
+    former: int = 0
+    """Jurors of the jury whose ruling was appealed."""
+    out: int = 0
+    """Jurors who lost their stake in this dispute."""
+    voted: int = 0
+    """Jurors of the present jury whose vote arrived."""
+    winners: int = 0
+    """Jurors whose votes made the first ruling."""
+    outcome: Outcome = Outcome.NONE
+    """The ruling so far, or how a closed deal ended."""
+
+    def word(self) -> int:
+        """The contract's word, lowest field first: 8 bits, 8, 40, 40, five times 24, 8."""
+        return (
+            int(self.state)
+            | int(self.flags) << 8
+            | self.deadline << 16
+            | self.block << 56
+            | self.sitting << 96
+            | self.former << 120
+            | self.out << 144
+            | self.voted << 168
+            | self.winners << 192
+            | int(self.outcome) << 216
+        )
+
+    @staticmethod
+    def of(word: int) -> DealState:
+        """Unpack a deal's word."""
+        return DealState(
+            State(word & 255),
+            Flag(word >> 8 & 255),
+            word >> 16 & _LOW40,
+            word >> 56 & _LOW40,
+            word >> 96 & _LOW24,
+            word >> 120 & _LOW24,
+            word >> 144 & _LOW24,
+            word >> 168 & _LOW24,
+            word >> 192 & _LOW24,
+            Outcome(word >> 216 & 255),
+        )
+
+    @property
+    def paid(self) -> bool:
+        """Whether the job creator's share has left."""
+        return bool(self.flags & Flag.PAID)
