@@ -1,0 +1,162 @@
+"""What every executor is: it takes a task, runs it within limits, and leaves a complete result directory behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Final, Literal, Protocol
+
+from modules.manifest import Resources
+from modules.module import Module
+
+MIB: Final = 1024 * 1024
+FUEL_PER_SECOND: Final = 2_000_000_000
+"""Fuel that a run gets for each second of its timeout: about what one core burns, so that fuel, which repeats
+on every machine, runs out before the clock, which doesn't."""
+
+
+class Isolation(IntEnum):
+    """How well a run is kept from the machine it runs on; more is safer, and a job may demand a minimum."""
+
+    PROCESS = 10
+    """A process of the node's own user, with limits only."""
+    WASM = 20
+    """A WASM engine in such a process."""
+    CONTAINER = 30
+    """A hardened container on the host's kernel."""
+    USER_KERNEL = 40
+    """A container on a kernel of its own."""
+    SANDBOXED_WASM = 50
+    """A WASM engine in a process that sees no network and no files but its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a run may use; going over is a failure with a reason, not a surprise."""
+
+    fuel: int
+    """Units of the execution profile; ignored by executors that can't count."""
+    memory_bytes: int
+    disk_bytes: int
+    """Sizes of all files that the run leaves, ``stdout`` and ``stderr`` included."""
+    stream_bytes: int
+    """``stdout`` and ``stderr`` each."""
+    files: int
+    """Files and directories in ``/outputs``."""
+    seconds: float
+    """Wall clock from the program's first instruction on."""
+
+    @staticmethod
+    def of(resources: Resources) -> Limits:
+        """The limits that a manifest asks for."""
+        return Limits(
+            fuel=resources.timeout_s * FUEL_PER_SECOND,
+            memory_bytes=resources.memory_mib * MIB,
+            disk_bytes=resources.disk_mib * MIB,
+            stream_bytes=16 * MIB,
+            files=10_000,
+            seconds=float(resources.timeout_s),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One run of a module."""
+
+    job: str
+    """The job's id; names the run in logs."""
+    module: Module
+    inputs: Path
+    """A folder as `modules.inputs.write` lays it out; it may come from a stranger."""
+    output: Path
+    """The result directory to be made; it must not exist yet."""
+    limits: Limits
+    seed: bytes
+    """Feeds the program's random numbers; whoever repeats the run uses the same."""
+
+
+Reason = Literal[
+    "bad_inputs",
+    "could_not_start",
+    "trapped",
+    "out_of_fuel",
+    "out_of_time",
+    "out_of_memory",
+    "output_too_large",
+    "executor_died",
+]
+
+EXIT_CODES: Final[dict[Reason, int]] = {
+    "bad_inputs": 125,
+    "could_not_start": 126,
+    "trapped": 134,
+    "out_of_fuel": 152,
+    "out_of_time": 124,
+    "out_of_memory": 137,
+    "output_too_large": 153,
+    "executor_died": 139,
+}
+"""What the file ``exit_code`` says after a failure; as in shells, 128 + the signal that would end a process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The program ran to its end; its exit code may still tell of a failure of its own."""
+
+    exit_code: int
+    fuel: int
+    """Units burnt, comparable within one ``profile``; 0 where the executor can't count."""
+    profile: str
+    """Engine, version and settings that the fuel was counted under."""
+    milliseconds: float
+    """Wall clock of the program alone."""
+    bytes_out: int
+    """Bytes of the result directory's files, what a price per GiB counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The program didn't reach its end."""
+
+    reason: Reason
+    detail: str
+    """One line for people; not the same on every machine."""
+    fuel: int
+    profile: str
+    milliseconds: float
+    bytes_out: int
+
+    @property
+    def exit_code(self) -> int:
+        return EXIT_CODES[self.reason]
+
+    @property
+    def repeats(self) -> bool:
+        """Whether everybody who runs this task sees the same failure and the same result directory."""
+        return self.reason not in ("out_of_time", "executor_died")
+
+
+Outcome = Finished | Failed
+
+
+class Executor(Protocol):
+    """Something that runs tasks."""
+
+    @property
+    def name(self) -> str:
+        """As manifests say it: ``wasm``, ``docker``."""
+
+    @property
+    def isolation(self) -> Isolation: ...
+
+    @property
+    def profile(self) -> str:
+        """The execution profile, under which fuel and results are comparable."""
+
+    async def run(self, task: Task) -> Outcome:
+        """Run ``task`` and leave its result in ``task.output``: ``stdout``, ``stderr``, ``exit_code``, ``outputs/``.
+
+        Those are complete after a failure too, so that a failed run has a CID. Cancelling ends the run at once and
+        leaves neither a process nor a folder behind, ``task.output`` included.
+        """

@@ -1,0 +1,1 @@
+"""The WASM executor: wasmtime in sandboxed worker processes of its own."""

@@ -1,0 +1,1 @@
+"""What runs inside the sandbox, next to the stranger's program; it imports nothing of the house but itself."""

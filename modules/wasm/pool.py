@@ -1,0 +1,308 @@
+"""The WASM executor: a few warm workers, each of which runs one task at a time and is replaced when it fails."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final, Literal
+
+import trio
+
+from modules.errors import InputError
+from modules.executor import MIB, Failed, Finished, Isolation, Limits, Outcome, Reason, Task
+from modules.folders import FolderFault
+from modules.wasm.collect import collect, start_over, sweep
+from modules.wasm.inside.settings import profile
+from modules.wasm.inside.verdict import Request, Verdict
+from modules.wasm.prepare import prepare
+from modules.wasm.sandbox import Sandbox, find_bubblewrap
+from modules.wasm.worker_process import WORKER_REASONS, WorkerDied, WorkerProcess, start_worker
+from protocol.errors import Misuse
+
+log = logging.getLogger(__name__)
+
+COMPILE_SECONDS: Final = 120.0
+"""What compiling and laying out files may take on top of the run itself."""
+ENGINE_BYTES: Final = 1024 * MIB
+"""Memory that a worker may use beside the program's own: the interpreter, the compiler, compiled code."""
+RUNS_PER_WORKER: Final = 1000
+_WATCH_SECONDS: Final = 0.5
+_START_ATTEMPTS: Final = 3
+_FOLDER_PATTERN: Final = "lilypad-wasm-*"
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What the pool is doing now."""
+
+    size: int
+    workers: int
+    """Processes alive."""
+    idle: int
+    replaced: int
+    """Workers that were killed or died since the pool was opened."""
+
+
+class WasmPool:
+    """An `modules.executor.Executor`; `open_pool` makes it."""
+
+    name: Final = "wasm"
+
+    def __init__(self, sandbox: Sandbox, size: int, parent: Path | None, nursery: trio.Nursery) -> None:
+        self._sandbox = sandbox
+        self._size = size
+        self._parent = parent
+        self._nursery = nursery
+        self._workers: set[WorkerProcess] = set()
+        # A slot is a warm worker, or None where one must be started first.
+        self._return_slot, self._slots = trio.open_memory_channel[WorkerProcess | None](size)
+        self._replaced = 0
+        self._profile = profile(version("wasmtime"))
+
+    @property
+    def isolation(self) -> Isolation:
+        return self._sandbox.isolation
+
+    @property
+    def profile(self) -> str:
+        return self._profile
+
+    def statistics(self) -> Statistics:
+        idle = self._slots.statistics().current_buffer_used
+        return Statistics(self._size, len(self._workers), idle, self._replaced)
+
+    async def run(self, task: Task) -> Outcome:
+        """Run ``task``; see `modules.executor.Executor.run`. Waits for a free worker first."""
+        if task.output.exists():
+            raise Misuse(f"the result directory of job {task.job} exists already")
+        if (refusal := self._refusal(task.limits)) is not None:
+            return await self._fail(task, "could_not_start", refusal)
+        slot = await self._slots.receive()
+        try:
+            worker = slot if slot is not None else await self._start()
+        except WorkerDied as error:
+            self._return_slot.send_nowait(None)
+            return await self._fail(task, "executor_died", f"no worker can be started: {error}")
+        except BaseException:
+            self._return_slot.send_nowait(None)
+            raise
+        keep = False
+        try:
+            outcome, keep = await self._run_on(worker, task)
+        except BaseException:
+            shutil.rmtree(task.output, ignore_errors=True)
+            raise
+        finally:
+            if keep and worker.runs < RUNS_PER_WORKER:
+                self._return_slot.send_nowait(worker)
+            else:
+                await self._end(worker)
+                self._nursery.start_soon(self._refill)
+        return outcome
+
+    async def _run_on(self, worker: WorkerProcess, task: Task) -> tuple[Outcome, bool]:
+        """Run on this worker; also say whether it may be kept."""
+        scratch = worker.scratch
+        link = self._sandbox.bubblewrap is not None
+        try:
+            request = await trio.to_thread.run_sync(lambda: prepare(task, scratch.inbox, link=link))
+        except (InputError, FolderFault) as error:
+            await trio.to_thread.run_sync(sweep, scratch.inbox)
+            return await self._fail(task, "bad_inputs", str(error)), True
+        verdict, alive = await self._ask(worker, request, task.limits)
+        if not alive:
+            # Nothing may write in the outbox any more while it is read.
+            await worker.stop()
+        exit_code = _exit_code(verdict)
+        try:
+            size = await trio.to_thread.run_sync(collect, scratch.outbox, task.output, exit_code, task.limits)
+        except (FolderFault, OSError) as error:
+            await worker.stop()
+            shutil.rmtree(task.output, ignore_errors=True)
+            return await self._fail(task, "executor_died", f"the result can't be taken over: {error}"), False
+        if alive:
+            await trio.to_thread.run_sync(_sweep_all, scratch.inbox, scratch.outbox)
+        return self._outcome(verdict, size), alive
+
+    async def _ask(self, worker: WorkerProcess, request: Request, limits: Limits) -> tuple[Verdict, bool]:
+        """The worker's verdict, or ours about the worker; and whether it is still of use."""
+        too_large = False
+        with trio.move_on_after(COMPILE_SECONDS + limits.seconds) as overdue:
+            async with trio.open_nursery() as nursery:
+
+                async def watch() -> None:
+                    nonlocal too_large
+                    await self._watch_size(worker, limits)
+                    too_large = True
+                    nursery.cancel_scope.cancel()
+
+                nursery.start_soon(watch)
+                try:
+                    return await worker.ask(request), True
+                except WorkerDied as error:
+                    return Verdict("executor_died", f"the worker died: {error}", 0, 0, 0.0), False
+                finally:
+                    nursery.cancel_scope.cancel()
+        if too_large:
+            return Verdict("output_too_large", "it fills its folder", 0, 0, 0.0), False
+        assert overdue.cancelled_caught
+        return Verdict("out_of_time", "it could not be stopped in time", 0, 0, limits.seconds * 1000), False
+
+    async def _watch_size(self, worker: WorkerProcess, limits: Limits) -> None:
+        """Return when the outbox holds more than a worker in its right mind lets a program write."""
+        most = 2 * (limits.disk_bytes + MIB)
+        while True:
+            await trio.sleep(_WATCH_SECONDS)
+            if await trio.to_thread.run_sync(_blocks, worker.scratch.outbox, 2 * limits.files + 16) > most:
+                return
+
+    def _refusal(self, limits: Limits) -> str | None:
+        memory = self._sandbox.data_bytes - ENGINE_BYTES
+        if limits.memory_bytes > memory:
+            return f"it wants {limits.memory_bytes // MIB} MiB of memory, and workers here have {memory // MIB}"
+        disk = self._sandbox.file_bytes
+        if limits.disk_bytes > disk:
+            return f"it wants {limits.disk_bytes // MIB} MiB of disk, and workers here have {disk // MIB}"
+        return None
+
+    def _outcome(self, verdict: Verdict, size: int) -> Outcome:
+        if not verdict.reason:
+            return Finished(verdict.exit_code, verdict.fuel, self._profile, verdict.milliseconds, size)
+        reason = _reason(verdict)
+        return Failed(reason, verdict.detail, verdict.fuel, self._profile, verdict.milliseconds, size)
+
+    async def _fail(self, task: Task, reason: Reason, detail: str) -> Failed:
+        """Leave an empty but complete result."""
+        failed = Failed(reason, detail, 0, self._profile, 0.0, 0)
+        await trio.to_thread.run_sync(start_over, task.output, failed.exit_code)
+        return failed
+
+    async def _start(self) -> WorkerProcess:
+        worker = await start_worker(self._sandbox, self._parent)
+        self._workers.add(worker)
+        return worker
+
+    async def _end(self, worker: WorkerProcess) -> None:
+        self._workers.discard(worker)
+        self._replaced += 1
+        await worker.remove()
+
+    async def _refill(self) -> None:
+        """Give an empty slot a new worker; after a few failures leave it empty, and the next run will say why."""
+        for attempt in range(_START_ATTEMPTS):
+            try:
+                self._return_slot.send_nowait(await self._start())
+            except WorkerDied as error:
+                log.warning("a WASM worker could not be started: %s", error)
+                await trio.sleep(0.1 * 2**attempt)
+            else:
+                return
+        self._return_slot.send_nowait(None)
+
+    async def _close(self) -> None:
+        for worker in list(self._workers):
+            await worker.remove()
+        self._workers.clear()
+
+
+@asynccontextmanager
+async def open_pool(
+    size: int = 2,
+    *,
+    scratch: Path | None = None,
+    bubblewrap: str | Literal["find"] | None = "find",
+    max_memory_mib: int = 2048,
+    max_disk_mib: int = 4096,
+) -> AsyncIterator[WasmPool]:
+    """Open a pool of ``size`` warm workers; on leaving, no process and no folder of it is left.
+
+    ``scratch`` is a folder that this pool has for itself (what a crash left there is removed); else the system's
+    folder for temporary files is used. ``bubblewrap`` is the path of ``bwrap``, ``None`` to do without. Where there
+    is none, or it does not work, a warning is logged and the isolation class is lower.
+    Raises `WorkerDied` when no worker can be started at all.
+    """
+    if size < 1:
+        raise Misuse("a pool needs at least one worker")
+    if scratch is not None:
+        await trio.to_thread.run_sync(_clear, scratch)
+    found = find_bubblewrap() if bubblewrap == "find" else bubblewrap
+    sandbox = Sandbox(found, max_memory_mib * MIB + ENGINE_BYTES, max_disk_mib * MIB)
+    sandbox, first = await _first_worker(sandbox, scratch)
+    async with trio.open_nursery() as nursery:
+        pool = WasmPool(sandbox, size, scratch, nursery)
+        pool._workers.add(first)
+        pool._return_slot.send_nowait(first)
+        for _ in range(size - 1):
+            nursery.start_soon(pool._refill)
+        try:
+            yield pool
+        finally:
+            nursery.cancel_scope.cancel()
+            with trio.CancelScope(shield=True):
+                await pool._close()
+
+
+async def _first_worker(sandbox: Sandbox, scratch: Path | None) -> tuple[Sandbox, WorkerProcess]:
+    """A worker behind the best walls that work here."""
+    if sandbox.bubblewrap is not None:
+        try:
+            return sandbox, await start_worker(sandbox, scratch)
+        except WorkerDied as error:
+            log.warning(
+                "bubblewrap does not work here (%s): WASM programs run with limits but without a sandbox around the "
+                "engine; allow unprivileged user namespaces to mend it",
+                error,
+            )
+    else:
+        log.warning(
+            "bubblewrap is not there: WASM programs run with limits but without a sandbox around the engine; "
+            "install the package bubblewrap to mend it"
+        )
+    plain = Sandbox(None, sandbox.data_bytes, sandbox.file_bytes)
+    return plain, await start_worker(plain, scratch)
+
+
+def _clear(scratch: Path) -> None:
+    """Make the folder, or remove what a crash left in it."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    for left in scratch.glob(_FOLDER_PATTERN):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _reason(verdict: Verdict) -> Reason:
+    return WORKER_REASONS.get(verdict.reason, "executor_died")
+
+
+def _exit_code(verdict: Verdict) -> int:
+    return Failed(_reason(verdict), "", 0, "", 0.0, 0).exit_code if verdict.reason else verdict.exit_code
+
+
+def _sweep_all(*folders: Path) -> None:
+    for folder in folders:
+        sweep(folder)
+
+
+def _blocks(folder: Path, most_files: int) -> float:
+    """Bytes that the files below take on the disk; infinite when there are too many of them to be counted."""
+    total, files, waiting = 0, 0, [folder]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    files += 1
+                    if files > most_files:
+                        return math.inf
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(Path(entry.path))
+                    else:
+                        total += entry.stat(follow_symlinks=False).st_blocks * 512
+        except OSError:
+            continue  # the worker moves its files while we look; the next look finds them
+    return total
