@@ -27,12 +27,12 @@ from agents.events import (
     Unreached,
     Woke,
 )
-from agents.sale import Sale
+from agents.sale import Over, Sale
 from agents.strategy import Accept as Taken
 from agents.strategy import Answer, Mandate, View
 from agents.strategy import Counter as Proposed
 from protocol.deal import DealId
-from protocol.errors import OutOfTurn, PeerFault
+from protocol.errors import PeerFault
 from protocol.identity import Address
 from protocol.job import Capacity, Job
 from protocol.messages import (
@@ -45,7 +45,7 @@ from protocol.messages import (
     Move,
     Outbid,
     Propose,
-    Walk,
+    deal_named,
 )
 from protocol.negotiation import Phase, Side, Talk
 from protocol.negotiation import begin as begin_talk
@@ -132,7 +132,7 @@ class Provider:
 
     def restore(self, records: Iterable[Sale]) -> None:
         """Take back what was saved, before `Began`."""
-        self.sales = {DealId(sale.id): sale for sale in records}
+        self.sales = {DealId(sale.id): sale for sale in records if not isinstance(sale.stage, Over)}
 
     def handle(self, now: float, event: Event) -> list[Effect]:
         """What this event makes the provider do."""
@@ -155,7 +155,7 @@ class Provider:
             case Unreached(message=message):
                 return self._unreached(message)
             case Got(sender, message) if isinstance(message, DealMessage):
-                return self._sale_event(now, event, deal_named(message), sender)
+                return self._sale_event(now, event, deal_named(message, self.rules.domain), sender)
             case ChainSaw(deal=deal):
                 return self._sale_event(now, event, deal)
             case Woke(Timer(about=about)) | Fetched(about=about) | NotFetched(about=about) | Ran(about=about):
@@ -274,7 +274,7 @@ class Provider:
             case Proposed(terms):
                 pay = max(terms.pay, haggle.mandate.worst_pay)
                 # only the price is the strategy's to move: the rest stays as asked, and was checked
-                return self._move(about, _counter, self.rules.repriced(haggle.talk.terms, pay))
+                return self._move(about, Counter(*_link(haggle.talk), self.rules.repriced(haggle.talk.terms, pay)))
             case _:
                 return self._end(about, answer.reason, answer.final)
 
@@ -285,9 +285,9 @@ class Provider:
             worse = self._worst_hold(haggle.talk.terms.pay)
             if worse is None:
                 return [*released, *self._end(about, "busy", final=False)]
-            released += self._move(worse, _outbid, None)
+            released += self._move(worse, Outbid(*_link(self.haggles[worse].talk)))
         until = int(now) + self.rules.hold
-        moved = self._move(about, _accept, until)
+        moved = self._move(about, Accept(*_link(haggle.talk), until))
         return [*released, *moved, WakeAt(until + 1, Timer(about, "held"))]
 
     def _worst_hold(self, pay: int) -> bytes | None:
@@ -307,7 +307,7 @@ class Provider:
         sale = sales.opened(move.deal, deal_id, talk.job, haggle.gateway, self.rng.randbytes(32))
         self.sales[deal_id] = sale
         self.closing = (*self.closing, talk.terms.pay)[-32:]
-        bind = Bind(talk.id, talk.head, move.deal, UNSIGNED)
+        bind = Bind(*_link(talk), move.deal, UNSIGNED)
         del self.haggles[about]
         return [*sales.begin(sale, now).effects, Send(haggle.buyer, bind)]
 
@@ -327,14 +327,12 @@ class Provider:
                 del self.haggles[about]
         return []
 
-    def _move(self, about: bytes, make: object, value: object) -> list[Effect]:
+    def _move(self, about: bytes, move: Counter | Accept | Outbid) -> list[Effect]:
         haggle = self.haggles[about]
-        move = make(haggle.talk, value)  # type: ignore[operator]
-        talk = step_talk(haggle.talk, Side.SELLER, move, digest(move))
-        haggle = replace(haggle, talk=talk)
+        haggle = replace(haggle, talk=step_talk(haggle.talk, Side.SELLER, move, digest(move)))
         if isinstance(move, Counter):
             haggle = replace(haggle, mine=move.terms, history=(*haggle.history, move.terms))
-        if talk.phase is Phase.OVER:
+        if haggle.talk.phase is Phase.OVER:
             del self.haggles[about]
         else:
             self.haggles[about] = haggle
@@ -342,7 +340,7 @@ class Provider:
 
     def _end(self, about: bytes, reason: str, final: bool) -> list[Effect]:
         haggle = self.haggles.pop(about)
-        return [Send(haggle.buyer, Decline(haggle.talk.id, haggle.talk.head, reason[:300], final))]
+        return [Send(haggle.buyer, Decline(*_link(haggle.talk), reason[:300], final))]
 
     # --- limits ------------------------------------------------------------------------------------------------------
 
@@ -379,25 +377,12 @@ class Provider:
         if sale is None or sender not in (None, sale.buyer):
             return []
         after, effects = sales.step(sale, now, event)
-        self.sales[DealId(about)] = after
+        if isinstance(after.stage, Over):
+            del self.sales[DealId(about)]
+        else:
+            self.sales[DealId(about)] = after
         return list(effects)
 
 
-def deal_named(message: DealMessage) -> DealId | bytes:
-    """Which deal a message is about."""
-    raise NotImplementedError
-
-
-def _counter(talk: Talk, terms: Terms) -> Counter:
-    return Counter(talk.id, talk.head, terms)
-
-
-def _accept(talk: Talk, until: int) -> Accept:
-    return Accept(talk.id, talk.head, until)
-
-
-def _outbid(talk: Talk, _: None) -> Outbid:
-    return Outbid(talk.id, talk.head)
-
-
-__all__ = ["OutOfTurn", "Provider", "Sheet", "Shop", "Walk"]
+def _link(talk: Talk) -> tuple[bytes, bytes]:
+    return talk.id, talk.head

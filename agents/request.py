@@ -17,7 +17,9 @@ class Request:
     """16 bytes, the user's name for it."""
     job: Job
     most_pay: Amount
-    """For the whole job."""
+    """For the whole job; without meaning when ``at_market``."""
+    at_market: bool
+    """The user set no limit: twice the lowest asking price is the most."""
     check_ppm: Count
     """The share of delivered results to have re-run, in millionths."""
     mediators: Annotated[tuple[Party, ...], Limit(64)]

@@ -230,7 +230,7 @@ def _deliver(sale: Sale) -> tuple[Effect, ...]:
                 run.units,
                 run.profile,
                 run.failure,
-                gateway=0,  # the world knows its own port
+                gateway=0,
                 signature=UNSIGNED,
             ),
         ),

@@ -13,7 +13,8 @@ from typing import Annotated
 
 from eth_hash.auto import keccak
 
-from protocol.deal import Deal, Receipt, Result, Started, Voucher
+from protocol.deal import Deal, DealId, Receipt, Result, Started, Voucher
+from protocol.eip712 import Domain
 from protocol.job import Job
 from protocol.offers import JobOffer, MediatorOffer, ResourceOffer, Withdrawal
 from protocol.terms import Terms
@@ -27,7 +28,8 @@ PROTOCOLS = (NEGOTIATE, DEAL, MEDIATE)
 Port = Annotated[int, "uint16"]
 """Where the sender's HTTP gateway listens, on the address of its libp2p connection; 0: it has none.
 
-Only the port is taken from a peer's word: a URL of its choice could point at somebody else's machine.
+Only the port is taken from a peer's word: a URL of its choice could point at somebody else's machine. Agents write 0,
+their world fills in its own port, as it does with signatures.
 """
 Reason = Annotated[str, Limit(300)]
 
@@ -264,3 +266,8 @@ def protocol_of(message: Message) -> str:
     if isinstance(message, Move):
         return NEGOTIATE
     return DEAL if isinstance(message, DealMessage) else MEDIATE
+
+
+def deal_named(message: DealMessage, domain: Domain) -> DealId:
+    """Which deal a message is about."""
+    return message.deal.id(domain) if isinstance(message, Locked) else DealId(message.deal)

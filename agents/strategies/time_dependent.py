@@ -1,8 +1,8 @@
 """Concession by time: start at the best price and give way along a curve until the last round.
 
 The aspiration at time t in [0, 1] is 1 - t ** (1 / e), with e < 1 for a boulware (holds out, then gives way), 1 for a
-linear and e > 1 for a conceder. Source: Faratin, Sierra, Jennings, "Negotiation decision functions for autonomous agents" (1998),
-section 4.1. An offer is taken when it is no worse than what one would propose next (AC_next; Baarslag et al., 2013).
+linear and e > 1 for a conceder. Source: Faratin, Sierra, Jennings, "Negotiation decision functions for autonomous
+agents" (1998), section 4.1. An offer is taken when it is no worse than what one would propose next (AC_next; Baarslag et al., 2013).
 """
 
 from __future__ import annotations

@@ -1,0 +1,246 @@
+"""The job creator: finds a provider for each of its user's jobs, buys, checks, pays, and starts over where one fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from random import Random
+
+from agents import purchase as purchases
+from agents.effects import Effect, Forget, Publish, Save, Tell
+from agents.events import (
+    Began,
+    Cancelled,
+    ChainSaw,
+    Decided,
+    Event,
+    Fetched,
+    Got,
+    Heard,
+    NotFetched,
+    Refused,
+    Requested,
+    Timer,
+    Unreached,
+    Woke,
+)
+from agents.order_book import OrderBook
+from agents.purchase import Awaiting, Claiming, Locking, Over, Paying, Purchase, Refusing
+from agents.reports import Agreed, Ended, Noted, Outcome
+from agents.request import Request
+from agents.tender import Bought, Failure, Tender
+from protocol.calls import Open, Settle
+from protocol.deal import DealId
+from protocol.identity import Address
+from protocol.messages import DealMessage, MediationMessage, Move, Recheck, deal_named
+from protocol.offers import JobOffer
+from protocol.rules import Rules
+from protocol.types import TalkId
+
+JOB_OFFER_LIFE = 30
+MILLION = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A job that its user still waits for."""
+
+    id: TalkId
+    request: Request
+
+
+def key(job: bytes) -> str:
+    """Where a wanted job is saved."""
+    return f"wanted:{job.hex()}"
+
+
+class JobCreator:
+    """The agent of one buyer."""
+
+    def __init__(self, me: Address, rules: Rules, rng: Random) -> None:
+        self.me = me
+        self.rules = rules
+        self.rng = rng
+        self.book = OrderBook()
+        self.strikes: dict[Address, int] = {}
+        """How often a provider broke its word to this buyer."""
+        self.tenders: dict[bytes, Tender] = {}
+        self.purchases: dict[DealId, Purchase] = {}
+        self.wanted: dict[bytes, Wanted] = {}
+
+    def restore(self, records: Iterable[Wanted | Purchase]) -> None:
+        """Take back what was saved, before `Began`."""
+        for record in records:
+            match record:
+                case Wanted():
+                    self.wanted[record.id] = record
+                case Purchase() if not isinstance(record.stage, Over):
+                    self.purchases[DealId(record.id)] = record
+                case Purchase():
+                    pass
+
+    def handle(self, now: float, event: Event) -> list[Effect]:
+        """What this event makes the job creator do."""
+        match event:
+            case Began():
+                return self._resume(now)
+            case Heard(offer):
+                return self._heard(now, event) if self.book.hear(now, offer) else []
+            case Requested(request):
+                return self._want(now, request)
+            case Cancelled(job):
+                return self._cancel(job)
+            case Woke(Timer(about, phase)) if phase.startswith("tender:"):
+                tender = self.tenders.get(about)
+                moves = tender.woke(now, phase.removeprefix("tender:")) if tender else []
+                return self._tendered(now, about, moves)
+            case Decided(about, answer):
+                job, provider = about[:16], Address(about[16:])
+                tender = self.tenders.get(job)
+                return self._tendered(now, job, tender.decided(now, provider, answer) if tender else [])
+            case Got(sender, message) if isinstance(message, Move):
+                return self._talk(now, sender, message)
+            case Unreached(peer, message) if isinstance(message, Move):
+                return self._all_tenders(now, lambda tender: tender.unreached(now, peer))
+            case Got(sender, message) if isinstance(message, DealMessage):
+                return self._deal_event(now, event, deal_named(message, self.rules.domain), sender)
+            case Got(sender, message) if isinstance(message, MediationMessage) and not isinstance(message, Recheck):
+                return self._deal_event(now, event, message.deal)
+            case Unreached(message=Recheck(deal=deal)):
+                return self._deal_event(now, event, deal.id(self.rules.domain))
+            case ChainSaw(deal=deal):
+                return self._deal_event(now, event, deal)
+            case Refused(call=Open(deal=deal) | Settle(deal=deal)):
+                return self._deal_event(now, event, deal.id(self.rules.domain))
+            case Woke(Timer(about=about)) | Fetched(about=about) | NotFetched(about=about):
+                return self._deal_event(now, event, about)
+            case _:
+                return []
+
+    # --- finding a provider ------------------------------------------------------------------------------------------
+
+    def _resume(self, now: float) -> list[Effect]:
+        effects = [effect for it in self.purchases.values() for effect in purchases.begin(it, now).effects]
+        bought = {it.wanted for it in self.purchases.values() if not isinstance(it.stage, Claiming | Refusing)}
+        for job, wanted in self.wanted.items():
+            if job not in bought:
+                effects += self._tender(now, wanted.request)
+        return effects
+
+    def _want(self, now: float, request: Request) -> list[Effect]:
+        if request.id in self.wanted:
+            return []
+        wanted = self.wanted[request.id] = Wanted(request.id, request)
+        return [Save(key(request.id), wanted), *self._tender(now, request)]
+
+    def _tender(self, now: float, request: Request) -> list[Effect]:
+        tender = self.tenders[request.id] = Tender(self.me, self.rules, request, self.book, self.strikes, self.rng)
+        offer = JobOffer(self.me, int(now * 1000), int(now) + JOB_OFFER_LIFE, request.job, (self.rules.vault,))
+        return [Publish(offer), *self._tendered(now, request.id, tender.begin(now))]
+
+    def _heard(self, now: float, event: Heard) -> list[Effect]:
+        if isinstance(event.offer, JobOffer):
+            return []
+        return self._all_tenders(now, lambda tender: tender.heard(now))
+
+    def _talk(self, now: float, sender: Address, move: Move) -> list[Effect]:
+        for job, tender in list(self.tenders.items()):
+            bid = tender.bids.get(sender)
+            if bid is not None and bid.id == move.talk:
+                return self._tendered(now, job, tender.got(now, sender, move))
+        return []
+
+    def _all_tenders(self, now: float, act: Callable[[Tender], list[Effect]]) -> list[Effect]:
+        effects: list[Effect] = []
+        for job, tender in list(self.tenders.items()):
+            effects += self._tendered(now, job, act(tender))
+        return effects
+
+    def _tendered(self, now: float, job: bytes, effects: list[Effect]) -> list[Effect]:
+        tender = self.tenders.get(job)
+        if tender is None or tender.end is None:
+            return effects
+        del self.tenders[job]
+        match tender.end:
+            case Failure(outcome, reason):
+                return [*effects, *self._end(job, Ended(outcome, reason, None, 0))]
+            case Bought() as bought:
+                return [*effects, *self._buy(now, tender.request, bought)]
+
+    def _cancel(self, job: bytes) -> list[Effect]:
+        tender = self.tenders.pop(job, None)
+        if tender is None:  # a signed deal goes on: its money is in the vault
+            return [Tell(job, Noted("the deal is signed and goes on; its result can be fetched later"))]
+        return [*tender.cancel(), *self._end(job, Ended(Outcome.CANCELLED, "cancelled before any deal", None, 0))]
+
+    # --- deals -------------------------------------------------------------------------------------------------------
+
+    def _buy(self, now: float, request: Request, bought: Bought) -> list[Effect]:
+        deal = bought.bind.deal
+        check = self.rng.randrange(MILLION) < bought.terms.check_ppm
+        purchase = Purchase(
+            id=deal.id(self.rules.domain),
+            wanted=request.id,
+            deal=deal,
+            job=request.job,
+            terms=bought.terms,
+            bond=bought.bind.signature,
+            rounds=bought.rounds,
+            check=check,
+            stage=Locking(),
+        )
+        self.purchases[DealId(purchase.id)] = purchase
+        agreed = Tell(request.id, Agreed(deal, bought.terms, bought.provider, bought.rounds))
+        return [agreed, *purchases.begin(purchase, now).effects]
+
+    def _deal_event(self, now: float, event: Event, about: bytes, sender: Address | None = None) -> list[Effect]:
+        before = self.purchases.get(DealId(about))
+        if before is None or sender not in (None, before.provider):
+            return []
+        after, effects = purchases.step(before, now, event)
+        self.purchases[DealId(about)] = after
+        if type(after.stage) is type(before.stage):
+            return list(effects)
+        return [*effects, *self._moved_on(now, before, after)]
+
+    def _moved_on(self, now: float, before: Purchase, after: Purchase) -> list[Effect]:
+        match after.stage:
+            case Over(how):
+                del self.purchases[DealId(after.id)]
+                return self._closed(now, before, how)
+            case Claiming(reason):
+                self.strikes[after.provider] = self.strikes.get(after.provider, 0) + 1
+                return self._another(now, after, reason)
+            case Refusing(delivery, reason=reason):
+                self.strikes[after.provider] = self.strikes.get(after.provider, 0) + 1
+                return self._end(after.wanted, Ended(Outcome.DISPUTED, reason, delivery.run, 0))
+            case _:
+                return []
+
+    def _closed(self, now: float, before: Purchase, how: str) -> list[Effect]:
+        match before.stage:
+            case Paying(delivery):
+                run = delivery.run
+                bad = run.failure or (f"the module ended with exit code {run.exit_code}" if run.exit_code else "")
+                outcome = Outcome.FAILED if bad else Outcome.DONE
+                return self._end(before.wanted, Ended(outcome, bad or how, run, before.deal.pay))
+            case Locking() | Awaiting():
+                self.strikes[before.provider] = self.strikes.get(before.provider, 0) + 1
+                return self._another(now, before, how)
+            case _:
+                return []
+
+    def _another(self, now: float, failed: Purchase, reason: str) -> list[Effect]:
+        wanted = self.wanted.get(failed.wanted)
+        if wanted is None:
+            return []
+        if now < wanted.request.deadline:
+            noted = Tell(failed.wanted, Noted(f"another provider is sought: {reason}"[:300]))
+            return [noted, *self._tender(now, wanted.request)]
+        outcome = Outcome.FAILED if isinstance(failed.stage, Locking) else Outcome.TIMED_OUT
+        return self._end(failed.wanted, Ended(outcome, reason, None, 0))
+
+    def _end(self, job: bytes, ended: Ended) -> list[Effect]:
+        if self.wanted.pop(job, None) is None:
+            return []
+        return [Forget(key(job)), Tell(job, ended)]

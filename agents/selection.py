@@ -1,0 +1,43 @@
+"""Whom to talk to: the offers that fit a job, the best-ranked ones and a few at random.
+
+Rank alone would send every buyer to the same machines; measured on 50 x 50 markets, 16 best and 8 random peers bring
+the market within a few points of its optimum, while 8 best alone do worse than 8 at random.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from random import Random
+
+from protocol.identity import Address
+from protocol.job import Job
+from protocol.offers import ResourceOffer, VaultRef
+
+BEST = 16
+RANDOM = 8
+
+
+def misfit(offer: ResourceOffer, job: Job, vault: VaultRef) -> str | None:
+    """Why an offer can't serve a job, or None if it can."""
+    if vault not in offer.vaults:
+        return "another vault"
+    if job.executor not in offer.executors:
+        return f"no {job.executor} executor"
+    if asking_price(offer, job) is None:
+        return "no price for this module"
+    return offer.capacity.lacks(job.resources)
+
+
+def asking_price(offer: ResourceOffer, job: Job) -> int | None:
+    """What the offer asks for this job: its module's own price, else the one for any module; None without either."""
+    prices = {price.module: price.amount for price in offer.prices if price.unit == "job"}
+    return prices.get(job.module, prices.get("*"))
+
+
+def whom_to_ask(
+    fitting: Iterable[ResourceOffer], job: Job, strikes: dict[Address, int], rng: Random
+) -> list[ResourceOffer]:
+    """Up to 24 offers: those with the fewest broken words and the lowest price first, then some at random."""
+    ranked = sorted(fitting, key=lambda offer: (strikes.get(offer.provider, 0), asking_price(offer, job), rng.random()))
+    best, rest = ranked[:BEST], ranked[BEST:]
+    return best + rng.sample(rest, min(RANDOM, len(rest)))

@@ -1,0 +1,340 @@
+"""One job looking for a provider: several talks at once, the best hold is confirmed, the others are let go.
+
+::
+
+    GATHERING ──enough heard, or time passed──► TALKING ──no talk undecided──► CONFIRMING ──Bind──► (purchase)
+        │ none fits                               │ ▲ nobody holds (busy: later)  │ no answer, outbid
+        └──► (no offer)     (no agreement) ◄──────┘ └──────────────────────────────┘
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+from random import Random
+
+from agents.effects import Consult, Effect, Send, Tell, WakeAt
+from agents.events import Timer
+from agents.order_book import OrderBook
+from agents.reports import Outcome, Tendering
+from agents.request import Request
+from agents.selection import asking_price, misfit, whom_to_ask
+from agents.strategy import Accept as Taken
+from agents.strategy import Answer, Mandate, View
+from agents.strategy import Counter as Proposed
+from agents.strategy import Walk as Left
+from protocol.errors import PeerFault
+from protocol.identity import Address
+from protocol.messages import Accept, Bind, Confirm, Counter, Decline, Move, Outbid, Propose, Walk
+from protocol.negotiation import Phase, Side, Talk
+from protocol.negotiation import begin as begin_talk
+from protocol.negotiation import step as step_talk
+from protocol.offers import ResourceOffer
+from protocol.rules import Rules
+from protocol.terms import MOST_MEDIATORS, Terms, deal_of
+from protocol.wire import digest
+
+GATHER = 1.5
+"""Seconds to listen before the first talk, when little has been heard yet."""
+ENOUGH = 3
+"""Fitting offers that are worth starting with at once."""
+PATIENCE = 5.0
+"""Seconds after which talks that are still undecided are left."""
+BIND_PATIENCE = 3.0
+"""Seconds for a provider's signature after the confirmation."""
+RETRY = 2.0
+"""Seconds before another round of talks, when everybody was busy."""
+ROUNDS = 12
+"""How often the strategy is asked in one talk."""
+MARKET_MULTIPLE = 2
+"""Without a limit of the user's own, the most to pay is this many times the lowest asking price."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The tender has ended without a deal."""
+
+    outcome: Outcome
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bought:
+    """A provider has signed."""
+
+    provider: Address
+    bind: Bind
+    terms: Terms
+    rounds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bid:
+    """One talk, with what only this side knows."""
+
+    provider: Address
+    id: bytes
+    mandate: Mandate
+    base: Terms
+    talk: Talk | None = None
+    history: tuple[Terms, ...] = ()
+    mine: Terms | None = None
+    asked: int = 0
+    over: bool = False
+    reason: str = ""
+    final: bool = False
+
+
+class Mode(Enum):
+    """Where the tender stands."""
+
+    GATHERING = "gathering"
+    TALKING = "talking"
+    CONFIRMING = "confirming"
+
+
+class Tender:
+    """The talks of one job."""
+
+    def __init__(
+        self, me: Address, rules: Rules, request: Request, book: OrderBook, strikes: dict[Address, int], rng: Random
+    ) -> None:
+        self.me = me
+        self.rules = rules
+        self.request = request
+        self.book = book
+        self.strikes = strikes
+        self.rng = rng
+        self.mode = Mode.GATHERING
+        self.bids: dict[Address, Bid] = {}
+        self.round = 0
+        self.chosen: Address | None = None
+        self.waited = False
+        self.end: Failure | Bought | None = None
+
+    # --- events ------------------------------------------------------------------------------------------------------
+
+    def begin(self, now: float) -> list[Effect]:
+        """Start talking if enough is known, else listen a little first."""
+        return [*self.heard(now), *self._timer(now + GATHER, "gather")]
+
+    def heard(self, now: float) -> list[Effect]:
+        """Something new is on offer."""
+        if self.mode is not Mode.GATHERING:
+            return []
+        known = sum(1 for _ in self._fitting(now))
+        judged = bool(self.request.mediators) or any(True for _ in self.book.mediators(now))
+        if (known >= ENOUGH and judged) or (self.waited and known):
+            return self._open_talks(now)
+        return []
+
+    def woke(self, now: float, phase: str) -> list[Effect]:
+        """A timer of this tender has come."""
+        match phase, self.mode:
+            case "gather", Mode.GATHERING:
+                self.waited = True
+                opened = self.heard(now)
+                if opened or now < self.request.deadline:
+                    return opened or self._timer(min(now + RETRY, self.request.deadline), "gather")
+                self.end = self._nobody_fits(now)
+            case str(), Mode.TALKING if phase == f"patience:{self.round}":
+                late = [bid for bid in self.bids.values() if self._undecided(bid)]
+                left = [effect for bid in late for effect in self._leave(bid, "you took too long")]
+                return [*left, *self._conclude(now)]
+            case str(), Mode.CONFIRMING if self.chosen and phase == f"bind:{self.round}:{self.chosen.hex()}":
+                left = self._leave(self.bids[self.chosen], "no signature came")
+                self.mode, self.chosen = Mode.TALKING, None
+                return [*left, *self._conclude(now)]
+            case str(), _ if phase == f"again:{self.round}":
+                return self._open_talks(now)
+        return []
+
+    def decided(self, now: float, provider: Address, answer: Answer) -> list[Effect]:
+        """The strategy has spoken about one talk."""
+        bid = self.bids.get(provider)
+        if bid is None or bid.over:
+            return []
+        match answer:
+            case Left(reason, final):
+                return [*self._leave(bid, reason, final), *self._conclude(now)]
+            case Taken() if bid.talk is not None and bid.mandate.admits(bid.talk.terms):
+                terms = bid.talk.terms  # proposing a seller's own terms is how a buyer takes them
+            case Proposed(wanted):
+                terms = self.rules.repriced(bid.base, min(wanted.pay, bid.mandate.worst_pay))
+            case _:
+                return [*self._leave(bid, "nothing that the mandate allows"), *self._conclude(now)]
+        if bid.talk is None:
+            return self._propose(bid, terms)
+        if bid.talk.phase in (Phase.ANSWERED, Phase.RELEASED):
+            return self._move(bid, Counter(bid.id, bid.talk.head, terms))
+        return []
+
+    def got(self, now: float, provider: Address, move: Move) -> list[Effect]:
+        """A provider has moved."""
+        bid = self.bids.get(provider)
+        if bid is None or bid.over or bid.talk is None or bid.id != move.talk:
+            return []
+        try:
+            talk = step_talk(bid.talk, Side.SELLER, move, digest(move))
+        except PeerFault as fault:
+            return [*self._leave(bid, str(fault), final=True), *self._conclude(now)]
+        if talk is bid.talk:
+            return []
+        bid = self.bids[provider] = replace(bid, talk=talk)
+        match move:
+            case Counter(terms=terms):
+                if self.rules.objection(now, self.request.job, terms) is not None:
+                    return [
+                        *self._leave(bid, "terms against the rules of this network", final=True),
+                        *self._conclude(now),
+                    ]
+                bid = self.bids[provider] = replace(bid, history=(*bid.history, terms))
+                return self._consult(now, bid)
+            case Accept():
+                return self._conclude(now)
+            case Outbid():
+                if self.chosen == provider:
+                    self.mode, self.chosen = Mode.TALKING, None
+                return self._consult(now, bid)
+            case Bind() if self.chosen == provider:
+                return self._bought(bid, move)
+            case Decline(reason=reason, final=final) | Walk(reason=reason, final=final):
+                return self._lost(now, bid, reason, final)
+            case _:
+                return self._lost(now, bid, "the provider took its terms back", final=False)
+
+    def unreached(self, now: float, provider: Address) -> list[Effect]:
+        """A provider can't be talked to."""
+        bid = self.bids.get(provider)
+        return [] if bid is None or bid.over else self._lost(now, bid, "not reachable", final=True)
+
+    def cancel(self) -> list[Effect]:
+        """The user no longer wants the job: leave every talk."""
+        return [effect for bid in self.bids.values() if not bid.over for effect in self._leave(bid, "cancelled")]
+
+    # --- moves -------------------------------------------------------------------------------------------------------
+
+    def _fitting(self, now: float) -> list[ResourceOffer]:
+        finally_lost = {bid.provider for bid in self.bids.values() if bid.final}
+        return [
+            offer
+            for offer in self.book.providers(now)
+            if offer.provider not in finally_lost
+            and offer.provider != self.me
+            and misfit(offer, self.request.job, self.rules.vault) is None
+        ]
+
+    def _open_talks(self, now: float) -> list[Effect]:
+        offers = whom_to_ask(self._fitting(now), self.request.job, self.strikes, self.rng)
+        if not offers:
+            self.end = self._nobody_fits(now)
+            return []
+        self.mode = Mode.TALKING
+        self.round += 1
+        asks = [price for offer in offers if (price := asking_price(offer, self.request.job)) is not None]
+        most = MARKET_MULTIPLE * min(asks) if self.request.at_market else self.request.most_pay
+        mandate = Mandate("buyer", worst_pay=most, best_pay=min(most, min(asks) // 2))
+        effects: list[Effect] = [Tell(self.request.id, Tendering(tuple(offer.provider for offer in offers)))]
+        for offer in offers:
+            base = self.rules.terms(now, self.request.job, 0, self.request.check_ppm, self._pool(now, offer))
+            bid = self.bids[offer.provider] = Bid(offer.provider, self.rng.randbytes(16), mandate, base)
+            effects += self._consult(now, bid)
+        return [*effects, *self._timer(now + PATIENCE, f"patience:{self.round}")]
+
+    def _pool(self, now: float, offer: ResourceOffer) -> tuple[Address, ...]:
+        heard = {mediator.mediator for mediator in self.book.mediators(now)}
+        trusted = set(self.request.mediators) or heard
+        both = trusted & set(offer.mediators) if offer.mediators else trusted
+        return tuple(sorted(both - {self.me, offer.provider})[:MOST_MEDIATORS])
+
+    def _consult(self, now: float, bid: Bid) -> list[Effect]:
+        theirs = bid.talk.terms if bid.talk is not None and bid.talk.phase is Phase.ANSWERED else None
+        view = View(
+            role="buyer",
+            mandate=bid.mandate,
+            theirs=theirs,
+            mine=bid.mine,
+            history=bid.history,
+            round=bid.asked,
+            rounds_left=max(0, ROUNDS - bid.asked),
+            now=now,
+            deadline=bid.base.start_by,
+            market=tuple(
+                price for offer in self.book.providers(now) if (price := asking_price(offer, self.request.job))
+            ),
+            rng=self.rng,
+            rules=self.rules,
+            base=theirs or bid.base,
+        )
+        self.bids[bid.provider] = replace(bid, asked=bid.asked + 1)
+        return [Consult(self.request.id + bid.provider, view)]
+
+    def _propose(self, bid: Bid, terms: Terms) -> list[Effect]:
+        move = Propose(bid.id, self.request.job, 0, terms)
+        talk = begin_talk(move, digest(move))
+        self.bids[bid.provider] = replace(bid, talk=talk, mine=terms, history=(terms,))
+        return [Send(bid.provider, move)]
+
+    def _move(self, bid: Bid, move: Counter | Confirm) -> list[Effect]:
+        assert bid.talk is not None
+        bid = replace(bid, talk=step_talk(bid.talk, Side.BUYER, move, digest(move)))
+        if isinstance(move, Counter):
+            bid = replace(bid, mine=move.terms, history=(*bid.history, move.terms))
+        self.bids[bid.provider] = bid
+        return [Send(bid.provider, move)]
+
+    def _leave(self, bid: Bid, reason: str, final: bool = False) -> list[Effect]:
+        self.bids[bid.provider] = replace(bid, over=True, reason=reason, final=final)
+        if bid.talk is None or bid.talk.phase in (Phase.OVER, Phase.BOUND):
+            return []
+        return [Send(bid.provider, Walk(bid.id, bid.talk.head, reason[:300], final))]
+
+    def _lost(self, now: float, bid: Bid, reason: str, final: bool) -> list[Effect]:
+        self.bids[bid.provider] = replace(bid, over=True, reason=reason, final=final)
+        if self.chosen == bid.provider:
+            self.mode, self.chosen = Mode.TALKING, None
+        return self._conclude(now)
+
+    # --- the choice --------------------------------------------------------------------------------------------------
+
+    def _undecided(self, bid: Bid) -> bool:
+        return not bid.over and (bid.talk is None or bid.talk.phase is not Phase.HELD)
+
+    def _conclude(self, now: float) -> list[Effect]:
+        if self.mode is not Mode.TALKING or any(self._undecided(bid) for bid in self.bids.values()):
+            return []
+        held = [bid for bid in self.bids.values() if not bid.over]
+        if not held:
+            return self._nobody_agrees(now)
+        best = min(held, key=lambda bid: (self.strikes.get(bid.provider, 0), _table(bid).pay, self.rng.random()))
+        assert best.talk is not None
+        deal = deal_of(best.talk.terms, self.me, best.provider, best.talk.table)
+        self.mode, self.chosen = Mode.CONFIRMING, best.provider
+        confirmed = self._move(best, Confirm(best.id, best.talk.head, deal))
+        return [*confirmed, *self._timer(now + BIND_PATIENCE, f"bind:{self.round}:{best.provider.hex()}")]
+
+    def _bought(self, bid: Bid, bind: Bind) -> list[Effect]:
+        assert bid.talk is not None
+        self.end = Bought(bid.provider, bind, bid.talk.terms, bid.talk.rounds)
+        others = [other for other in self.bids.values() if other.provider != bid.provider and not other.over]
+        return [effect for other in others for effect in self._leave(other, "bought elsewhere")]
+
+    def _nobody_fits(self, now: float) -> Failure:
+        lacks = {misfit(offer, self.request.job, self.rules.vault) or "" for offer in self.book.providers(now)} - {""}
+        heard = f"{len(lacks)} kinds of misfit: {'; '.join(sorted(lacks))}" if lacks else "no provider was heard"
+        return Failure(Outcome.NO_OFFER, heard)
+
+    def _nobody_agrees(self, now: float) -> list[Effect]:
+        if now + RETRY < self.request.deadline and not all(bid.final for bid in self.bids.values()):
+            return self._timer(now + RETRY, f"again:{self.round}")
+        said = sorted({bid.reason for bid in self.bids.values() if bid.reason})
+        self.end = Failure(Outcome.NO_AGREEMENT, "; ".join(said) or "nobody answered")
+        return []
+
+    def _timer(self, moment: float, phase: str) -> list[Effect]:
+        return [WakeAt(moment, Timer(self.request.id, f"tender:{phase}"))]
+
+
+def _table(bid: Bid) -> Terms:
+    assert bid.talk is not None
+    return bid.talk.terms
