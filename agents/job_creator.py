@@ -1,4 +1,4 @@
-"""The job creator: finds a provider for each of its user's jobs, buys, checks, pays, and starts over where one fails."""
+"""The job creator: finds each of its user's jobs a provider, buys, checks, pays, and starts over if one fails."""
 
 from __future__ import annotations
 
