@@ -11,11 +11,11 @@ from typing import Any
 from agents.events import Timer
 from agents.reports import Report
 from agents.strategy import View
-from protocol.calls import Call
 from protocol.deal import Deal
 from protocol.identity import Address
 from protocol.job import Job
 from protocol.messages import Gossip, Message
+from protocol.vault_calls import VaultCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +67,13 @@ class Forget:
 
 @dataclass(frozen=True, slots=True)
 class Transact:
-    """Ask the vault; a refusal comes back as `Refused`, success shows in `ChainSaw`."""
+    """Ask the vault; a refusal comes back as `Refused`, success shows in `ChainSaw`.
 
-    call: Call
+    The kind of the call and ``about`` name it for ever: asked again, also after a crash, it is sent once.
+    """
+
+    about: bytes
+    call: VaultCall
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from agents.request import Request
 from agents.strategy import Answer
-from protocol.calls import Call, Standing
 from protocol.deal import DealId
 from protocol.identity import Address
 from protocol.job import Run
 from protocol.messages import Gossip, Message
+from protocol.vault_calls import VaultCall
+from protocol.vault_state import DealState
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +85,16 @@ class ChainSaw:
     """How a watched deal now stands in the vault, as deep in the chain as the profile wants."""
 
     deal: DealId
-    standing: Standing
+    standing: DealState
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
     """The vault would not do that."""
 
-    call: Call
+    about: bytes
+    """The deal, as the agent said when it asked."""
+    call: VaultCall
     reason: str
 
 

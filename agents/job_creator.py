@@ -29,7 +29,6 @@ from agents.purchase import Awaiting, Claiming, Locking, Over, Paying, Purchase,
 from agents.reports import Agreed, Ended, Noted, Outcome
 from agents.request import Request
 from agents.tender import Bought, Failure, Tender
-from protocol.calls import Open, Settle
 from protocol.deal import DealId
 from protocol.identity import Address
 from protocol.messages import DealMessage, MediationMessage, Move, Recheck, deal_named
@@ -110,9 +109,7 @@ class JobCreator:
                 return self._deal_event(now, event, deal.id(self.rules.domain))
             case ChainSaw(deal=deal):
                 return self._deal_event(now, event, deal)
-            case Refused(call=Open(deal=deal) | Settle(deal=deal)):
-                return self._deal_event(now, event, deal.id(self.rules.domain))
-            case Woke(Timer(about=about)) | Fetched(about=about) | NotFetched(about=about):
+            case Woke(Timer(about=about)) | Refused(about=about) | Fetched(about=about) | NotFetched(about=about):
                 return self._deal_event(now, event, about)
             case _:
                 return []

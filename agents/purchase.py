@@ -19,7 +19,6 @@ from agents.effects import Effect, Fetch, Save, Send, Tell, Transact, Unwatch, W
 from agents.events import ChainSaw, Event, Fetched, Got, NotFetched, Refused, Timer, Unreached, Woke
 from agents.machine import Step
 from agents.reports import Arrived, Checked, Held, InVault, Noted, Running, Verdict
-from protocol.calls import ClaimAbsence, Finalize, Open, Release, Settle, Standing, Transfer
 from protocol.deal import Deal
 from protocol.identity import Address
 from protocol.job import Job, Run
@@ -38,6 +37,8 @@ from protocol.messages import (
 )
 from protocol.terms import Terms
 from protocol.types import UNSIGNED, Count, Hash, Party, Signature, TalkId, Text
+from protocol.vault_calls import Absent, Finalize, Free, Open, Payment, Settle, Transfer
+from protocol.vault_state import DealState, State
 
 LOCK_MARGIN = 5.0
 """Seconds after ``start_by`` in which a lock may still become visible."""
@@ -61,6 +62,9 @@ class Locking:
 class Awaiting:
     """Locked; the result is due."""
 
+    started: bytes = b""
+    """The provider's signature that it holds every input; empty until it comes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
@@ -77,6 +81,7 @@ class Fetching:
     """The result is named; its blocks are on their way."""
 
     delivery: Delivery
+    started: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +107,8 @@ class Claiming:
     """Nothing usable came: absence is claimed."""
 
     reason: Text
+    started: bytes
+    """The provider's signature that it held every input, if it ever came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +171,7 @@ def _act(it: Purchase, now: float) -> tuple[Effect, ...]:
     match it.stage:
         case Locking():
             late = WakeAt(it.deal.start_by + LOCK_MARGIN, Timer(it.id, "locking"))
-            return (Transact(Open(it.deal, it.bond)), late)
+            return (Transact(it.id, Open(it.deal, it.bond)), late)
         case Awaiting():
             overdue = WakeAt(it.overdue_at + 1, Timer(it.id, "overdue"))
             return (Send(it.provider, Locked(it.deal, UNSIGNED)), overdue, _nudge(it, now, NUDGE))
@@ -176,11 +183,11 @@ def _act(it: Purchase, now: float) -> tuple[Effect, ...]:
             return (Send(asked[-1], Recheck(it.deal, it.job, 0, it.terms.check_fee)), patience)
         case Paying(delivery, _, checkers):
             fee = it.terms.check_fee
-            fees = tuple(Transact(Transfer(who, fee, it.id)) for who in checkers if fee)
+            fees = tuple(Transact(it.id, Transfer(who, fee)) for who in checkers if fee)
             voucher = Send(it.provider, Paid(it.id, it.deal.pay, UNSIGNED))
-            return (_receipt(it, delivery), voucher, Transact(Settle(it.deal)), *fees)
-        case Claiming():
-            return (Transact(ClaimAbsence(it.deal)),)
+            return (_receipt(it, delivery), voucher, Transact(it.id, _settlement(it.deal)), *fees)
+        case Claiming(started=started):
+            return (Transact(it.id, Absent(it.deal, started or None)),)
         case Refusing():
             return (WakeAt(it.deal.claim_until + 1, Timer(it.id, "release")),)
         case Over():
@@ -194,25 +201,26 @@ def step(it: Purchase, now: float, event: Event) -> Step[Purchase]:
     match it.stage, event:
         case Over(), _:
             return Step(it)
-        case _, ChainSaw(standing=Standing.CLOSED):
+        case _, ChainSaw(standing=DealState(state=State.CLOSED)):
             return _enter(it, Over(_ending(it)), now)
-        case Locking(), ChainSaw(standing=Standing.OPEN):
+        case Locking(), ChainSaw(standing=DealState(state=State.OPEN)):
             return _enter(it, Awaiting(), now, Tell(it.wanted, InVault(it.deal)))
         case Locking(), Refused(call=Open(), reason=reason):
             return _enter(it, Over(f"the vault refused the deal: {reason}"[:200]), now)
         case Locking(), Woke(Timer(phase="locking")):
             return _enter(it, Over("the deal did not reach the vault in time"), now)
-        case Awaiting(), Got(message=Begun()):
-            return Step(it, (Tell(it.wanted, Running(it.deal)),))
-        case Awaiting() | Fetching(), Got(message=Delivered() as message):
-            return _delivered(it, now, message)
+        case Awaiting(started=b""), Got(message=Begun(signature=signature)):
+            it = replace(it, stage=Awaiting(signature))
+            return Step(it, (Save(key(it.id), it), Tell(it.wanted, Running(it.deal))))
+        case (Awaiting() | Fetching()) as stage, Got(message=Delivered() as message):
+            return _delivered(it, stage, now, message)
         case Awaiting(), Got(message=Abandoned(reason=reason)):
             return Step(it, (Tell(it.wanted, Noted(f"the provider gives up: {reason}")),))
         case Awaiting(), Woke(Timer(phase=phase)) if phase.startswith("nudge:"):
             pause = min(NUDGE_MOST, 2 * float(phase.removeprefix("nudge:")))
             return Step(it, (Send(it.provider, Asking(it.id)), _nudge(it, now, pause)))
-        case Awaiting() | Fetching(), Woke(Timer(phase="overdue")):
-            return _enter(it, Claiming("nothing usable was delivered in time"), now)
+        case Awaiting(started=started) | Fetching(started=started), Woke(Timer(phase="overdue")):
+            return _enter(it, Claiming("nothing usable was delivered in time", started), now)
         case Fetching(delivery), Fetched(cid=cid) if cid == delivery.run.cid:
             return _arrived(it, now, delivery)
         case Fetching(delivery), NotFetched(cid=cid, reason=reason) if cid == delivery.run.cid:
@@ -224,14 +232,16 @@ def step(it: Purchase, now: float, event: Event) -> Step[Purchase]:
             return _check(it, stage, now, event)
         case Paying(delivery), Got(sender=sender, message=Delivered() | Asking()) if sender == it.provider:
             return Step(it, (_receipt(it, delivery), Send(it.provider, Paid(it.id, it.deal.pay, UNSIGNED))))
-        case Claiming(), ChainSaw(standing=Standing.ABSENCE_CLAIMED):
-            return Step(it, (WakeAt(now + it.deal.answer + 1, Timer(it.id, "finalize")),))
+        case Claiming(), ChainSaw(standing=DealState(state=State.ABSENT, deadline=deadline)):
+            return Step(it, (WakeAt(deadline + 1, Timer(it.id, "finalize")),))
         case Claiming(), Woke(Timer(phase="finalize")):
-            return Step(it, (Transact(Finalize(it.deal)),))
-        case Claiming(), ChainSaw(standing=Standing.OPEN):  # the provider answered with a proof of delivery
+            return Step(it, (Transact(it.id, Finalize(it.deal)),))
+        case Paying(), ChainSaw(standing=DealState(state=State.OPEN, paid=True)):  # the voucher was quicker
+            return _enter(it, Over("paid"), now)
+        case Claiming(), ChainSaw(standing=DealState(state=State.OPEN)):  # the provider answered with a proof
             return Step(it, (WakeAt(it.deal.claim_until + 1, Timer(it.id, "release")),))
         case Claiming() | Refusing(), Woke(Timer(phase="release")):
-            return Step(it, (Transact(Release(it.deal)),))
+            return Step(it, (Transact(it.id, Free(it.deal)),))
         case _:
             return Step(it)
 
@@ -240,20 +250,20 @@ def _ending(it: Purchase) -> str:
     match it.stage:
         case Paying():
             return "paid"
-        case Claiming(reason) | Refusing(reason=reason):
+        case Claiming(reason=reason) | Refusing(reason=reason):
             return reason
         case _:
             return "closed by the other side"
 
 
-def _delivered(it: Purchase, now: float, message: Delivered) -> Step[Purchase]:
+def _delivered(it: Purchase, stage: Awaiting | Fetching, now: float, message: Delivered) -> Step[Purchase]:
     run = Run(message.cid, message.exit_code, message.units, message.profile, message.failure[:200])
     delivery = Delivery(run, message.salt, message.signature, message.gateway)
-    if isinstance(it.stage, Fetching):
-        if it.stage.delivery.run.cid != run.cid:
+    if isinstance(stage, Fetching):
+        if stage.delivery.run.cid != run.cid:
             return Step(it)  # the first signed result stands: a provider has one try
-        return _enter(it, Fetching(delivery), now)
-    return _enter(it, Fetching(delivery), now, Tell(it.wanted, Arrived(run)))
+        return _enter(it, Fetching(delivery, stage.started), now)
+    return _enter(it, Fetching(delivery, stage.started), now, Tell(it.wanted, Arrived(run)))
 
 
 def _arrived(it: Purchase, now: float, delivery: Delivery) -> Step[Purchase]:
@@ -309,6 +319,11 @@ def _pay(
 ) -> Step[Purchase]:
     told = Tell(it.wanted, Checked(verdict, who, why))
     return _enter(it, Paying(delivery, verdict.value, who), now, *first, told)
+
+
+def _settlement(deal: Deal) -> Settle:
+    # whoever pays has checked what it wanted to check, so the provider's stakes may go home at once
+    return Settle((Payment(deal, deal.pay, final=True),))
 
 
 def _receipt(it: Purchase, delivery: Delivery) -> Effect:

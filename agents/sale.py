@@ -18,22 +18,13 @@ from typing import assert_never
 from agents.effects import Effect, Execute, Fetch, Save, Send, Transact, Unwatch, WakeAt, Watch
 from agents.events import ChainSaw, Event, Fetched, Got, NotFetched, Ran, Timer, Woke
 from agents.machine import Step
-from protocol.calls import (
-    AnswerNoInputs,
-    AnswerWithReceipt,
-    AnswerWithVoucher,
-    Call,
-    ClaimDelivery,
-    Finalize,
-    Redeem,
-    Release,
-    Standing,
-)
 from protocol.deal import Deal, DealId
 from protocol.identity import Address
 from protocol.job import Job, Run
 from protocol.messages import Abandoned, Asking, Begun, Delivered, Locked, Paid, Received, sealed
 from protocol.types import UNSIGNED, Amount, CidText, Hash, Moment
+from protocol.vault_calls import Deliver, Finalize, Free, NoInputs, Redeem, VaultCall
+from protocol.vault_state import DealState, State
 
 RESEND = 3.0
 """Seconds between two copies of a delivery nobody has acknowledged; doubles up to `RESEND_MOST`."""
@@ -141,9 +132,9 @@ def step(sale: Sale, now: float, event: Event) -> Step[Sale]:
     match sale.stage, event:
         case Over(), _:
             return Step(sale)
-        case _, ChainSaw(standing=Standing.CLOSED):
+        case _, ChainSaw(standing=DealState(state=State.CLOSED)):
             return _enter(sale, Over("closed"), now)
-        case Bound(), ChainSaw(standing=Standing.OPEN):
+        case Bound(), ChainSaw(standing=DealState(state=State.OPEN)):
             return _enter(sale, Preparing((sale.job.module_cid, sale.job.inputs_cid)), now)
         case Bound(), Woke(Timer(phase="bound")):
             return _enter(sale, Over("the job creator never locked it"), now)
@@ -156,8 +147,8 @@ def step(sale: Sale, now: float, event: Event) -> Step[Sale]:
             return _fetch_again(sale, now, reason)
         case Preparing(missing), Woke(Timer(phase="preparing")):
             return Step(sale, tuple(_fetch(sale, cid) for cid in missing))
-        case Preparing(), ChainSaw(standing=Standing.ABSENCE_CLAIMED):
-            return Step(sale, (Transact(AnswerNoInputs(sale.deal)),))
+        case Preparing(), ChainSaw(standing=DealState(state=State.ABSENT)):
+            return Step(sale, (Transact(sale.id, NoInputs(sale.deal)),))
         case Working(), Ran(run=run):
             collect_at = min(sale.deal.deliver_by, sale.deal.claim_until)
             return _enter(sale, Waiting(run, b"", b"", 0, collect_at), now)
@@ -180,13 +171,15 @@ def _wait(sale: Sale, stage: Waiting, now: float, event: Event) -> Step[Sale]:
             return Step(sale, (*_deliver(sale), *_remind(sale, now, pause)))
         case Woke(Timer(phase="collect")):
             return Step(sale, _collect(sale, stage, now))
-        case ChainSaw(standing=Standing.ABSENCE_CLAIMED):
-            return Step(sale, (Transact(_proof_of_delivery(sale, stage)),))
-        case ChainSaw(standing=Standing.DELIVERY_CLAIMED):
+        case ChainSaw(standing=DealState(state=State.ABSENT)):
+            return Step(sale, (Transact(sale.id, _proof_of_delivery(sale, stage)),))
+        case ChainSaw(standing=DealState(state=State.DELIVERED, deadline=deadline)):
             # nobody is obliged to end a claim for us: when the time to contest is over we do it
-            return Step(sale, (WakeAt(now + sale.deal.answer + 1, Timer(sale.id, "finalize")),))
+            return Step(sale, (WakeAt(deadline + 1, Timer(sale.id, "finalize")),))
+        case ChainSaw(standing=DealState(state=State.OPEN, paid=True)):
+            return Step(sale, (WakeAt(sale.deal.claim_until + 1, Timer(sale.id, "collect")),))
         case Woke(Timer(phase="finalize")):
-            return Step(sale, (Transact(Finalize(sale.deal)),))
+            return Step(sale, (Transact(sale.id, Finalize(sale.deal)),))
         case _:
             return Step(sale)
 
@@ -251,23 +244,25 @@ def _collect_timer(sale: Sale) -> Effect:
 def _collect(sale: Sale, stage: Waiting, now: float) -> tuple[Effect, ...]:
     deal = sale.deal
     if now > deal.claim_until:
-        return (Transact(Release(deal)),)
+        return (Transact(sale.id, Free(deal)),)
     again = WakeAt(deal.claim_until + 1, Timer(sale.id, "collect"))
-    return (Transact(_demand(sale, stage)), again)
+    return (Transact(sale.id, _demand(sale, stage)), again)
 
 
-def _demand(sale: Sale, stage: Waiting) -> Call:
+def _demand(sale: Sale, stage: Waiting) -> VaultCall:
     if stage.voucher and stage.granted == sale.deal.pay:
         return Redeem(sale.deal, stage.granted, stage.voucher)
-    return ClaimDelivery(sale.deal, sealed(stage.run.cid, sale.salt), stage.receipt)
+    return _claim_delivery(sale, stage)
 
 
-def _proof_of_delivery(sale: Sale, stage: Waiting) -> Call:
+def _proof_of_delivery(sale: Sale, stage: Waiting) -> VaultCall:
     if stage.voucher:
-        return AnswerWithVoucher(sale.deal, stage.granted, stage.voucher)
-    if stage.receipt:
-        return AnswerWithReceipt(sale.deal, sealed(stage.run.cid, sale.salt), stage.receipt)
-    return ClaimDelivery(sale.deal, sealed(stage.run.cid, sale.salt), b"")
+        return Redeem(sale.deal, stage.granted, stage.voucher)
+    return _claim_delivery(sale, stage)
+
+
+def _claim_delivery(sale: Sale, stage: Waiting) -> Deliver:
+    return Deliver(sale.deal, sealed(stage.run.cid, sale.salt), stage.receipt or None)
 
 
 def opened(deal: Deal, deal_id: DealId, job: Job, gateway: int, salt: bytes) -> Sale:

@@ -1,4 +1,4 @@
-"""An exact model of the vault: who may call what when, and whose money moves; the contract answers the same, word for word.
+"""An exact model of the vault: who may call what when, and whose money moves, word for word as the contract.
 
 The simulator keeps its ledger with it and the fuzzer compares the contract with it. Every method is a call of the
 contract: it changes the model, or raises `Refused` with the contract's reason and changes nothing.
@@ -22,7 +22,7 @@ from protocol.deal import Bill, Deal, DealId, Receipt, Release, Started, Voucher
 from protocol.eip712 import Domain, digest
 from protocol.errors import NotSigned, PeerFault
 from protocol.identity import Address
-from protocol.vault_state import Account, DealState, Flag, Outcome, State
+from protocol.vault_state import NO_FLAGS, Account, DealState, Flag, Outcome, State
 
 MAX_LOCK = 90 * 86400
 """Longest time from ``open`` to ``claim_until``, seconds."""
@@ -218,7 +218,7 @@ class Vault:
     # claims
 
     def absent(self, call: Call, deal: Deal, started: bytes | None) -> None:
-        """The job creator says that nothing was delivered; the provider's `Started`, if it has one, bars "no inputs"."""
+        """The job creator says that nothing was delivered; a `Started` of the provider's bars "no inputs"."""
         name, standing = self._standing(deal)
         _need(standing.state is State.OPEN and not standing.paid, "not open")
         _need(self._speaks_for(call, deal.jc), "not the job creator")
@@ -227,7 +227,7 @@ class Vault:
         if started is not None:
             _need(self._signed(Started(name), started, deal.rp), "not signed")
         self._lock(deal.jc, bond(deal))
-        flags = Flag(0) if started is None else Flag.STARTED
+        flags = NO_FLAGS if started is None else Flag.STARTED
         self.deals[name] = DealState(State.ABSENT, flags, call.now + deal.answer)
 
     def no_inputs(self, call: Call, deal: Deal) -> None:
@@ -310,7 +310,7 @@ class Vault:
         self.accounts[who] = Account(account.balance, account.locked + amount)
 
     def _close(self, name: DealId, outcome: Outcome, *, paid: bool = False) -> None:
-        self.deals[name] = DealState(State.CLOSED, Flag.PAID if paid else Flag(0), outcome=outcome)
+        self.deals[name] = DealState(State.CLOSED, Flag.PAID if paid else NO_FLAGS, outcome=outcome)
 
     def _move(self, deal: Deal, jc_free: int, rp_free: int, *, to_jc: int = 0, to_rp: int = 0) -> None:
         jc, rp = self.account(deal.jc), self.account(deal.rp)

@@ -1,4 +1,4 @@
-"""What the vault remembers: one word an account, one word a deal, as the contract packs them and the model keeps them."""
+"""What the vault remembers: a word an account and a word a deal, as the contract packs and the model keeps them."""
 
 from __future__ import annotations
 
@@ -69,6 +69,9 @@ class Outcome(IntEnum):
     """Both agreed to end it."""
 
 
+NO_FLAGS = Flag(0)
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """One party's money in the vault, in base units."""
@@ -97,7 +100,7 @@ class DealState:
     """One deal's standing. Each set of jurors is a bit set over the positions in the pool."""
 
     state: State = State.NONE
-    flags: Flag = Flag(0)
+    flags: Flag = NO_FLAGS
     deadline: int = 0
     """Moment until which the running claim or stage lasts; 0 without one."""
     block: int = 0

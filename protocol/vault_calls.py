@@ -1,0 +1,193 @@
+"""Everything that can be asked of the vault, as data: agents emit it, the client encodes it, the model performs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from protocol.deal import Deal
+from protocol.errors import Misuse
+from protocol.identity import Address
+from protocol.vault import Call, Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Deposit:
+    """Pay ``value`` base units of the coin in for ``to``."""
+
+    to: Address
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Take free money out to a coin address."""
+
+    amount: int
+    to: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Move free money to another account of the vault."""
+
+    to: Address
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delegate:
+    """Let ``who`` claim and answer for the caller, or no longer."""
+
+    who: Address
+    may: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Lock both shares, with the other party's signature of the deal."""
+
+    deal: Deal
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """What one provider gets for one deal."""
+
+    deal: Deal
+    amount: int
+    bill: bytes | None = None
+    """The provider's signed `Bill`; needed where the amount is below the deal's pay."""
+    final: bool = False
+    """The payer will not accuse: the provider's share is free at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Pay any of the caller's deals; those settled meanwhile are skipped."""
+
+    payments: tuple[Payment, ...]
+
+    def __post_init__(self) -> None:
+        for payment in self.payments:
+            if (payment.amount == payment.deal.pay) != (payment.bill is None):
+                raise Misuse("a payment below the pay needs the provider's bill, and a whole one must not have it")
+
+    @property
+    def bills(self) -> tuple[bytes, ...]:
+        """The bills in order, as the contract takes them."""
+        return tuple(payment.bill for payment in self.payments if payment.bill is not None)
+
+    @property
+    def finals(self) -> int:
+        """Bit i: payment i is final."""
+        return sum(1 << position for position, payment in enumerate(self.payments) if payment.final)
+
+
+@dataclass(frozen=True, slots=True)
+class Redeem:
+    """Take what the job creator's `Voucher` grants, once."""
+
+    deal: Deal
+    amount: int
+    voucher: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Free:
+    """Send home what is locked after ``claim_until`` (the vault's ``release``)."""
+
+    deal: Deal
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """End the deal now by agreement, with the other party's signed `Release`."""
+
+    deal: Deal
+    amount: int
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Claim that nothing was delivered."""
+
+    deal: Deal
+    started: bytes | None
+    """The provider's signed `Started`, where the job creator holds one."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoInputs:
+    """Answer a claim of absence: the inputs never came."""
+
+    deal: Deal
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """Claim that the result was delivered; with the job creator's `Receipt` it answers a claim of absence too."""
+
+    deal: Deal
+    sealed: bytes
+    receipt: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finalize:
+    """End a claim whose deadline has passed."""
+
+    deal: Deal
+
+
+VaultCall = (
+    Deposit
+    | Withdraw
+    | Transfer
+    | Delegate
+    | Open
+    | Settle
+    | Redeem
+    | Free
+    | Part
+    | Absent
+    | NoInputs
+    | Deliver
+    | Finalize
+)
+
+
+def perform(vault: Vault, by: Call, call: VaultCall) -> None:
+    """Let the model do it; raises `Refused` and changes nothing where the contract would revert."""
+    match call:
+        case Deposit(to, value):
+            vault.deposit(by, to, value)
+        case Withdraw(amount, to):
+            vault.withdraw(by, amount, to)
+        case Transfer(to, amount):
+            vault.transfer(by, to, amount)
+        case Delegate(who, may):
+            vault.delegate(by, who, may)
+        case Open(deal, signature):
+            vault.open(by, deal, signature)
+        case Settle(payments):
+            deals, amounts = [p.deal for p in payments], [p.amount for p in payments]
+            vault.settle(by, deals, amounts, call.bills, call.finals)
+        case Redeem(deal, amount, voucher):
+            vault.redeem(by, deal, amount, voucher)
+        case Free(deal):
+            vault.release(by, deal)
+        case Part(deal, amount, signature):
+            vault.part(by, deal, amount, signature)
+        case Absent(deal, started):
+            vault.absent(by, deal, started)
+        case NoInputs(deal):
+            vault.no_inputs(by, deal)
+        case Deliver(deal, sealed, receipt):
+            vault.deliver(by, deal, sealed, receipt)
+        case Finalize(deal):
+            vault.finalize(by, deal)
+        case _:
+            assert_never(call)
