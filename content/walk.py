@@ -8,7 +8,9 @@ wanted one has no way in. Each block is wanted once, at its first place; later l
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
+from itertools import chain, islice
 from typing import assert_never
 
 from content.blocks import Blocks
@@ -28,7 +30,7 @@ class Walk:
     def __init__(self, root: Cid, limits: Limits = Limits()) -> None:  # noqa: B008  (frozen)
         self._budget = Budget(limits)
         self._seen: dict[Cid, int] = {}
-        self._open: list[Iterator[Cid | Piece]] = []
+        self._open: list[deque[Cid | Piece]] = []
         self._wanted: Cid | None = root
         self._size: int | None = None
 
@@ -46,6 +48,18 @@ class Walk:
     def byte_count(self) -> int:
         """Bytes of the blocks supplied so far."""
         return self._budget.limits.max_bytes - self._budget.bytes
+
+    def upcoming(self, count: int) -> tuple[Cid, ...]:
+        """The wanted block, and up to `count` - 1 others that are known to be wanted later; none if nothing is wanted.
+
+        Looks only at the next few links, so that a node full of blocks already seen costs nothing.
+        """
+        if self._wanted is None:
+            return ()
+        links = islice(chain.from_iterable(reversed(self._open)), 4 * count)
+        later = (link.cid if isinstance(link, Piece) else link for link in links)
+        distinct = dict.fromkeys(chain((self._wanted,), (cid for cid in later if cid not in self._seen)))
+        return tuple(islice(distinct, count))
 
     def supply(self, block: bytes) -> Item:
         """Bring the wanted block, whose bytes were checked against its CID; says what it is.
@@ -65,10 +79,10 @@ class Walk:
             case Leaf():
                 pass
             case Branch(pieces=pieces):
-                self._open.append(iter(pieces))
+                self._open.append(deque(pieces))
             case Directory(entries):
                 self._budget.spend_entries(len(entries))
-                self._open.append(iter([entry.cid for entry in entries]))
+                self._open.append(deque(entry.cid for entry in entries))
             case _:
                 assert_never(item)
         self._advance()
@@ -76,10 +90,10 @@ class Walk:
 
     def _advance(self) -> None:
         while self._open:
-            child = next(self._open[-1], None)
-            if child is None:
+            if not self._open[-1]:
                 self._open.pop()
                 continue
+            child = self._open[-1].popleft()
             cid, size = (child.cid, child.size) if isinstance(child, Piece) else (child, None)
             if cid in self._seen:
                 self._check_size(cid, size)

@@ -295,10 +295,10 @@ async def test_a_transfer_that_is_cut_goes_on_where_it_was(blocks: MemoryBlocks,
     async with serving([*gateway_routes(blocks)]) as address, httpx.AsyncClient() as client:
         async with cutting_proxy(address, [2_500_000, 100, 500_000]) as flaky:
             report = await fetch(root, flaky, mine, limits=QUICK, client=client)
-        assert report.breaks == 3
+        assert report.breaks == 2, "the first connection, then two of those that follow it side by side"
         assert len(mine) == report.blocks
-        # Each cut may lose the block that was under way, never more.
-        assert report.received < report.bytes + 3 * (1 << 20)
+        # A cut loses the block that was under way, never more.
+        assert report.received < report.bytes + (1 << 20) + 100 + 500_000
 
 
 async def test_a_transfer_that_failed_is_finished_by_another_source(blocks: MemoryBlocks, root: Cid) -> None:
