@@ -1,10 +1,10 @@
-"""A chain that begins with the vault deployed and deposits in it, so that a local market starts without transactions."""
+"""A chain that begins with the vault and deposits in it, so that a local market starts without transactions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-import rlp
+import rlp  # type: ignore[import-untyped]
 from eth.vm.message import Message
 from eth_hash.auto import keccak
 

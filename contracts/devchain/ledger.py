@@ -1,7 +1,7 @@
 """Blocks, a pool of waiting transactions and the state they lead to; py-evm executes, the rest is kept here.
 
-py-evm's own chain class wants every block a whole second later than the last, so a busy chain would run ahead of the wall
-clock and deadlines would pass early. Here blocks may share a second: only py-evm's state and executor are used.
+py-evm's own chain class wants every block a whole second later than the last, so a busy chain would run ahead of the
+wall clock and deadlines would pass early. Here blocks may share a second: only py-evm's state and executor are used.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import rlp
+import rlp  # type: ignore[import-untyped]
 from eth.constants import BLANK_ROOT_HASH, CREATE_CONTRACT_ADDRESS
 from eth.db.atomic import AtomicDB
 from eth.vm.execution_context import ExecutionContext

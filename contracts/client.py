@@ -1,0 +1,141 @@
+"""The vault as the rest of the program sees it: typed calls in, typed state out; no filters and no logs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from contracts.artifact import vault_artifact
+from contracts.encoding import accounts_query, deals_query, encode_call, sealed_query, words
+from contracts.errors import NotSent, WrongChain
+from contracts.journal import Receipt
+from contracts.rpc import Rpc
+from contracts.sender import Sender, Sent, data, field, quantity
+from protocol.deal import DealId
+from protocol.eip712 import Domain
+from protocol.identity import Address, show
+from protocol.vault import Windows
+from protocol.vault_calls import VaultCall
+from protocol.vault_state import Account, DealState
+
+_MOST_WORDS = 256
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The newest block."""
+
+    number: int
+    timestamp: int
+    """Seconds of Unix time: the clock that decides every deadline."""
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """Something to be done once, under a name that survives restarts."""
+
+    id: str
+    call: VaultCall
+    gas: int | None = None
+    """Skips the estimate, for a call that needs an earlier one which is not mined yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What one batch read; the head was read first, so the state is at least as new."""
+
+    head: Head
+    accounts: tuple[Account, ...]
+    deals: tuple[DealState, ...]
+
+
+class VaultClient:
+    """One vault on one chain, read through an endpoint and, given a sender, called with its key."""
+
+    def __init__(self, rpc: Rpc, chain_id: int, vault: Address, sender: Sender | None = None) -> None:
+        self.domain = Domain(chain_id, vault)
+        self.vault = vault
+        self._rpc = rpc
+        self._sender = sender
+
+    async def check(self) -> None:
+        """Raises `WrongChain` where the endpoint serves another chain."""
+        found = quantity(await self._rpc.call("eth_chainId"))
+        if found != self.domain.chain_id:
+            raise WrongChain(self.domain.chain_id, found)
+
+    async def submit(self, intent: Intent) -> Sent:
+        """Send once; see `Sender.submit` for the errors."""
+        payload, value = encode_call(intent.call)
+        return await self._sending().submit(intent.id, self.vault, payload, value, gas=intent.gas)
+
+    async def wait(self, sent: Sent | bytes) -> Receipt:
+        """Until it lies deep enough; look at ``status``, a race may have made the vault refuse."""
+        return await self._sending().wait(sent)
+
+    async def head(self) -> Head:
+        """The newest block."""
+        return _head(await self._rpc.call("eth_getBlockByNumber", "latest", False))
+
+    async def coins(self, who: Address) -> int:
+        """What an address holds outside the vault, base units."""
+        return quantity(await self._rpc.call("eth_getBalance", show(who), "latest"))
+
+    async def accounts(self, addresses: Sequence[Address]) -> tuple[Account, ...]:
+        """Money in the vault, in order."""
+        return (await self.read(addresses, ())).accounts
+
+    async def deals(self, ids: Sequence[DealId]) -> tuple[DealState, ...]:
+        """Where deals stand, in order; `State.NONE` where one was never opened."""
+        return (await self.read((), ids)).deals
+
+    async def read(self, addresses: Sequence[Address], ids: Sequence[DealId]) -> Snapshot:
+        """Head, accounts and deals in one batch."""
+        people, names = _chunks(addresses), _chunks(ids)
+        head, *answers = await self._rpc.batch(
+            [
+                ("eth_getBlockByNumber", ("latest", False)),
+                *(self._view(accounts_query(chunk)) for chunk in people),
+                *(self._view(deals_query(chunk)) for chunk in names),
+            ]
+        )
+        read = [words(data(raw), len(chunk)) for raw, chunk in zip(answers, [*people, *names], strict=True)]
+        return Snapshot(
+            _head(head),
+            tuple(Account.of(word) for part in read[: len(people)] for word in part),
+            tuple(DealState.of(word) for part in read[len(people) :] for word in part),
+        )
+
+    async def sealed(self, deal: DealId) -> bytes:
+        """The sealed CID that the provider stands for in a claim; 32 zero bytes before one."""
+        method, params = self._view(sealed_query(deal))
+        return data(await self._rpc.call(method, *params))
+
+    def _view(self, payload: bytes) -> tuple[str, tuple[object, ...]]:
+        return "eth_call", ({"to": show(self.vault), "data": "0x" + payload.hex()}, "latest")
+
+    def _sending(self) -> Sender:
+        if self._sender is None:
+            raise NotSent("this client only reads")
+        return self._sender
+
+
+async def deploy(sender: Sender, windows: Windows) -> Address:
+    """Put a new vault on the chain; the same key and windows give the same vault again. Needs `Sender.run` running."""
+    code = vault_artifact().bytecode + windows.shortest.to_bytes(32, "big") + windows.longest.to_bytes(32, "big")
+    sent = await sender.submit(f"deploy {vault_artifact().source_sha256} {windows}", None, code)
+    receipt = await sender.wait(sent)
+    if receipt.status != 1 or receipt.created is None:
+        raise NotSent("the vault could not be deployed")
+    return receipt.created
+
+
+def _head(raw: object) -> Head:
+    return Head(quantity(field(raw, "number")), quantity(field(raw, "timestamp")), data(field(raw, "hash")))
+
+
+def _chunks(items: Sequence[T]) -> list[Sequence[T]]:
+    return [items[at : at + _MOST_WORDS] for at in range(0, len(items), _MOST_WORDS)]

@@ -1,0 +1,140 @@
+"""Calls of the vault as the bytes a transaction carries, and its answers read back (Solidity ABI, static types only).
+
+Source: Solidity documentation, "Contract ABI Specification".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import assert_never
+
+from eth_hash.auto import keccak
+
+from contracts.errors import Garbled
+from protocol.deal import Deal
+from protocol.eip712 import layout
+from protocol.errors import Misuse
+from protocol.identity import Address
+from protocol.vault_calls import (
+    Absent,
+    Delegate,
+    Deliver,
+    Deposit,
+    Finalize,
+    Free,
+    NoInputs,
+    Open,
+    Part,
+    Redeem,
+    Settle,
+    Transfer,
+    VaultCall,
+    Withdraw,
+)
+
+_DEAL = "(" + ",".join(t if t in ("address", "bytes32") else "uint256" for _, t in layout(Deal).fields) + ")"
+_SIGNATURE = "(bytes32,bytes32)"
+_NO_SIGNATURE = bytes(64)
+
+
+def encode_call(call: VaultCall) -> tuple[bytes, int]:
+    """The call data, and the coin to send along."""
+    match call:
+        case Deposit(to, value):
+            return _selector("deposit(address)") + _address(to), value
+        case Withdraw(amount, to):
+            return _selector("withdraw(uint256,address)") + _word(amount) + _address(to), 0
+        case Transfer(to, amount):
+            return _selector("transfer(address,uint256)") + _address(to) + _word(amount), 0
+        case Delegate(who, may):
+            return _selector("delegate(address,bool)") + _address(who) + _word(int(may)), 0
+        case Open(deal, signature):
+            return _selector(f"open({_DEAL},{_SIGNATURE})") + deal_words(deal) + compact(signature), 0
+        case Settle(payments):
+            head = _selector(f"settle({_DEAL}[],uint256[],{_SIGNATURE}[],uint256)")
+            deals = _array([deal_words(p.deal) for p in payments])
+            amounts = _array([_word(p.amount) for p in payments])
+            bills = _array([compact(bill) for bill in call.bills])
+            offsets = (128, 128 + len(deals), 128 + len(deals) + len(amounts))
+            return head + b"".join(map(_word, offsets)) + _word(call.finals) + deals + amounts + bills, 0
+        case Redeem(deal, amount, voucher):
+            head = _selector(f"redeem({_DEAL},uint256,{_SIGNATURE})")
+            return head + deal_words(deal) + _word(amount) + compact(voucher), 0
+        case Free(deal):
+            return _selector(f"release({_DEAL})") + deal_words(deal), 0
+        case Part(deal, amount, signature):
+            head = _selector(f"part({_DEAL},uint256,{_SIGNATURE})")
+            return head + deal_words(deal) + _word(amount) + compact(signature), 0
+        case Absent(deal, started):
+            return _selector(f"absent({_DEAL},bool,{_SIGNATURE})") + deal_words(deal) + _optional(started), 0
+        case NoInputs(deal):
+            return _selector(f"no_inputs({_DEAL})") + deal_words(deal), 0
+        case Deliver(deal, sealed, receipt):
+            head = _selector(f"deliver({_DEAL},bytes32,bool,{_SIGNATURE})")
+            return head + deal_words(deal) + sealed + _optional(receipt), 0
+        case Finalize(deal):
+            return _selector(f"finalize({_DEAL})") + deal_words(deal), 0
+        case _:
+            assert_never(call)
+
+
+def accounts_query(addresses: Sequence[Address]) -> bytes:
+    """Call data of ``accounts_many``."""
+    return _selector("accounts_many(address[])") + _word(32) + _array([_address(who) for who in addresses])
+
+
+def deals_query(ids: Sequence[bytes]) -> bytes:
+    """Call data of ``deals_many``."""
+    return _selector("deals_many(bytes32[])") + _word(32) + _array(list(ids))
+
+
+def sealed_query(deal: bytes) -> bytes:
+    """Call data of ``sealed``."""
+    return _selector("sealed(bytes32)") + deal
+
+
+def words(raw: bytes, expected: int) -> list[int]:
+    """The numbers of a returned ``uint256[]``; raises `Garbled` where it is anything else."""
+    if len(raw) != 64 + 32 * expected or raw[:64] != _word(32) + _word(expected):
+        raise Garbled(f"{len(raw)} bytes are not a list of {expected} words")
+    return [int.from_bytes(raw[at : at + 32], "big") for at in range(64, len(raw), 32)]
+
+
+def deal_words(deal: Deal) -> bytes:
+    """A deal as 22 words; the same bytes that its EIP-712 hash covers."""
+    return b"".join(
+        value.rjust(32, b"\0") if isinstance(value := getattr(deal, name), bytes) else _word(value)
+        for name, _ in layout(Deal).fields
+    )
+
+
+def compact(signature: bytes) -> bytes:
+    """A signature of 65 bytes (r, s, v) in the 64 of EIP-2098; one of 64 bytes is taken as such."""
+    if len(signature) == 64:
+        return signature
+    if len(signature) != 65 or signature[32] >= 0x80 or signature[64] not in (0, 1, 27, 28):
+        raise Misuse("not a signature that the vault would take; check it before sending it")
+    parity = (signature[64] - 27) % 27 if signature[64] >= 27 else signature[64]
+    return signature[:32] + bytes([signature[32] | parity << 7]) + signature[33:64]
+
+
+def _optional(signature: bytes | None) -> bytes:
+    return _word(0) + _NO_SIGNATURE if signature is None else _word(1) + compact(signature)
+
+
+@cache
+def _selector(signature: str) -> bytes:
+    return keccak(signature.encode())[:4]
+
+
+def _word(value: int) -> bytes:
+    return value.to_bytes(32, "big")
+
+
+def _address(who: bytes) -> bytes:
+    return who.rjust(32, b"\0")
+
+
+def _array(items: Sequence[bytes]) -> bytes:
+    return _word(len(items)) + b"".join(items)

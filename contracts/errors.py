@@ -1,0 +1,46 @@
+"""What can go wrong between this program and a chain; none of it is a peer's fault, and none ends the node."""
+
+from __future__ import annotations
+
+
+class ChainError(Exception):
+    """The root: the chain or its endpoint did not do what was asked."""
+
+
+class ChainUnreachable(ChainError):
+    """No endpoint answered in time; the same may succeed later."""
+
+
+class Garbled(ChainError):
+    """An endpoint answered what is no answer to the question."""
+
+
+class WrongChain(ChainError):
+    """The endpoint serves another chain than the one configured."""
+
+    def __init__(self, expected: int, found: int) -> None:
+        super().__init__(f"the endpoint serves chain {found}, not {expected}")
+        self.expected = expected
+        self.found = found
+
+
+class RpcRefused(ChainError):
+    """An error object of the endpoint."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(f"{message} (code {code})")
+        self.code = code
+        self.message = message
+
+
+class Reverted(RpcRefused):
+    """The contract refused; nothing was sent."""
+
+    def __init__(self, reason: str, code: int = 3) -> None:
+        super().__init__(code, f"execution reverted: {reason}" if reason else "execution reverted")
+        self.reason = reason
+        """The contract's own words, empty where it gave none."""
+
+
+class NotSent(ChainError):
+    """The endpoint will not take the transaction (no funds for its gas, say); its nonce stays free."""

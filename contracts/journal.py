@@ -1,0 +1,192 @@
+"""What was signed, on disk before it is sent: after a crash the same bytes go out again, never a second transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from protocol.identity import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One signed transaction for an intent; a replacement is a further attempt."""
+
+    intent: str
+    """The caller's name for what it wants done once."""
+    nonce: int
+    hash: bytes
+    raw: bytes
+    to: Address | None
+    value: int
+    data: bytes
+    gas: int
+    max_fee: int
+    tip: int
+    sent_at: float
+    """Wall clock, seconds of Unix time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A mined transaction, deep enough to count."""
+
+    hash: bytes
+    block: int
+    gas_used: int
+    status: int
+    """1: done; 0: the contract refused."""
+    created: Address | None = None
+    """The contract that was deployed."""
+
+
+class JournalStore(Protocol):
+    """The journal of one key on one chain. Every method that writes is durable when it returns."""
+
+    def save(self, attempt: Attempt) -> None:
+        """Add an attempt; called before its bytes leave."""
+
+    def forget(self, attempt: Attempt) -> None:
+        """Remove one that an endpoint will certainly not mine."""
+
+    def attempts(self, intent: str) -> tuple[Attempt, ...]:
+        """All of one intent, oldest first."""
+
+    def unfinished(self) -> tuple[Attempt, ...]:
+        """All attempts of intents without a receipt, by nonce, oldest first."""
+
+    def next_nonce(self) -> int:
+        """One more than the highest nonce used, 0 for an empty journal."""
+
+    def finish(self, intent: str, receipt: Receipt) -> None:
+        """Record what became of an intent."""
+
+    def receipt(self, intent: str) -> Receipt | None:
+        """What became of it; None while it is on its way."""
+
+    def intent_of(self, hash_: bytes) -> str | None:
+        """Which intent a transaction belongs to."""
+
+
+_SCHEMA = """
+create table if not exists chain_attempts (
+    chain integer not null, sender blob not null, intent text not null, nonce integer not null, hash blob not null,
+    raw blob not null, recipient blob, value text not null, data blob not null, gas integer not null,
+    max_fee text not null, tip text not null, sent_at real not null, primary key (chain, sender, hash)
+) strict;
+create index if not exists chain_attempts_by_intent on chain_attempts (chain, sender, intent);
+create table if not exists chain_receipts (
+    chain integer not null, sender blob not null, intent text not null, hash blob not null, block integer not null,
+    gas_used integer not null, status integer not null, created blob, primary key (chain, sender, intent)
+) strict;
+"""
+_COLUMNS = "intent, nonce, hash, raw, recipient, value, data, gas, max_fee, tip, sent_at"
+
+
+class SqliteJournal:
+    """A `JournalStore` in two tables of a SQLite database, its own or one shared with the rest of a node."""
+
+    def __init__(self, database: sqlite3.Connection | Path, chain_id: int, sender: Address) -> None:
+        """A given connection keeps its own settings; it must be durable (``synchronous`` full) and in autocommit."""
+        if isinstance(database, Path):
+            self._db = sqlite3.connect(database, isolation_level=None)
+            self._db.execute("pragma journal_mode = wal")
+            self._db.execute("pragma synchronous = full")
+        else:
+            self._db = database
+        self._db.executescript(_SCHEMA)
+        self._key = (chain_id, sender)
+
+    def save(self, attempt: Attempt) -> None:
+        """See `JournalStore`."""
+        self._db.execute(
+            f"insert into chain_attempts (chain, sender, {_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *self._key,
+                attempt.intent,
+                attempt.nonce,
+                attempt.hash,
+                attempt.raw,
+                attempt.to,
+                str(attempt.value),
+                attempt.data,
+                attempt.gas,
+                str(attempt.max_fee),
+                str(attempt.tip),
+                attempt.sent_at,
+            ),
+        )
+
+    def forget(self, attempt: Attempt) -> None:
+        """See `JournalStore`."""
+        self._db.execute(
+            "delete from chain_attempts where chain = ? and sender = ? and hash = ?", (*self._key, attempt.hash)
+        )
+
+    def attempts(self, intent: str) -> tuple[Attempt, ...]:
+        """See `JournalStore`."""
+        return _attempts(
+            self._db.execute(
+                f"select {_COLUMNS} from chain_attempts where chain = ? and sender = ? and intent = ? order by rowid",
+                (*self._key, intent),
+            )
+        )
+
+    def unfinished(self) -> tuple[Attempt, ...]:
+        """See `JournalStore`."""
+        return _attempts(
+            self._db.execute(
+                f"select {_COLUMNS} from chain_attempts a where chain = ? and sender = ? and not exists (select 1 from"
+                " chain_receipts r where r.chain = a.chain and r.sender = a.sender and r.intent = a.intent)"
+                " order by nonce, rowid",
+                self._key,
+            )
+        )
+
+    def next_nonce(self) -> int:
+        """See `JournalStore`."""
+        row = self._db.execute(
+            "select coalesce(max(nonce) + 1, 0) from chain_attempts where chain = ? and sender = ?", self._key
+        ).fetchone()
+        return int(row[0])
+
+    def finish(self, intent: str, receipt: Receipt) -> None:
+        """See `JournalStore`."""
+        self._db.execute(
+            "insert or replace into chain_receipts values (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *self._key,
+                intent,
+                receipt.hash,
+                receipt.block,
+                receipt.gas_used,
+                receipt.status,
+                receipt.created,
+            ),
+        )
+
+    def receipt(self, intent: str) -> Receipt | None:
+        """See `JournalStore`."""
+        row = self._db.execute(
+            "select hash, block, gas_used, status, created from chain_receipts where chain = ? and sender = ? and"
+            " intent = ?",
+            (*self._key, intent),
+        ).fetchone()
+        return None if row is None else Receipt(*row)
+
+    def intent_of(self, hash_: bytes) -> str | None:
+        """See `JournalStore`."""
+        row = self._db.execute(
+            "select intent from chain_attempts where chain = ? and sender = ? and hash = ?", (*self._key, hash_)
+        ).fetchone()
+        return None if row is None else str(row[0])
+
+
+def _attempts(rows: Iterable[tuple[object, ...]]) -> tuple[Attempt, ...]:
+    return tuple(
+        Attempt(intent, nonce, hash_, raw, to, int(value), data, gas, int(max_fee), int(tip), sent_at)  # type: ignore
+        for intent, nonce, hash_, raw, to, value, data, gas, max_fee, tip, sent_at in rows
+    )

@@ -1,0 +1,28 @@
+"""What differs from chain to chain: how long a block takes and how deep a fact must lie before it counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ChainProfile:
+    """One chain's habits. Spans in seconds."""
+
+    chain_id: int
+    confirmations: int
+    """Blocks, the transaction's own counted, before a transaction is done."""
+    poll: float
+    """Between two looks at what is on its way."""
+    resend_after: float
+    """Until the same bytes are sent again."""
+    stuck_after: float
+    """Until an unmined transaction is replaced by one that pays more."""
+    gas_margin_percent: int = 125
+    """What is allowed of the estimate; FEVM burns a part of what is not used."""
+    bump_percent: int = 125
+    """What a replacement pays of the one before; nodes ask for at least 110."""
+
+
+DEV = ChainProfile(chain_id=1337, confirmations=1, poll=0.01, resend_after=2.0, stuck_after=10.0)
+"""The dev chain: it mines at once and forgets nothing."""

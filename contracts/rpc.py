@@ -1,0 +1,122 @@
+"""JSON-RPC over HTTP on trio: single calls and batches, bounded in time and size, errors mapped once here."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+import httpx
+
+from contracts.errors import ChainError, ChainUnreachable, Garbled, Reverted, RpcRefused
+
+Request = tuple[str, tuple[Any, ...]]
+"""A method and its parameters."""
+
+_MOST_IN_A_BATCH = 100
+_MOST_BYTES = 32 << 20
+_REVERTED = re.compile(r"execution reverted(?::\s*(?P<reason>.*))?", re.DOTALL)
+_ERROR_STRING = "0x08c379a0"
+
+
+class Rpc:
+    """One endpoint. Use as an asynchronous context manager, or call `aclose`."""
+
+    def __init__(self, url: str, *, timeout: float = 10.0) -> None:
+        """``timeout`` in seconds for a whole request."""
+        self.url = url
+        self._client = httpx.AsyncClient(timeout=timeout, trust_env=False)
+        self._id = 0
+
+    async def __aenter__(self) -> Rpc:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def call(self, method: str, *params: Any) -> Any:
+        """One result; raises `ChainUnreachable`, `Reverted`, `RpcRefused` or `Garbled`."""
+        (result,) = await self.batch([(method, params)])
+        if isinstance(result, ChainError):
+            raise result
+        return result
+
+    async def batch(self, requests: Sequence[Request]) -> list[Any]:
+        """Results in order, an error in its place as a `ChainError`; raises only where nothing was answered."""
+        results: list[Any] = []
+        for start in range(0, len(requests), _MOST_IN_A_BATCH):
+            results += await self._post(requests[start : start + _MOST_IN_A_BATCH])
+        return results
+
+    async def _post(self, requests: Sequence[Request]) -> list[Any]:
+        first = self._id + 1
+        self._id += len(requests)
+        body = [
+            {"jsonrpc": "2.0", "id": first + place, "method": method, "params": list(params)}
+            for place, (method, params) in enumerate(requests)
+        ]
+        try:
+            async with self._client.stream("POST", self.url, json=body if len(body) > 1 else body[0]) as response:
+                raw = b""
+                async for chunk in response.aiter_bytes():
+                    raw += chunk
+                    if len(raw) > _MOST_BYTES:
+                        raise Garbled("an answer without end")
+        except httpx.HTTPError as error:
+            raise ChainUnreachable(f"{self.url}: {type(error).__name__}") from error
+        if response.status_code >= 500 or response.status_code == 429:
+            raise ChainUnreachable(f"{self.url}: HTTP {response.status_code}")
+        return _sort(raw, first, len(body))
+
+
+def _sort(raw: bytes, first: int, count: int) -> list[Any]:
+    try:
+        answer = json.loads(raw)
+    except ValueError as error:
+        raise Garbled("an answer that is not JSON") from error
+    items = answer if isinstance(answer, list) else [answer]
+    by_id = {item.get("id"): item for item in items if isinstance(item, dict)}
+    if count > 1 and len(items) == 1 and isinstance(items[0], dict) and items[0].get("id") is None:
+        return [_error(items[0])] * count  # the endpoint refuses batches, or this one
+    return [_result(by_id.get(first + place)) for place in range(count)]
+
+
+def _result(item: dict[str, Any] | None) -> Any:
+    if item is None:
+        return Garbled("a request of the batch was not answered")
+    if item.get("error") is not None:
+        return _error(item)
+    if "result" not in item:
+        return Garbled("an answer without result or error")
+    return item["result"]
+
+
+def _error(item: dict[str, Any]) -> ChainError:
+    error = item.get("error")
+    if not isinstance(error, dict):
+        return Garbled("an error that is no object")
+    code = error.get("code")
+    message = str(error.get("message", ""))[:1000]
+    reverted = _REVERTED.search(message)
+    if reverted is not None or code == 3:
+        told = (reverted["reason"] if reverted else None) or _reason(error.get("data"))
+        return Reverted(told.strip(), code if isinstance(code, int) else 3)
+    return RpcRefused(code if isinstance(code, int) else 0, message)
+
+
+def _reason(data: Any) -> str:
+    if not isinstance(data, str) or not data.startswith(_ERROR_STRING):
+        return ""
+    try:
+        raw = bytes.fromhex(data[len(_ERROR_STRING) :])
+        return raw[64 : 64 + int.from_bytes(raw[32:64], "big")].decode()
+    except ValueError:
+        return ""
