@@ -18,7 +18,7 @@ from content.cid import Cid
 from content.errors import TooMuch
 from content.limits import Budget, Limits
 from content.reading import cat, look
-from content.unixfs import Branch, Directory, Leaf, size_of
+from content.unixfs import Branch, Directory, Leaf
 
 _MAX_PATH_BYTES = 4000
 """Linux takes 4096, with the end."""
@@ -57,8 +57,13 @@ def _write(cid: Cid, blocks: Blocks, path: Path, budget: Budget, depth: int) -> 
             path.mkdir()
             for entry in entries:
                 _write(entry.cid, blocks, path / entry.name, budget, depth + 1)
-        case Leaf() | Branch():
-            if (size_of(item) or 0) > budget.bytes:
+        case Leaf(data):
+            budget.spend_block()
+            budget.spend_bytes(len(data))
+            with path.open("xb") as file:
+                file.write(data)
+        case Branch(size):
+            if size > budget.bytes:  # what it declares is checked piece by piece; this only saves the trouble
                 raise TooMuch(f"more than {budget.limits.max_bytes} bytes of content")
             with path.open("xb") as file:
                 for part in cat(cid, blocks, budget=budget):

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import NoReturn
 
 import httpx
@@ -19,7 +20,7 @@ import trio
 from content.blocks import MAX_BLOCK, Blocks
 from content.car import CarFramer
 from content.cid import Cid
-from content.errors import BadCar, MissingBlock
+from content.errors import BadCar, BadNode, MissingBlock, TooMuch, Unsupported
 from content.limits import Limits
 from content.walk import Walk
 from protocol.errors import PeerFault
@@ -65,15 +66,26 @@ class FetchReport:
     seconds: float
 
 
-class FetchFailed(PeerFault):
-    """A source that did not give the content: it has none, is gone, is slow, or lies."""
+class Blame(StrEnum):
+    """Whom a failed transfer speaks against."""
 
-    def __init__(self, source: str, reason: str, *, lied: bool = False) -> None:
+    NOBODY = "nobody"
+    """The source has not got it, is gone, or is slow: it may be just unlucky."""
+    SOURCE = "source"
+    """The source sent what nobody asked for, or what is not named by the CID."""
+    CONTENT = "content"
+    """The bytes are the right ones, and they are malformed, of a kind we don't read, or past our limits. Whoever signed
+    the CID is to blame, who need not be the source."""
+
+
+class FetchFailed(PeerFault):
+    """A transfer that did not bring the content."""
+
+    def __init__(self, source: str, reason: str, blame: Blame = Blame.NOBODY) -> None:
         super().__init__(f"{source}: {reason}")
         self.source = source
         self.reason = reason
-        self.lied = lied
-        """True if it sent something that breaks a rule; False if it may be just unlucky."""
+        self.blame = blame
 
 
 class _Broken(Exception):
@@ -103,8 +115,10 @@ async def fetch(
         raise FetchFailed(source_url, f"took longer than {limits.seconds:g} seconds") from None
     except FetchFailed:
         raise
+    except (BadNode, Unsupported, TooMuch) as error:
+        raise FetchFailed(source_url, str(error), Blame.CONTENT) from error
     except PeerFault as error:
-        raise FetchFailed(source_url, str(error), lied=True) from error
+        raise FetchFailed(source_url, str(error), Blame.SOURCE) from error
     return transfer.report(trio.current_time() - started)
 
 
@@ -184,7 +198,7 @@ class _Transfer:
                     await self._one_block(cid)
                 except _Broken as error:
                     failures.append(error)  # the others may still arrive
-                except PeerFault as error:
+                except Exception as error:  # taken out of the nursery, so that callers see no groups
                     failures.append(error)
                     nursery.cancel_scope.cancel()
 
@@ -261,7 +275,7 @@ class _Transfer:
         await trio.sleep(min(5.0, 0.05 * 2**self._breaks_in_a_row))
 
     def _lied(self, reason: str) -> NoReturn:
-        raise FetchFailed(self._source, reason, lied=True)
+        raise FetchFailed(self._source, reason, Blame.SOURCE)
 
 
 async def _abandon(response: httpx.Response, body: AsyncIterator[bytes]) -> None:
@@ -281,6 +295,6 @@ def _check_url(source: str) -> None:
     try:
         url = httpx.URL(source)
     except httpx.InvalidURL as error:
-        raise FetchFailed(source[:200], f"not an address: {error}", lied=True) from None
+        raise FetchFailed(source[:200], f"not an address: {error}", Blame.SOURCE) from None
     if url.scheme not in ("http", "https") or not url.host or url.userinfo or url.query or url.fragment:
-        raise FetchFailed(source[:200], "not the plain http address of a gateway", lied=True)
+        raise FetchFailed(source[:200], "not the plain http address of a gateway", Blame.SOURCE)

@@ -31,8 +31,10 @@ Tree = dict[str, "Tree"] | bytes
 names = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=20).filter(
     lambda name: name not in (".", "..")
 )
+big_files = st.sampled_from([1 << 20, (1 << 20) + 1, 2_500_000]).map(lambda size: (b"lilypad" * size)[:size])
+contents = st.one_of(st.binary(max_size=200), st.binary(max_size=200), big_files)
 trees: st.SearchStrategy[Tree] = st.recursive(
-    st.binary(max_size=200), lambda children: st.dictionaries(names, children, max_size=4), max_leaves=12
+    contents, lambda children: st.dictionaries(names, children, max_size=4), max_leaves=12
 )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import filecmp
 import gzip
 import hashlib
 import io
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -29,7 +31,7 @@ from content.exporting import export
 from content.limits import Limits
 from content.reading import resolve
 from content.walk import walk
-from node.fetching import FetchFailed, FetchLimits, fetch
+from node.fetching import Blame, FetchFailed, FetchLimits, fetch
 from node.gateway import gateway_routes
 
 QUICK = FetchLimits(seconds=20, silence=2, breaks=3)
@@ -309,7 +311,7 @@ async def test_a_transfer_that_failed_is_finished_by_another_source(blocks: Memo
             with pytest.raises(FetchFailed, match="the connection broke 1 times") as caught:
                 await fetch(root, flaky, mine, limits=never, client=client)
             assert caught.value.source == flaky
-            assert not caught.value.lied
+            assert caught.value.blame is Blame.NOBODY
         had = len(mine)
         assert had >= 2
         report = await fetch(root, address, mine, limits=QUICK, client=client)
@@ -325,7 +327,7 @@ async def test_a_source_that_lacks_a_block_in_the_middle_is_named(blocks: Memory
         with pytest.raises(FetchFailed, match="does not have") as caught:
             await fetch(root, address, MemoryBlocks(), limits=QUICK, client=client)
     assert caught.value.source == address
-    assert not caught.value.lied
+    assert caught.value.blame is Blame.NOBODY
 
 
 GOOD = b"what was ordered" * 100
@@ -366,7 +368,7 @@ async def test_a_lie_is_refused_with_the_name_of_the_liar_and_its_reason(answer:
     async with serving([Route("/ipfs/{cid}", lie)]) as address, httpx.AsyncClient(follow_redirects=True) as client:
         with pytest.raises(FetchFailed, match=reason) as caught:
             await fetch(ORDERED, address, mine, limits=QUICK, client=client)
-    assert caught.value.lied
+    assert caught.value.blame is Blame.SOURCE
     assert caught.value.source == address
     assert not mine.has(OTHER)
 
@@ -388,11 +390,45 @@ async def test_a_lie_is_refused_also_when_only_single_blocks_are_asked_for(block
 async def test_an_endless_answer_ends_at_the_limit(blocks: MemoryBlocks, root: Cid) -> None:
     limits = FetchLimits(content=Limits(max_bytes=2_000_000), seconds=20)
     async with serving([*gateway_routes(blocks)]) as address, httpx.AsyncClient() as client:
-        with pytest.raises(FetchFailed, match="more than 2000000 bytes"):
+        with pytest.raises(FetchFailed, match="more than 2000000 bytes") as caught:
             await fetch(root, address, MemoryBlocks(), limits=limits, client=client)
+        assert caught.value.blame is Blame.CONTENT
         few = FetchLimits(content=Limits(max_blocks=3), seconds=20)
         with pytest.raises(FetchFailed, match="more than 3 blocks"):
             await fetch(root, address, MemoryBlocks(), limits=few, client=client)
+
+
+async def test_the_right_bytes_of_bad_content_do_not_speak_against_their_source(blocks: MemoryBlocks) -> None:
+    junk = blocks.add(Codec.DAG_PB, b"junk")
+    async with serving([*gateway_routes(blocks)]) as address, httpx.AsyncClient() as client:
+        with pytest.raises(FetchFailed) as caught:
+            await fetch(junk, address, MemoryBlocks(), limits=QUICK, client=client)
+    assert caught.value.blame is Blame.CONTENT
+
+
+async def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
+    """Sixty megabytes are added, served, fetched and written, and never are more than a few blocks in memory."""
+    with (tmp_path / "big").open("wb") as file:
+        for number in range(60):
+            file.write(number.to_bytes(4, "big") * (1 << 18))
+    theirs, mine = FileBlocks(tmp_path / "theirs"), FileBlocks(tmp_path / "mine")
+    tracemalloc.start()
+    try:
+        root = add_path(tmp_path / "big", theirs)
+        async with serving([*gateway_routes(theirs)]) as address, httpx.AsyncClient() as client:
+            report = await fetch(root, address, mine, limits=QUICK, client=client)
+            assert report.bytes > 60 << 20
+            received = 0
+            async with client.stream("GET", f"{address}/ipfs/{root}") as answer:
+                async for data in answer.aiter_raw():
+                    received += len(data)
+            assert received == 60 << 20
+        export(root, mine, tmp_path / "copy")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 24 << 20
+    assert filecmp.cmp(tmp_path / "big", tmp_path / "copy", shallow=False)
 
 
 async def test_a_source_that_drips_is_given_up_when_the_time_is_over() -> None:
