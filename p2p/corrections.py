@@ -11,6 +11,7 @@ import functools
 import logging
 import math
 import socket
+import struct
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
@@ -31,7 +32,13 @@ from libp2p.pubsub.gossipsub import GossipSub
 from libp2p.pubsub.pb import rpc_pb2
 from libp2p.pubsub.pubsub import Pubsub
 from libp2p.stream_muxer.muxer_multistream import MuxerMultistream
-from libp2p.stream_muxer.yamux.yamux import DEFAULT_WINDOW_SIZE, Yamux
+from libp2p.stream_muxer.yamux.yamux import (
+    DEFAULT_WINDOW_SIZE,
+    GO_AWAY_NORMAL,
+    TYPE_GO_AWAY,
+    YAMUX_HEADER_FORMAT,
+    Yamux,
+)
 from multiaddr import Multiaddr
 
 from p2p.errors import BrokenGossip, TooFast, WrongLibrary
@@ -125,6 +132,7 @@ class CorrectedYamux(Yamux):  # type: ignore[misc]
         super().__init__(secured, peer_id, is_initiator=secured.is_initiator, on_close=nothing)
         self.stream_buffers = _Inboxes()
         self._watch = watch
+        self._stall = watch.settings.write_stall
         self._opens = Bucket(watch.settings.stream_opens, trio.current_time())
         self._tcp = _socket_under(secured)
         if self._tcp is not None:
@@ -153,7 +161,7 @@ class CorrectedYamux(Yamux):  # type: ignore[misc]
         """Mends: a write that is cancelled midway leaves half a Noise message on the wire and
         every later one unreadable; a peer that stops reading its socket blocks its writers for ever.
         """
-        deadline = trio.current_time() + self._watch.settings.write_stall
+        deadline = trio.current_time() + self._stall
         with trio.CancelScope(shield=True, deadline=deadline) as scope:
             async with self._write_lock:
                 await self.secured_conn.write(data)
@@ -161,6 +169,14 @@ class CorrectedYamux(Yamux):  # type: ignore[misc]
             self.sever()
             raise ConnectionClosedError("the peer takes no bytes", transport="tcp")
         await trio.lowlevel.checkpoint()
+
+    async def say_goodbye(self, within: float) -> None:
+        """Tell the other side that we leave, and leave."""
+        self._stall = within
+        with suppress(Exception), trio.move_on_after(within):
+            await self._write_lock.acquire()
+            self._write_lock.release()
+            await self._write_frame(struct.pack(YAMUX_HEADER_FORMAT, 0, TYPE_GO_AWAY, 0, 0, GO_AWAY_NORMAL))
 
     def sever(self) -> None:
         """Close the socket at once and without a word; reads and writes under way end with an error."""
@@ -200,7 +216,7 @@ class CorrectedSwarm(Swarm):  # type: ignore[misc]
     @property
     def half_open(self) -> int:
         """Connections whose handshake is not done."""
-        return len(self._handshakes)
+        return sum(not scope.cancel_called for _, scope in self._handshakes.values())
 
     async def run(self) -> None:
         """Mends: an exception in any task of the service ends the service, and with it the process."""
@@ -230,7 +246,7 @@ class CorrectedSwarm(Swarm):  # type: ignore[misc]
             await muxed.event_closed.wait()
 
     def _make_room_for_handshake(self) -> None:
-        if len(self._handshakes) < self.watch.settings.handshakes:
+        if self.half_open < self.watch.settings.handshakes:
             return
         held: dict[str, list[trio.CancelScope]] = defaultdict(list)
         for ip, scope in self._handshakes.values():
@@ -267,21 +283,18 @@ class CorrectedSwarm(Swarm):  # type: ignore[misc]
     def _schedule_auto_connect(self) -> None:
         """As above."""
 
-    async def close_all(self, within: float) -> None:
-        """Mends: connections are closed one after another, a fifth of a second each."""
-        everything = [conn for conns in list(self.connections.values()) for conn in conns]
-        with trio.move_on_after(within):
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._sever_later, everything, within / 2)
-                for conn in everything:
-                    nursery.start_soon(_quietly, conn.close)
-        for conn in everything:
-            conn.muxed_conn.sever()
+    def _schedule_prune(self) -> None:
+        """Mends: above its watermark the pruner cuts whom it likes; our limits refuse newcomers instead."""
 
-    async def _sever_later(self, conns: list[Any], after: float) -> None:
-        await trio.sleep(after)  # a peer that does not read must not hold up our leaving
-        for conn in conns:
-            conn.muxed_conn.sever()
+    async def close_all(self, within: float) -> None:
+        """Mends: connections are closed one after another, a fifth of a second each; a peer that does not read delays it."""
+        everything = [conn.muxed_conn for conns in list(self.connections.values()) for conn in conns]
+        async with trio.open_nursery() as nursery:
+            for muxed in everything:
+                nursery.start_soon(muxed.say_goodbye, within)
+        for muxed in everything:
+            muxed.sever()
+        self.connections.clear()
 
 
 class CorrectedHost(BasicHost):  # type: ignore[misc]
@@ -374,6 +387,20 @@ class CorrectedRouter(GossipSub):  # type: ignore[misc]
             if prune.topicID in self._topics:
                 control.prune.add(topicID=prune.topicID, backoff=min(prune.backoff, 600))
         await super().handle_rpc(rpc_pb2.RPC(control=control), sender_peer_id)
+
+    def _get_peers_to_send(
+        self, topic_ids: Iterable[str], msg_forwarder: Any, origin: Any, msg_id: bytes | None = None
+    ) -> Iterable[Any]:
+        """Mends: a message published while the mesh still forms is never sent to those who join it a moment later. Where
+        few listen they all get it, and our own messages go to everybody (GossipSub 1.1, flood publishing).
+        """
+        topics = tuple(topic_ids)
+        chosen = set(super()._get_peers_to_send(topics, msg_forwarder, origin, msg_id))
+        for topic in topics:
+            listeners = self.pubsub.peer_topics.get(topic, ())
+            if origin == self.pubsub.my_id or len(listeners) <= self.degree_high:
+                chosen.update(listeners)
+        return chosen - {msg_forwarder, origin}
 
     def send_rpc(self, peer_id: Any, rpc: Any, priority: bool = False) -> None:
         """Mends: every RPC carries our signed addresses, which the other end checks and stores each time, and is copied

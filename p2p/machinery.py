@@ -55,7 +55,7 @@ def build(secret: bytes, topics: Sequence[str], watch: corrections.Watch, counte
         connection_config=ConnectionConfig(
             min_connections=0,
             low_watermark=0,
-            high_watermark=settings.connections,  # above it the pruner would cut whom it likes; we refuse instead
+            high_watermark=0,  # above zero, the auto-connector tries to dial whomever it has heard of
             max_connections=settings.connections,
             max_connections_per_peer=settings.connections_per_peer + 1,
             inbound_upgrade_timeout=settings.handshake_within,

@@ -1,0 +1,90 @@
+"""Gossip between honest hosts, and what the validator does to it."""
+
+from __future__ import annotations
+
+import time
+from contextlib import AsyncExitStack
+
+import trio
+
+OFFERS = "/lilypad/1/resource-offers"
+
+
+async def test_what_one_says_all_of_five_hear_once(honest, until):
+    async with AsyncExitStack() as stack:
+        hosts = [await stack.enter_async_context(honest()) for _ in range(5)]
+        for earlier, later in zip(hosts, hosts[1:], strict=False):  # a line: what the last one hears was passed on
+            await later.host.connect(earlier.host.addrs[0])
+        await until(lambda: all(each.host.machinery.router.mesh[OFFERS] for each in hosts))
+        for number in range(10):
+            await hosts[0].host.publish(OFFERS, b"offer %d" % number)
+        await until(lambda: all(len(each.heard) == 10 for each in hosts[1:]), 10)
+        await trio.sleep(0.3)
+        assert all(sorted(each.heard) == [b"offer %d" % number for number in range(10)] for each in hosts[1:])
+        assert hosts[0].heard == []
+
+
+async def test_a_market_of_seven_starts_in_seconds_and_hears_everything(honest, until):
+    async with AsyncExitStack() as stack:
+        started = time.perf_counter()
+        first = await stack.enter_async_context(honest())
+        rest = [await stack.enter_async_context(honest(bootstrap=(first.host.addrs[0],))) for _ in range(6)]
+        hosts = [first, *rest]
+        await until(lambda: len(first.host.peers()) == 6)
+        await until(lambda: all(each.host.machinery.router.mesh[OFFERS] for each in hosts))
+        up = time.perf_counter() - started
+        for number, each in enumerate(hosts):
+            await each.host.publish(OFFERS, b"offer of %d" % number)
+        await until(lambda: all(len(each.heard) == 6 for each in hosts))
+        reached = time.perf_counter() - started - up
+        assert up < 3
+        assert reached < 2
+
+
+async def test_a_burst_is_not_lost(honest, until):
+    async with honest() as alice, honest() as bob:
+        await alice.host.connect(bob.host.addrs[0])
+        await until(lambda: alice.host.machinery.router.mesh[OFFERS])
+        for number in range(150):
+            await alice.host.publish(OFFERS, b"%d" % number)
+        await until(lambda: len(bob.heard) == 150, 10)
+
+
+async def test_what_the_validator_refuses_is_neither_heard_nor_passed_on(honest, until):
+    def polite(topic: str, data: bytes) -> bool:
+        return not data.startswith(b"rude")
+
+    async with honest() as alice, honest(validate=polite) as bob, honest() as carol:
+        await alice.host.connect(bob.host.addrs[0])
+        await carol.host.connect(bob.host.addrs[0])
+        await until(lambda: len(bob.host.machinery.router.mesh[OFFERS]) == 2)
+        await alice.host.publish(OFFERS, b"rude words")
+        await alice.host.publish(OFFERS, b"good day")
+        await until(lambda: carol.heard)
+        assert bob.heard == carol.heard == [b"good day"]
+        assert bob.host.statistics().bans == 0
+
+
+async def test_a_validator_that_raises_costs_only_that_message(honest, until, still_serves):
+    def clumsy(topic: str, data: bytes) -> bool:
+        return bool(1 // (data != b"zero"))
+
+    async with honest() as alice, honest(validate=clumsy) as bob:
+        await alice.host.connect(bob.host.addrs[0])
+        await until(lambda: alice.host.machinery.router.mesh[OFFERS])
+        await alice.host.publish(OFFERS, b"zero")
+        await until(lambda: bob.host.statistics().gossip_broken == 1)
+        await alice.host.publish(OFFERS, b"one")
+        await until(lambda: bob.heard == [b"one"])
+        await still_serves(bob)
+
+
+async def test_a_newcomer_after_a_restart_is_heard_at_once(honest, until):
+    """Message numbers start at the time in nanoseconds, so they don't repeat those of the life before."""
+    async with honest() as alice:
+        for life in (b"first", b"second"):
+            async with honest(seed=9_000_001, bootstrap=(alice.host.addrs[0],)) as bob:
+                await until(lambda: bob.host.machinery.router.mesh[OFFERS])
+                for number in range(5):
+                    await bob.host.publish(OFFERS, life + b"%d" % number)
+                await until(lambda: len([data for data in alice.heard if data.startswith(life)]) == 5)  # noqa: B023
