@@ -94,6 +94,11 @@ def sealed_query(deal: bytes) -> bytes:
     return _selector("sealed(bytes32)") + deal
 
 
+def deal_id_query(deal: Deal) -> bytes:
+    """Call data of ``deal_id``."""
+    return _selector(f"deal_id({_DEAL})") + deal_words(deal)
+
+
 def words(raw: bytes, expected: int) -> list[int]:
     """The numbers of a returned ``uint256[]``; raises `Garbled` where it is anything else."""
     if len(raw) != 64 + 32 * expected or raw[:64] != _word(32) + _word(expected):

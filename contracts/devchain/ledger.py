@@ -226,7 +226,7 @@ class Ledger:
             return None  # it could pay when the pool took it, and no longer can
         created = None
         if transaction.to == CREATE_CONTRACT_ADDRESS:
-            created = computation.msg.create_address
+            created = computation.msg.storage_address
         return Mined(
             transaction,
             transaction.hash,

@@ -14,6 +14,7 @@ from coincurve import PrivateKey
 
 from contracts.chain_process import DevChain, run_devchain
 from contracts.client import Intent, VaultClient, deploy
+from contracts.encoding import deal_id_query, encode_call
 from contracts.errors import NotSent, Reverted
 from contracts.journal import SqliteJournal
 from contracts.profile import DEV
@@ -105,3 +106,163 @@ async def test_a_lone_deal_is_opened_and_paid(tmp_path: Path) -> None:
             assert (await client.deals([name]))[0].outcome is Outcome.DONE
             print("open", opened.gas_used, "settle", paid.gas_used, "together", opened.gas_used + paid.gas_used)
             assert opened.gas_used + paid.gas_used <= 125_000
+
+
+async def test_the_same_intent_twice_sends_once(tmp_path: Path) -> None:
+    async with a_chain() as (chain, rpc):
+        assert chain.vault is not None
+        sender = Sender(rpc, SqliteJournal(tmp_path / "jc", 1337, address(JC)), JC, DEV)
+        client = VaultClient(rpc, 1337, chain.vault, sender)
+        async with running(sender):
+            again = Intent("pocket money", Deposit(address(RP), 5))
+            sent = []
+            async with trio.open_nursery() as nursery:
+
+                async def submit() -> None:
+                    sent.append(await client.submit(again))
+
+                for _ in range(4):
+                    nursery.start_soon(submit)
+            assert len({one.hash for one in sent}) == 1
+            await client.wait(sent[0])
+            assert (await client.submit(again)).hash == sent[0].hash
+            assert (await client.accounts([address(RP)]))[0].balance == COIN + 5
+
+
+async def test_a_crash_between_journal_and_send_sends_the_same_bytes_later(tmp_path: Path) -> None:
+    async with a_chain() as (chain, rpc):
+        assert chain.vault is not None
+        journal = SqliteJournal(tmp_path / "jc", 1337, address(JC))
+        async with Rpc("http://127.0.0.1:9") as nowhere:
+            doomed = Sender(rpc, journal, JC, DEV)
+            prepared = await doomed._prepare("pay in", chain.vault, *_deposit(7), None)
+            journal.save(prepared)
+            blind = Sender(nowhere, journal, JC, DEV)
+            assert (await blind.submit("pay in", chain.vault, *_deposit(7))).hash == prepared.hash
+        reborn = Sender(rpc, SqliteJournal(tmp_path / "jc", 1337, address(JC)), JC, DEV)
+        client = VaultClient(rpc, 1337, chain.vault, reborn)
+        async with running(reborn):
+            receipt = await client.wait(prepared.hash)
+            assert receipt.hash == prepared.hash
+            assert (await client.accounts([address(JC)]))[0].balance == COIN + 7
+
+
+async def test_a_reorganisation_that_drops_a_transaction_sees_it_sent_again(tmp_path: Path) -> None:
+    async with a_chain() as (chain, rpc):
+        assert chain.vault is not None
+        patient = replace(DEV, confirmations=3, resend_after=0.05)
+        sender = Sender(rpc, SqliteJournal(tmp_path / "jc", 1337, address(JC)), JC, patient)
+        client = VaultClient(rpc, 1337, chain.vault, sender)
+        async with running(sender):
+            sent = await client.submit(Intent("pay in", Deposit(address(JC), 7)))
+            await _mined(rpc, sent.hash)
+            await rpc.call("dev_reorg", 1)
+            assert await rpc.call("eth_getTransactionReceipt", "0x" + sent.hash.hex()) is None
+            await _mined(rpc, sent.hash)
+            for _ in range(2):
+                await rpc.call("evm_mine")
+            receipt = await client.wait(sent)
+            assert receipt.status == 1
+            assert (await client.accounts([address(JC)]))[0].balance == COIN + 7
+
+
+async def test_a_stuck_transaction_is_replaced_and_done_once(tmp_path: Path) -> None:
+    async with a_chain() as (chain, rpc):
+        assert chain.vault is not None
+        hasty = replace(DEV, resend_after=0.05, stuck_after=0.1)
+        journal = SqliteJournal(tmp_path / "jc", 1337, address(JC))
+        sender = Sender(rpc, journal, JC, hasty)
+        client = VaultClient(rpc, 1337, chain.vault, sender)
+        await rpc.call("evm_setAutomine", False)
+        async with running(sender):
+            sent = await client.submit(Intent("pay in", Deposit(address(JC), 7)))
+            with trio.fail_after(5):
+                while len(journal.attempts("pay in")) < 2:
+                    await trio.sleep(0.01)
+            await rpc.call("evm_setAutomine", True)
+            receipt = await client.wait(sent)
+            assert receipt.hash != sent.hash
+            assert await client.wait(sent.hash) == receipt
+            assert (await client.accounts([address(JC)]))[0].balance == COIN + 7
+
+
+async def test_a_nonce_used_by_another_program_costs_nothing(tmp_path: Path) -> None:
+    async with a_chain() as (chain, rpc):
+        assert chain.vault is not None
+        first = Sender(rpc, SqliteJournal(tmp_path / "one", 1337, address(JC)), JC, DEV)
+        second = Sender(rpc, SqliteJournal(tmp_path / "two", 1337, address(JC)), JC, replace(DEV, resend_after=0.05))
+        stale = await second._prepare("from two", chain.vault, *_deposit(11), None)
+        second._journal.save(stale)
+        client = VaultClient(rpc, 1337, chain.vault, first)
+        async with running(first):
+            await client.wait(await client.submit(Intent("from one", Deposit(address(JC), 7))))
+        async with running(second):
+            receipt = await second.wait(stale.hash)
+            assert receipt.hash != stale.hash
+            assert (await client.accounts([address(JC)]))[0].balance == COIN + 18
+
+
+async def test_many_at_once_leave_no_gap_in_the_nonces(tmp_path: Path) -> None:
+    async with a_chain() as (chain, rpc):
+        assert chain.vault is not None
+        sender = Sender(rpc, SqliteJournal(tmp_path / "jc", 1337, address(JC)), JC, DEV)
+        client = VaultClient(rpc, 1337, chain.vault, sender)
+        async with running(sender):
+            began = time.perf_counter()
+            async with trio.open_nursery() as nursery:
+
+                async def pay_in(number: int) -> None:
+                    await client.wait(await client.submit(Intent(f"pay in {number}", Deposit(address(JC), 1))))
+
+                for number in range(30):
+                    nursery.start_soon(pay_in, number)
+            took = time.perf_counter() - began
+            assert (await client.accounts([address(JC)]))[0].balance == COIN + 30
+            head = await client.head()
+            print(f"{30 / took:.0f} transactions a second through one sender, in {head.number - 1} blocks")
+            assert head.timestamp <= time.time() + 1
+
+
+async def test_what_the_vault_would_refuse_is_never_sent(tmp_path: Path) -> None:
+    async with a_chain() as (chain, rpc):
+        assert chain.vault is not None
+        journal = SqliteJournal(tmp_path / "jc", 1337, address(JC))
+        sender = Sender(rpc, journal, JC, DEV)
+        client = VaultClient(rpc, 1337, chain.vault, sender)
+        with pytest.raises(Reverted) as refusal:
+            await client.submit(Intent("too much", Withdraw(2 * COIN, address(JC))))
+        assert refusal.value.reason == "not enough free"
+        with pytest.raises(NotSent):
+            await client.submit(Intent("beyond my means", Deposit(address(JC), 2 * COIN), gas=100_000))
+        assert journal.next_nonce() == 0
+
+
+async def test_a_vault_can_be_deployed_by_a_peer(tmp_path: Path) -> None:
+    async with a_chain() as (_chain, rpc):
+        sender = Sender(rpc, SqliteJournal(tmp_path / "jc", 1337, address(JC)), JC, DEV)
+        async with running(sender):
+            vault = await deploy(sender, Windows(60, 600))
+            client = VaultClient(rpc, 1337, vault, sender)
+            await client.wait(await client.submit(Intent("pay in", Deposit(address(RP), 3))))
+            assert (await client.accounts([address(RP)]))[0].free == 3
+            assert await deploy(sender, Windows(60, 600)) == vault
+
+
+async def test_a_deal_has_the_same_name_on_chain_and_off(tmp_path: Path) -> None:
+    async with a_chain() as (chain, rpc):
+        assert chain.vault is not None
+        client = VaultClient(rpc, 1337, chain.vault)
+        deal = a_deal(1_800_000_000)
+        query = "0x" + deal_id_query(deal).hex()
+        answer = await rpc.call("eth_call", {"to": "0x" + chain.vault.hex(), "data": query}, "latest")
+        assert bytes.fromhex(answer[2:]) == deal.id(client.domain) == digest(client.domain, deal)
+
+
+def _deposit(value: int) -> tuple[bytes, int]:
+    return encode_call(Deposit(address(JC), value))
+
+
+async def _mined(rpc: Rpc, hash_: bytes) -> None:
+    with trio.fail_after(5):
+        while await rpc.call("eth_getTransactionReceipt", "0x" + hash_.hex()) is None:
+            await trio.sleep(0.01)
