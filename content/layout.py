@@ -39,8 +39,7 @@ class FileBuilder:
             layer = self._layers[level]
             if level == len(self._layers) - 1 and len(layer) == 1:
                 return layer[0]
-            if layer:
-                self._close(level)
+            self._close(level)
             level += 1
         raise AssertionError("the top layer always ends with one node")
 

@@ -111,6 +111,18 @@ async def test_a_file_comes_with_its_digest_its_tag_and_no_way_to_run_it(blocks:
         assert (empty.status_code, empty.content) == (200, b"")
 
 
+async def test_a_big_file_is_hashed_only_for_who_wants_its_digest(
+    blocks: MemoryBlocks, root: Cid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.gateway._DIGEST_UNASKED", 1000)
+    url = f"/ipfs/{root}/outputs/big.bin"
+    async with gateway(blocks) as client:
+        assert "repr-digest" not in (await client.head(url)).headers
+        wanted = await client.head(url, headers={"Want-Repr-Digest": "sha-256=1"})
+        assert base64.b64encode(hashlib.sha256(BIG).digest()).decode() in wanted.headers["repr-digest"]
+        assert (await client.head(url)).headers["repr-digest"] == wanted.headers["repr-digest"], "it is known now"
+
+
 async def test_the_head_of_a_file_is_that_of_its_get_without_the_body(blocks: MemoryBlocks, root: Cid) -> None:
     async with gateway(blocks) as client:
         for query in ("", "?format=raw", "?format=car"):
@@ -458,6 +470,30 @@ async def test_a_source_that_falls_silent_or_is_not_there_is_given_up() -> None:
     async with httpx.AsyncClient() as client:
         with trio.fail_after(5), pytest.raises(FetchFailed, match="ConnectError"):
             await fetch(ORDERED, address, MemoryBlocks(), limits=limits, client=client)
+
+
+async def test_a_source_in_trouble_is_asked_again_and_a_source_that_refuses_is_not(
+    blocks: MemoryBlocks, root: Cid
+) -> None:
+    asked: list[str] = []
+
+    async def shaky(request: Request) -> Response:
+        asked.append(request.query_params["format"])
+        if len(asked) == 1:
+            return Response(status_code=503)
+        if len(asked) == 2:
+            return Response(status_code=429)
+        return Response(header(root), media_type=CAR)
+
+    async with serving([Route("/ipfs/{cid}", shaky)]) as address, httpx.AsyncClient() as client:
+        with pytest.raises(FetchFailed, match="status 429") as caught:
+            await fetch(root, address, MemoryBlocks(), limits=QUICK, client=client)
+        assert asked == ["car", "raw"]
+        assert caught.value.blame is Blame.NOBODY
+        # An archive without blocks, and then no block either.
+        with pytest.raises(FetchFailed, match="instead of"):
+            await fetch(root, address, MemoryBlocks(), limits=QUICK, client=client)
+        assert asked == ["car", "raw", "car", "raw"]
 
 
 @pytest.mark.parametrize(
