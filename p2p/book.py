@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from p2p.settings import Settings
 
 _ADDRESSES_EACH = 8
+_HOPELESS = 8  # failures
 _STABLE = 10.0  # seconds after which a connection counts as one that worked
 
 
@@ -37,7 +38,9 @@ class Book:
         """Note ``addrs`` (already checked to belong to ``address``) in front of what was known."""
         entry = self._entries.setdefault(address, Entry())
         self._entries.move_to_end(address)
-        entry.addrs = tuple(dict.fromkeys([*addrs, *entry.addrs]))[:_ADDRESSES_EACH]
+        # what our owner asked for stays in front, or strangers could push it out
+        both = [*entry.addrs, *addrs] if entry.kept and not kept else [*addrs, *entry.addrs]
+        entry.addrs = tuple(dict.fromkeys(both))[:_ADDRESSES_EACH]
         entry.kept = entry.kept or kept
         if len(self._entries) > self._settings.known_peers:
             oldest = next((each for each, known in self._entries.items() if not known.kept), None)
@@ -69,6 +72,16 @@ class Book:
         ]
         return max(0.0, min(waits, default=60.0))
 
+    def trying(self, address: bytes, until: float) -> None:
+        """A dial is under way: not due before ``until``."""
+        if (entry := self._entries.get(address)) is not None:
+            entry.not_before = max(entry.not_before, until)
+
+    def kept(self, address: bytes) -> bool:
+        """Whether our owner asked for this peer."""
+        entry = self._entries.get(address)
+        return entry is not None and entry.kept
+
     def joined(self, address: bytes, now: float) -> None:
         """A connection stands: no redial until it is gone."""
         if (entry := self._entries.get(address)) is not None:
@@ -83,9 +96,11 @@ class Book:
             self._back_off(entry, now)
 
     def failed(self, address: bytes, now: float) -> None:
-        """A dial did not work."""
+        """A dial did not work. Strangers who never answer are forgotten."""
         if (entry := self._entries.get(address)) is not None:
             self._back_off(entry, now)
+            if not entry.kept and entry.failures >= _HOPELESS:
+                del self._entries[address]
 
     def _back_off(self, entry: Entry, now: float) -> None:
         wait = min(self._settings.redial_first * 2.0 ** min(entry.failures, 16), self._settings.redial_most)

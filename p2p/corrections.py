@@ -35,6 +35,7 @@ from libp2p.stream_muxer.muxer_multistream import MuxerMultistream
 from libp2p.stream_muxer.yamux.yamux import (
     DEFAULT_WINDOW_SIZE,
     GO_AWAY_NORMAL,
+    HEADER_SIZE,
     TYPE_GO_AWAY,
     YAMUX_HEADER_FORMAT,
     Yamux,
@@ -135,8 +136,24 @@ class CorrectedYamux(Yamux):  # type: ignore[misc]
         self._stall = watch.settings.write_stall
         self._opens = Bucket(watch.settings.stream_opens, trio.current_time())
         self._tcp = _socket_under(secured)
+        self.remote_ip = "" if self._tcp is None else _ip_of(self._tcp)
+        """The IP at the other end of the socket."""
         if self._tcp is not None:
             _keep_alive(self._tcp, watch.settings.keepalive)
+        self._pace(secured)
+
+    def _pace(self, secured: Any) -> None:
+        """Mends: each tiny frame (a ping, a window update, data for no stream) is answered as fast as it comes, so that
+        one connection can take a whole core. Headers are read by their exact size, which is where we make it wait.
+        """
+        read, frames = secured.read, Bucket(self._watch.settings.mux_frames, trio.current_time())
+
+        async def paced(size: int | None = None) -> Any:
+            if size == HEADER_SIZE and (wait := frames.borrow(1, trio.current_time())):
+                await trio.sleep(wait)
+            return await read(size)
+
+        secured.read = paced
 
     async def accept_stream(self) -> Any:
         """Mends: a peer may open streams without limit, and autotuning grows each one's window to 16 MiB."""
@@ -183,11 +200,6 @@ class CorrectedYamux(Yamux):  # type: ignore[misc]
         if self._tcp is not None:
             self._tcp.close()
 
-    @property
-    def remote_ip(self) -> str:
-        """The IP at the other end of the socket."""
-        return _ip_of(self.secured_conn)
-
 
 class CorrectedMuxers(MuxerMultistream):  # type: ignore[misc]
     """Negotiates yamux and nothing else, and builds our kind of it."""
@@ -227,7 +239,7 @@ class CorrectedSwarm(Swarm):  # type: ignore[misc]
         """Mends: silent connections hold their place for the whole handshake time, there is no limit by IP,
         and the task of an inbound connection stays until the swarm ends.
         """
-        ip = _ip_of(read_write_closer)
+        ip = _ip_of(read_write_closer.stream.socket)
         if not self.watch.admits_ip(ip):
             self.watch.counters.refused += 1
             return  # trio closes the socket of a handler that returns
@@ -287,7 +299,7 @@ class CorrectedSwarm(Swarm):  # type: ignore[misc]
         """Mends: above its watermark the pruner cuts whom it likes; our limits refuse newcomers instead."""
 
     async def close_all(self, within: float) -> None:
-        """Mends: connections are closed one after another, a fifth of a second each; a peer that does not read delays it."""
+        """Mends: connections are closed one after another, a fifth of a second and more each."""
         everything = [conn.muxed_conn for conns in list(self.connections.values()) for conn in conns]
         async with trio.open_nursery() as nursery:
             for muxed in everything:
@@ -391,8 +403,8 @@ class CorrectedRouter(GossipSub):  # type: ignore[misc]
     def _get_peers_to_send(
         self, topic_ids: Iterable[str], msg_forwarder: Any, origin: Any, msg_id: bytes | None = None
     ) -> Iterable[Any]:
-        """Mends: a message published while the mesh still forms is never sent to those who join it a moment later. Where
-        few listen they all get it, and our own messages go to everybody (GossipSub 1.1, flood publishing).
+        """Mends: a message published while the mesh still forms is never sent to those who join it a moment
+        later. Where few listen they all get it, and our own messages go to everybody (GossipSub 1.1, flood publishing).
         """
         topics = tuple(topic_ids)
         chosen = set(super()._get_peers_to_send(topics, msg_forwarder, origin, msg_id))
@@ -467,6 +479,7 @@ class CorrectedPubsub(Pubsub):  # type: ignore[misc]
         self._watch = watch
         self._known = known
         self._messages = Limiter(watch.settings.gossip_in)
+        self._rpcs = Limiter(watch.settings.gossip_rpcs_in)
         self._bytes = Limiter(watch.settings.gossip_bytes_in)
         self._readers: dict[Any, list[trio.CancelScope]] = defaultdict(list)
 
@@ -519,6 +532,10 @@ class CorrectedPubsub(Pubsub):  # type: ignore[misc]
             await self._take(body, peer_id)
 
     async def _take(self, body: bytes, peer_id: Any) -> None:
+        now = trio.current_time()
+        if not self._rpcs.take(peer_id, 1, now) or not self._bytes.take(peer_id, len(body), now):
+            self._too_fast(peer_id)
+            return
         rpc = rpc_pb2.RPC()
         try:
             rpc.ParseFromString(body)
@@ -531,15 +548,17 @@ class CorrectedPubsub(Pubsub):  # type: ignore[misc]
         for message in rpc.publish:
             if not self._is_subscribed_to_msg(message):
                 continue
-            now = trio.current_time()
-            if not self._messages.take(peer_id, 1, now) or not self._bytes.take(peer_id, message.ByteSize(), now):
-                self._watch.counters.gossip_too_fast += 1
-                self._watch.blame(peer_id, TooFast("gossip"), 0.02)
-                continue
-            await self.push_msg(peer_id, message)
+            if self._messages.take(peer_id, 1, now):
+                await self.push_msg(peer_id, message)
+            else:
+                self._too_fast(peer_id)
         if rpc.HasField("control"):
             await self.router.handle_rpc(rpc, peer_id)
         await trio.lowlevel.checkpoint()
+
+    def _too_fast(self, peer_id: Any) -> None:
+        self._watch.counters.gossip_too_fast += 1
+        self._watch.blame(peer_id, TooFast("gossip"), 0.02)
 
     async def push_msg(self, msg_forwarder: Any, msg: Any) -> None:
         """Mends: a key or signature that can't be decoded, or a validator that raises, ends the service. State is kept
@@ -617,9 +636,12 @@ def _guard_tasks(service: Any) -> None:
     manager.run_task = run_task
 
 
-def _ip_of(connection: Any) -> str:
-    found = connection.get_remote_address()
-    return str(found[0]) if found else ""
+def _ip_of(tcp: Any) -> str:
+    """The IP at the other end. Mends: the library knows none for IPv6, so that all of it would count as one address."""
+    try:
+        return str(tcp.getpeername()[0])
+    except OSError:
+        return ""  # it has hung up already
 
 
 def _socket_under(secured: Any) -> Any:
@@ -636,6 +658,10 @@ def _keep_alive(tcp: Any, seconds: int) -> None:
         tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, max(1, seconds // 4))
         tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)
 
+
+# What strangers do wrong would otherwise fill the log, with a traceback for each refused connection.
+if logging.getLogger("libp2p").level == logging.NOTSET:
+    logging.getLogger("libp2p").setLevel(logging.CRITICAL)
 
 # The names that have to be replaced in place: they are looked up in the module at each call.
 

@@ -6,7 +6,6 @@ import struct
 from typing import Any
 
 import trio
-from libp2p.network.stream.exceptions import StreamEOF, StreamError
 
 from p2p.errors import BrokenFrame
 from p2p.settings import Settings
@@ -61,7 +60,7 @@ class FrameStream:
                 self.broken = True  # until the whole frame is out: whoever comes next must not write into the middle
                 try:
                     await self._stream.write(_LENGTH.pack(len(frame)) + frame)
-                except StreamError as error:
+                except Exception as error:  # the library raises what it likes on a stream that is gone
                     raise Ended from error
                 self.broken = False
         finally:
@@ -97,7 +96,7 @@ class FrameStream:
     async def _more(self) -> None:
         try:
             chunk = await self._stream.read(_CHUNK)
-        except (StreamEOF, StreamError) as error:
+        except Exception as error:  # as in `write`
             self._end(error)
         else:
             if not chunk:

@@ -26,8 +26,8 @@ from p2p.book import Book
 from p2p.errors import FrameTooLong, UnknownName, Unreachable
 from p2p.events import Got, Heard, HostEvent, Peer, PeerJoined, PeerLeft
 from p2p.frames import Ended, FrameStream
-from p2p.places import peer_at, places_of, reachable
-from p2p.rates import Limiter
+from p2p.places import network_of, peer_at, places_of, reachable
+from p2p.rates import Bucket, Limiter
 from p2p.settings import Settings
 from p2p.statistics import Counters, Statistics
 from p2p.talks import Talk, Talks
@@ -112,6 +112,7 @@ class Host:
         self._dialling: dict[bytes, trio.Lock] = defaultdict(trio.Lock)
         self._opening: dict[tuple[bytes, str], trio.Lock] = defaultdict(trio.Lock)
         self._dials = trio.CapacityLimiter(settings.dials)
+        self._lonely_dials = Bucket(settings.lonely_dials, 0.0)
         self._changed = trio.Event()
         self._redial = trio.Event()
         self._nursery: trio.Nursery | None = None
@@ -231,7 +232,9 @@ class Host:
         """Whether a new connection from this IP may begin its handshake."""
         everything = self.machinery.swarm.get_connections()
         inbound = sum(not conn.muxed_conn.is_initiator for conn in everything)
-        return inbound < self.settings.inbound_connections and self._accepts.take(ip, 1, trio.current_time())
+        return inbound < self.settings.inbound_connections and self._accepts.take(
+            network_of(ip), 1, trio.current_time()
+        )
 
     def admits_peer(self, peer_id: Any, ip: str) -> bool:
         """Whether a proven peer may stay: of our kind of key, not banned, not one too many of its IP."""
@@ -242,7 +245,8 @@ class Host:
         if address == self.address or self._trust.banned(address, trio.current_time()):
             return False
         everything = self.machinery.swarm.get_connections()
-        from_there = sum(1 for conn in everything if conn.muxed_conn.remote_ip == ip)
+        place = network_of(ip)
+        from_there = sum(1 for conn in everything if network_of(conn.muxed_conn.remote_ip) == place)
         return from_there < self.settings.connections_per_ip
 
     def blame(self, peer_id: Any, fault: PeerFault, points: float) -> None:
@@ -320,7 +324,7 @@ class Host:
             self.blame(talk.peer.id, fault, 1.0)
             talk.frames.broken = True
         except (Ended, trio.BrokenResourceError, trio.ClosedResourceError):
-            pass
+            pass  # the stream is over, or our owner stopped listening
         finally:
             self._talks.remove(talk)
             await talk.frames.close()
@@ -425,10 +429,14 @@ class Host:
             for address in list(self._book.due(now, lonely=lonely)):
                 if self._dials.available_tokens == 0:
                     break
-                if address not in self._dialling and address not in self._peers and address != self.address:
-                    self._nursery.start_soon(self._redial_one, address)
-                    await trio.lowlevel.checkpoint()
-            with trio.move_on_after(max(0.05, self._book.next_due(now, lonely=lonely))):
+                if address in self._dialling or address in self._peers or address == self.address:
+                    continue
+                if not self._book.kept(address) and not self._lonely_dials.take(1, now):
+                    continue
+                self._book.trying(address, now + self.settings.dial_within)
+                self._nursery.start_soon(self._redial_one, address)
+                await trio.lowlevel.checkpoint()
+            with trio.move_on_after(max(0.1, self._book.next_due(now, lonely=lonely))):
                 await self._redial.wait()
 
     async def _redial_one(self, address: bytes) -> None:

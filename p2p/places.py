@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Network, ip_address
 
 from multiaddr import Multiaddr
 
@@ -54,6 +55,19 @@ def reachable(listening: Iterable[str], announced: Iterable[str], peer_id: str) 
             else:
                 chosen.append(bare)
     return tuple(f"{place}/p2p/{peer_id}" for place in dict.fromkeys(chosen))
+
+
+def network_of(ip: str) -> str:
+    """What counts as one place on the network: an IPv4 address, or the 64-bit IPv6 network that one customer owns."""
+    try:
+        parsed = ip_address(ip.split("%")[0])
+    except ValueError:
+        return ip
+    if isinstance(parsed, IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(IPv6Network((parsed, 64), strict=False))
 
 
 def _own_ips(family: socket.AddressFamily) -> list[str]:

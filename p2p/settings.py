@@ -11,8 +11,11 @@ KIB = 1024
 _STREAM_OPENS = Rate(50, 100)
 _FRAMES_IN = Rate(500, 1000)
 _BYTES_IN = Rate(8 * KIB * KIB, 4 * KIB * KIB)
-_ACCEPTS_PER_IP = Rate(100, 400)
+_ACCEPTS_PER_IP = Rate(30, 400)
+_LONELY_DIALS = Rate(2, 8)
 _GOSSIP_IN = Rate(100, 300)
+_GOSSIP_RPCS_IN = Rate(200, 600)
+_MUX_FRAMES = Rate(4000, 8000)
 _GOSSIP_BYTES_IN = Rate(KIB * KIB, 2 * KIB * KIB)
 
 
@@ -50,6 +53,7 @@ class Settings:
     inbound_connections: int = 224
     """Fewer than ``connections``, so that strangers can't take the places of those whom we dial."""
     connections_per_ip: int = 64
+    """An IPv6 network of 64 bits counts as one IP, here and below."""
     connections_per_peer: int = 2
     """The newest ones win: a peer that lost its line may come back before we notice."""
     accepts_per_ip: Rate = _ACCEPTS_PER_IP
@@ -58,11 +62,17 @@ class Settings:
     handshake_within: float = 8.0
     dials: int = 8
     """Dials under way at a time."""
+    lonely_dials: Rate = _LONELY_DIALS
+    """Dials of peers that we only heard of: whoever fills our book must not aim us at others."""
+    mux_frames: Rate = _MUX_FRAMES
+    """Frames of the muxer from one connection, whatever they carry; above it we read slower."""
 
     # gossip
     gossip_cap: int = 64 * KIB
     gossip_in: Rate = _GOSSIP_IN
     """Messages from one forwarder, its own and others'; above it they are dropped."""
+    gossip_rpcs_in: Rate = _GOSSIP_RPCS_IN
+    """Envelopes from one neighbour, each with messages, subscriptions or control."""
     gossip_bytes_in: Rate = _BYTES_IN
     heartbeat: float = 1.0
     degree: int = 6
