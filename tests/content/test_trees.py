@@ -121,6 +121,23 @@ def test_links_sockets_and_devices_are_refused(tmp_path: Path) -> None:
         add_path(Path("/dev/null"), MemoryBlocks())
 
 
+def test_a_job_that_swaps_a_directory_for_a_link_meanwhile_gets_nothing_else_in(tmp_path: Path) -> None:
+    write_tree({"out": {"a": b"mine", "b": b"mine too"}}, tmp_path / "job")
+    write_tree({"a": b"s3cret", "b": b"s3cret"}, tmp_path / "etc")
+
+    class Swapping(MemoryBlocks):
+        def add(self, codec: Codec, block: bytes) -> Cid:
+            out = tmp_path / "job" / "out"
+            if not out.is_symlink():
+                out.rename(tmp_path / "job" / "moved")
+                out.symlink_to(tmp_path / "etc")
+            return super().add(codec, block)
+
+    blocks = Swapping()
+    root = add_path(tmp_path / "job", blocks)
+    assert b"".join(cat(resolve(root, "out/b", blocks), blocks)) == b"mine too"
+
+
 def test_a_name_that_is_not_text_is_refused(tmp_path: Path) -> None:
     with open(os.fsencode(tmp_path) + b"/\xff", "wb"):
         pass
