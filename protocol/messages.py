@@ -8,7 +8,7 @@ Three ways of signing, and each message has one of them:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from eth_hash.auto import keccak
@@ -18,7 +18,7 @@ from protocol.eip712 import Domain
 from protocol.job import Job
 from protocol.offers import JobOffer, MediatorOffer, ResourceOffer, Withdrawal
 from protocol.terms import Terms
-from protocol.types import Amount, CidText, Hash, Large, Limit, Moment, Signature, Small, TalkId, Text
+from protocol.types import UNSIGNED, Amount, CidText, Hash, Large, Limit, Moment, Signature, Small, TalkId, Text
 
 NEGOTIATE = "/lilypad/negotiate/1"
 DEAL = "/lilypad/deal/1"
@@ -259,6 +259,17 @@ Enveloped = Move | Rechecked | Gossip
 def sealed(cid: str, salt: bytes) -> bytes:
     """What a provider signs instead of its result's CID, so that a juror can't copy it: Keccak-256(salt ‖ CID text)."""
     return keccak(salt + cid.encode())
+
+
+def unfilled(move: Move) -> Move:
+    """A move as its agent wrote it: without the port and the signature that its world fills in."""
+    match move:
+        case Propose(gateway=gateway) if gateway:
+            return replace(move, gateway=0)
+        case Bind(signature=signature) if signature != UNSIGNED:
+            return replace(move, signature=UNSIGNED)
+        case _:
+            return move
 
 
 def protocol_of(message: Message) -> str:

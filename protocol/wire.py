@@ -2,7 +2,7 @@
 
 Strict means: known type, no field missing or unknown or twice, every integer in the range of its type, every text, list
 and binary within its limit. Money is a 12-byte big-endian binary, since msgpack's integers stop at 2^64. What `encode`
-writes is canonical (fields in their documented order, shortest integers); a message's `digest` is over that form.
+writes is canonical (fields in their documented order, shortest integers); a move's `digest` is over that form.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn
 from eth_hash.auto import keccak
 
 from protocol.errors import Malformed
-from protocol.messages import Gossip, Message
+from protocol.messages import Gossip, Message, Move, unfilled
 from protocol.types import Amount, Limit
 
 MOST_BYTES = 64 * 1024
@@ -49,9 +49,9 @@ def decode(data: bytes) -> Message | Gossip:
     return structure(content, kind)  # type: ignore[no-any-return]
 
 
-def digest(message: Message | Gossip) -> bytes:
-    """Keccak-256 of the canonical bytes: how a later message names this one."""
-    return keccak(encode(message))
+def digest(move: Move) -> bytes:
+    """Keccak-256 of a move's canonical bytes, with what its world fills in left blank: how a later move names it."""
+    return keccak(encode(unfilled(move)))
 
 
 def pack(value: Any) -> bytes:
