@@ -98,9 +98,7 @@ async def test_a_lone_deal_is_opened_and_paid(tmp_path: Path) -> None:
             seen = await client.read(both, [name])
             assert [account.locked for account in seen.accounts] == [deal.jc_share, deal.rp_share]
             assert seen.deals[0].state is State.OPEN
-            paid = await client.wait(
-                await client.submit(Intent("pay", Settle((Payment(deal, deal.pay, final=True),))))
-            )
+            paid = await client.wait(await client.submit(Intent("pay", Settle((Payment(deal, deal.pay, final=True),)))))
             jc, rp = await client.accounts(both)
             assert (jc.balance, jc.locked, rp.balance, rp.locked) == (COIN - 1000, 0, COIN + 1000, 0)
             assert (await client.deals([name]))[0].outcome is Outcome.DONE
@@ -177,7 +175,7 @@ async def test_a_stuck_transaction_is_replaced_and_done_once(tmp_path: Path) -> 
         async with running(sender):
             sent = await client.submit(Intent("pay in", Deposit(address(JC), 7)))
             with trio.fail_after(5):
-                while len(journal.attempts("pay in")) < 2:
+                while len(journal.attempts("pay in")) < 2:  # noqa: ASYNC110
                     await trio.sleep(0.01)
             await rpc.call("evm_setAutomine", True)
             receipt = await client.wait(sent)
@@ -264,5 +262,5 @@ def _deposit(value: int) -> tuple[bytes, int]:
 
 async def _mined(rpc: Rpc, hash_: bytes) -> None:
     with trio.fail_after(5):
-        while await rpc.call("eth_getTransactionReceipt", "0x" + hash_.hex()) is None:
+        while await rpc.call("eth_getTransactionReceipt", "0x" + hash_.hex()) is None:  # noqa: ASYNC110
             await trio.sleep(0.01)
