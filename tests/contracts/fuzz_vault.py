@@ -1,0 +1,236 @@
+"""Random calls, most of them plausible, to model and bytecode: ``python -m tests.contracts.fuzz_vault SECONDS SEED``.
+
+The world is small so that calls meet: a few people, a few deals, and a clock that likes to stop at a deadline or a second
+beside it.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from protocol.deal import Bill, Deal, Receipt, Release, Started, Voucher
+from protocol.vault_calls import (
+    Absent,
+    Delegate,
+    Deliver,
+    Deposit,
+    Finalize,
+    Free,
+    NoInputs,
+    Open,
+    Part,
+    Payment,
+    Redeem,
+    Settle,
+    Transfer,
+    VaultCall,
+    Withdraw,
+)
+from protocol.vault_state import DealState, State
+from tests.contracts.twin import Person, Twin, draft
+
+PEOPLE = [Person.number(n) for n in range(1, 5)]
+BY_ADDRESS = {person.address: person for person in PEOPLE}
+SEALS = [bytes([n]) * 32 for n in (1, 2)]
+CALLS_IN_A_WORLD = 400
+
+
+class World:
+    """One twin and the deals of it."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
+        self.twin = Twin(PEOPLE)
+        self.deals: list[Deal] = []
+        self.seen: Counter[str] = Counter()
+        for person in PEOPLE:
+            self.twin.do(person, Deposit(person.address, rng.randrange(20_000, 200_000)))
+
+    def step(self) -> None:
+        """One call, or one move of the clock."""
+        if self.rng.random() < 0.12:
+            self._tick()
+            return
+        if not self.deals or self.rng.random() < 0.08:
+            by, call = self._open()
+        elif self.rng.random() < 0.1:
+            by, call = self._money()
+        else:
+            by, call = self._about(self._a_deal())
+        if self.rng.random() < 0.04:
+            by = self.rng.choice(PEOPLE)
+        told = self.twin.do(by, call)
+        self.seen[f"{type(call).__name__}: {'ok' if told is None else told}"] += 1
+
+    def _tick(self) -> None:
+        moments = [self.twin.now + self.rng.randrange(1, 90)]
+        for deal in self.deals[-6:]:
+            standing = self.twin.model.deal(deal)
+            marks = [deal.start_by, deal.deliver_by + deal.grace, deal.claim_until, standing.deadline]
+            moments += [mark + self.rng.choice((-1, 0, 1)) for mark in marks]
+        later = [moment for moment in moments if moment > self.twin.now]
+        self.twin.now = min(later) if self.rng.random() < 0.5 else self.rng.choice(later)
+        self.twin.block += self.rng.randrange(1, 4)
+
+    def _a_deal(self) -> Deal:
+        alive = [d for d in self.deals if self.twin.model.deal(d).state not in (State.NONE, State.CLOSED)]
+        return self.rng.choice(alive if alive and self.rng.random() < 0.92 else self.deals)
+
+    def _open(self) -> tuple[Person, VaultCall]:
+        rng = self.rng
+        jc, rp = rng.sample(PEOPLE, 2)
+        pay, fee = rng.randrange(2000), rng.randrange(80)
+        deal = draft(
+            jc,
+            rp,
+            self.twin.now,
+            pay=pay,
+            fee=fee,
+            jc_stake=rng.randrange(300),
+            rp_stake=rng.randrange(300),
+            cheat=pay + 3 * fee + rng.choice((-1, 0, 0, 1, 500)),
+            start_by=self.twin.now + rng.choice((0, 50, 100)),
+            answer=rng.choice((60, 100, 600)),
+            silence=rng.randrange(3),
+            terms=rng.randbytes(32),
+        )
+        if rng.random() < 0.1 and self.deals:
+            deal = rng.choice(self.deals)
+        self.deals.append(deal)
+        by, other = (jc, rp) if rng.random() < 0.5 else (rp, jc)
+        return by, Open(deal, self._sign(other, deal))
+
+    def _money(self) -> tuple[Person, VaultCall]:
+        rng = self.rng
+        by, other = rng.choice(PEOPLE), rng.choice(PEOPLE)
+        free = self.twin.model.account(by.address).free
+        amount = rng.choice((0, free // 8, free, free + 1))
+        match rng.randrange(4):
+            case 0:
+                return by, Deposit(other.address, rng.randrange(100_000))
+            case 1:
+                return by, Withdraw(amount // 4, other.address)
+            case 2:
+                return by, Transfer(other.address, amount // 2)
+            case _:
+                return by, Delegate(other.address, rng.random() < 0.5)
+
+    def _about(self, deal: Deal) -> tuple[Person, VaultCall]:
+        standing = self.twin.model.deal(deal)
+        fitting = _FITTING[standing.state]
+        anything = [name for names in _FITTING.values() for name in names]
+        name = self.rng.choice(fitting if fitting and self.rng.random() < 0.85 else anything)
+        return _MOVES[name](self, deal, standing)
+
+    def _sign(self, by: Person, struct: object) -> bytes:
+        if self.rng.random() < 0.03:
+            by = self.rng.choice(PEOPLE)
+        return self.twin.sign(by, struct)
+
+    def _settle(self, deal: Deal, standing: DealState) -> tuple[Person, VaultCall]:
+        jc = BY_ADDRESS[deal.jc]
+        payments = [self._payment(deal)]
+        for other in self.rng.sample(self.deals, min(len(self.deals), self.rng.randrange(3))):
+            if other.jc == deal.jc or self.rng.random() < 0.05:
+                payments.append(self._payment(other))
+        return jc, Settle(tuple(payments))
+
+    def _payment(self, deal: Deal) -> Payment:
+        final = self.rng.random() < 0.3
+        amount = self.rng.choice((deal.pay, deal.pay, max(0, deal.pay - 7), deal.pay + 1))
+        if amount == deal.pay:
+            return Payment(deal, amount, final=final)
+        bill = self._sign(BY_ADDRESS[deal.rp], Bill(self._name(deal), amount))
+        return Payment(deal, amount, bill, final)
+
+    def _redeem(self, deal: Deal, standing: DealState) -> tuple[Person, VaultCall]:
+        amount = self.rng.choice((deal.pay, deal.pay // 2, deal.pay + 1))
+        voucher = self._sign(BY_ADDRESS[deal.jc], Voucher(self._name(deal), amount))
+        return BY_ADDRESS[deal.rp], Redeem(deal, amount, voucher)
+
+    def _part(self, deal: Deal, standing: DealState) -> tuple[Person, VaultCall]:
+        by, other = BY_ADDRESS[deal.jc], BY_ADDRESS[deal.rp]
+        if self.rng.random() < 0.5:
+            by, other = other, by
+        amount = 0 if standing.paid and self.rng.random() < 0.8 else self.rng.choice((0, deal.pay, deal.pay + 1))
+        return by, Part(deal, amount, self._sign(other, Release(self._name(deal), amount)))
+
+    def _absent(self, deal: Deal, standing: DealState) -> tuple[Person, VaultCall]:
+        started = self._sign(BY_ADDRESS[deal.rp], Started(self._name(deal))) if self.rng.random() < 0.4 else None
+        return BY_ADDRESS[deal.jc], Absent(deal, started)
+
+    def _deliver(self, deal: Deal, standing: DealState) -> tuple[Person, VaultCall]:
+        sealed = self.rng.choice(SEALS)
+        receipt = None
+        if standing.state is State.ABSENT or self.rng.random() < 0.4:
+            receipt = self._sign(BY_ADDRESS[deal.jc], Receipt(self._name(deal), sealed))
+        return BY_ADDRESS[deal.rp], Deliver(deal, sealed, receipt)
+
+    def _no_inputs(self, deal: Deal, standing: DealState) -> tuple[Person, VaultCall]:
+        return BY_ADDRESS[deal.rp], NoInputs(deal)
+
+    def _finalize(self, deal: Deal, standing: DealState) -> tuple[Person, VaultCall]:
+        if self.twin.now <= standing.deadline and self.rng.random() < 0.7:
+            self.twin.now = standing.deadline + 1
+        return self.rng.choice(PEOPLE), Finalize(deal)
+
+    def _free(self, deal: Deal, standing: DealState) -> tuple[Person, VaultCall]:
+        if self.rng.random() < 0.3:
+            self.twin.now = max(self.twin.now, deal.claim_until + self.rng.randrange(2))
+        return self.rng.choice(PEOPLE), Free(deal)
+
+    def _name(self, deal: Deal) -> bytes:
+        return deal.id(self.twin.domain)
+
+
+_MOVES: dict[str, Callable[[World, Deal, DealState], tuple[Person, VaultCall]]] = {
+    "settle": World._settle,
+    "redeem": World._redeem,
+    "part": World._part,
+    "absent": World._absent,
+    "deliver": World._deliver,
+    "no_inputs": World._no_inputs,
+    "finalize": World._finalize,
+    "free": World._free,
+}
+_FITTING: dict[State, tuple[str, ...]] = {
+    State.NONE: (),
+    State.OPEN: ("settle", "settle", "redeem", "part", "absent", "absent", "deliver", "deliver", "free"),
+    State.ABSENT: ("redeem", "part", "deliver", "deliver", "no_inputs", "finalize"),
+    State.DELIVERED: ("settle", "settle", "redeem", "part", "finalize"),
+    State.JURY: ("finalize",),
+    State.RULED: ("finalize",),
+    State.CLOSED: (),
+}
+
+
+def fuzz(seconds: float, seed: int) -> tuple[int, int, Counter[str]]:
+    """Calls made, calls accepted, and what was answered; raises `Disagreement` with the seed of its world."""
+    calls = accepted = 0
+    seen: Counter[str] = Counter()
+    end = time.monotonic() + seconds
+    number = 0
+    while time.monotonic() < end:
+        world = World(random.Random(f"{seed}.{number}"))
+        try:
+            for _ in range(CALLS_IN_A_WORLD):
+                world.step()
+        except AssertionError as error:
+            error.add_note(f"seed {seed}, world {number}")
+            raise
+        calls += world.twin.calls
+        accepted += world.twin.accepted
+        seen += world.seen
+        number += 1
+    return calls, accepted, seen
+
+
+if __name__ == "__main__":
+    made, taken, answers = fuzz(float(sys.argv[1]), int(sys.argv[2]))
+    for answer, count in sorted(answers.items()):
+        print(f"{count:8} {answer}")
+    print(f"{made} calls, {taken / made:.0%} accepted, {made / float(sys.argv[1]):.0f} a second, no disagreement")
