@@ -1,0 +1,191 @@
+"""The node's HTTP interface for its own user: hand in content, ask for jobs, follow them, look around.
+
+Whoever has the token may spend the node's money, so every request under ``/api/`` must carry it. The `Host` header must
+be an IP address or ``localhost``: a page of somebody else's that points its own name at this machine fails on it. A
+request that says which page it comes from (`Origin`) must come from this server's own.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Any
+
+import trio
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from agents.request import Request as JobRequest
+from content.car import load_car
+from content.cid import Cid
+from node.gateway import gateway_routes
+from protocol.errors import PeerFault
+from protocol.job import Job
+from protocol.wire import structure
+
+if TYPE_CHECKING:
+    from node.peer import Peer
+
+MOST_UPLOAD = 4096 * 1024 * 1024
+MOST_JSON = 1024 * 1024
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Api:
+    """Everything that the server answers."""
+
+    def __init__(self, peer: Peer) -> None:
+        self.peer = peer
+        self.token = secrets.token_urlsafe(32)
+
+    def app(self) -> Starlette:
+        """The application: API, gateway, health."""
+        routes = [
+            Route("/healthz", self._health),
+            Route("/api/v1/status", self._guarded(self._status)),
+            Route("/api/v1/offers", self._guarded(self._offers)),
+            Route("/api/v1/content", self._guarded(self._content), methods=["POST"]),
+            Route("/api/v1/jobs", self._guarded(self._jobs), methods=["GET"]),
+            Route("/api/v1/jobs", self._guarded(self._ask), methods=["POST"]),
+            Route("/api/v1/jobs/{job}", self._guarded(self._job)),
+            Route("/api/v1/jobs/{job}/events", self._guarded(self._events)),
+            Route("/api/v1/jobs/{job}/cancel", self._guarded(self._cancel), methods=["POST"]),
+            Route("/api/v1/stop", self._guarded(self._stop), methods=["POST"]),
+        ]
+        return Starlette(routes=[*routes, *gateway_routes(self.peer.workshop.blocks)])
+
+    def _guarded(self, handler: Handler) -> Handler:
+        async def guarded(request: Request) -> Response:
+            problem = self._problem(request)
+            if problem is not None:
+                return JSONResponse({"error": problem}, status_code=403)
+            try:
+                return await handler(request)
+            except PeerFault as fault:
+                return JSONResponse({"error": str(fault)}, status_code=400)
+
+        return guarded
+
+    def _problem(self, request: Request) -> str | None:
+        host = request.headers.get("host", "")
+        if not _is_plain_host(host):
+            return "this server is asked for by address only, not by a name"
+        origin = request.headers.get("origin")
+        if origin is not None and origin != f"http://{host}":
+            return "requests of other sites' pages are refused"
+        given = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if not secrets.compare_digest(given.encode(), self.token.encode()):
+            return "the token is missing or wrong"
+        return None
+
+    async def _health(self, request: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def _status(self, request: Request) -> Response:
+        return JSONResponse(await self.peer.status())
+
+    async def _offers(self, request: Request) -> Response:
+        return JSONResponse(self.peer.offers())
+
+    async def _content(self, request: Request) -> Response:
+        root = Cid.parse(request.query_params.get("root", ""))
+        with TemporaryFile() as file:
+            size = 0
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > MOST_UPLOAD:
+                    return JSONResponse({"error": f"more than {MOST_UPLOAD} bytes"}, status_code=413)
+                file.write(chunk)
+            file.seek(0)
+            await trio.to_thread.run_sync(load_car, file, self.peer.workshop.blocks, root)
+        return JSONResponse({"root": str(root)}, status_code=201)
+
+    async def _jobs(self, request: Request) -> Response:
+        found = [
+            {"job": job, "started": started, "outcome": ended or "RUNNING", **about}
+            for job, started, about, ended in self.peer.store.jobs()
+        ]
+        return JSONResponse(found)
+
+    async def _ask(self, request: Request) -> Response:
+        body = await _json(request)
+        try:
+            job = structure(_job_from_json(body["job"]), Job)
+            at_market = body.get("max_price") is None
+            most = 0 if at_market else int(body["max_price"])
+            request_of = JobRequest(
+                id=secrets.token_bytes(16),
+                job=job,
+                most_pay=most,
+                at_market=at_market,
+                check_ppm=round(float(body.get("check", 0.1)) * 1_000_000),
+                mediators=(),
+                deadline=int(self.peer.clock.now() + float(body["wait"])),
+                strategy="",
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            return JSONResponse({"error": f"not a job request: {error!r}"}, status_code=400)
+        self.peer.ask(request_of, body["about"])
+        return JSONResponse({"job": request_of.id.hex()}, status_code=201)
+
+    async def _job(self, request: Request) -> Response:
+        try:
+            return JSONResponse(self.peer.jobs.document(request.path_params["job"]))
+        except KeyError:
+            return JSONResponse({"error": "no such job"}, status_code=404)
+
+    async def _events(self, request: Request) -> Response:
+        job = request.path_params["job"]
+        if self.peer.store.job(job) is None:
+            return JSONResponse({"error": "no such job"}, status_code=404)
+
+        async def lines() -> AsyncIterator[bytes]:
+            async for number, at, event in self.peer.jobs.follow(job, int(request.query_params.get("after", -1))):
+                yield json.dumps({"number": number, "at": at, **event}).encode() + b"\n"
+
+        return StreamingResponse(lines(), media_type="application/x-ndjson")
+
+    async def _cancel(self, request: Request) -> Response:
+        self.peer.cancel(bytes.fromhex(request.path_params["job"]))
+        return JSONResponse({})
+
+    async def _stop(self, request: Request) -> Response:
+        self.peer.stop.set()
+        return JSONResponse({})
+
+
+def _is_plain_host(host: str) -> bool:
+    name = host.rpartition(":")[0] if ":" in host and not host.endswith("]") else host
+    name = name.strip("[]")
+    if name == "localhost":
+        return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+async def _json(request: Request) -> dict[str, Any]:
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MOST_JSON:
+            raise PeerFault(f"more than {MOST_JSON} bytes of JSON")
+    try:
+        found = json.loads(body)
+    except ValueError as error:
+        raise PeerFault(f"not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise PeerFault("not a JSON object")
+    return found
+
+
+def _job_from_json(job: dict[str, Any]) -> dict[str, Any]:
+    return {**job, "seed": bytes.fromhex(job["seed"])}

@@ -1,0 +1,127 @@
+"""The command line's side of a node's HTTP interface."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import trio
+
+from content.blocks import Blocks, FileBlocks
+from content.car import write_car
+from content.cid import Cid
+from content.exporting import export
+from content.walk import walk
+from node.errors import ExitCode, UserError
+from node.fetching import fetch
+
+CONTACT = "node.json"
+
+
+class NodeClient:
+    """Talks to one running node."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self.url = url
+        self._http = httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=30.0)
+
+    async def __aenter__(self) -> NodeClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.aclose()
+
+    async def get(self, path: str) -> Any:
+        """A JSON answer; raises `UserError`."""
+        return await self._json("GET", path)
+
+    async def post(self, path: str, body: Any = None) -> Any:
+        """Post JSON, get JSON; raises `UserError`."""
+        return await self._json("POST", path, json=body)
+
+    async def upload(self, root: Cid, blocks: Blocks) -> None:
+        """Hand a DAG in."""
+
+        async def car() -> AsyncIterator[bytes]:
+            parts = write_car(root, walk(root, blocks))
+            while (part := await trio.to_thread.run_sync(next, parts, None)) is not None:
+                yield part
+
+        await self._json("POST", f"/api/v1/content?root={root}", content=car())
+
+    async def follow(self, job: str, after: int = -1) -> AsyncIterator[dict[str, Any]]:
+        """A job's events, as they happen, to its end."""
+        path = f"/api/v1/jobs/{job}/events?after={after}"
+        try:
+            async with self._http.stream("GET", path, timeout=httpx.Timeout(30.0, read=None)) as response:
+                if response.status_code != 200:
+                    await response.aread()
+                    raise _refused(response)
+                async for line in response.aiter_lines():
+                    yield json.loads(line)
+        except httpx.HTTPError as error:
+            raise _unreachable(self.url, error) from error
+
+    async def download(self, cid: Cid, destination: Path) -> None:
+        """Bring a DAG to disk, every block verified against its CID."""
+        with tempfile.TemporaryDirectory(prefix="lilypad-get-") as folder:
+            blocks = FileBlocks(Path(folder))
+            await fetch(cid, self.url, blocks, client=self._http)
+            await trio.to_thread.run_sync(export, cid, blocks, destination)
+
+    async def _json(self, method: str, path: str, **more: Any) -> Any:
+        try:
+            response = await self._http.request(method, path, **more)
+        except httpx.HTTPError as error:
+            raise _unreachable(self.url, error) from error
+        if response.status_code >= 400:
+            raise _refused(response)
+        return response.json()
+
+
+def running_node(home: Path) -> NodeClient | None:
+    """The node that works in this data folder, if one does."""
+    try:
+        contact = json.loads((home / CONTACT).read_text())
+        os.kill(contact["pid"], 0)
+        return NodeClient(contact["url"], contact["token"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def need_node(home: Path) -> NodeClient:
+    """The node that works in this data folder; raises `UserError` where none does."""
+    found = running_node(home)
+    if found is None:
+        raise UserError(ExitCode.UNREACHABLE, f"no node works in {home}", "start one with `lilypad node start`")
+    return found
+
+
+def leave_contact(home: Path, url: str, token: str) -> None:
+    """Write down how this node is reached, readable by its owner only."""
+    path = home / CONTACT
+    temporary = path.with_suffix(".new")
+    temporary.unlink(missing_ok=True)
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w") as file:
+        json.dump({"url": url, "token": token, "pid": os.getpid()}, file)
+    temporary.replace(path)
+
+
+def _refused(response: httpx.Response) -> UserError:
+    try:
+        reason = response.json()["error"]
+    except (ValueError, KeyError, TypeError):
+        reason = f"HTTP {response.status_code}"
+    return UserError(ExitCode.USAGE, f"the node refused: {reason}")
+
+
+def _unreachable(url: str, error: Exception) -> UserError:
+    return UserError(
+        ExitCode.UNREACHABLE, f"the node at {url} does not answer ({error!r})", "see `lilypad node status`"
+    )

@@ -1,0 +1,200 @@
+"""Configuration: flag, then ``LILYPAD_*`` variable, then ``./lilypad.toml``, then the user's own ``lilypad.toml``."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from agents.mediator import Bench
+from agents.provider import Sheet, Shop
+from node.errors import ExitCode, UserError
+from protocol.eip712 import Domain
+from protocol.identity import Address
+from protocol.job import Capacity
+from protocol.rules import Rules
+
+LOCAL = "local"
+"""The network that exists when nothing is configured: a market on this machine, for one run."""
+FILE_NAME = "lilypad.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """Where a market's chain and first peers are."""
+
+    name: str
+    rpc: str
+    rules: Rules
+    bootstrap: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What was configured, flags aside."""
+
+    home: Path
+    network: str
+    tables: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def key_file(self) -> Path:
+        return self.home / "key.json"
+
+    def load_network(self, name: str) -> Network:
+        """A network's definition; raises `UserError` where there is none."""
+        networks = self.tables.get("networks", {})
+        table = {**networks.get(name, {}), **_from_environment()}
+        if "rpc" not in table or "vault" not in table:
+            known = ", ".join(sorted(networks)) or "none"
+            raise _bad(
+                f"network '{name}' has no rpc and vault (configured networks: {known})",
+                f"add [networks.{name}] with rpc, vault, chain_id and bootstrap to ./{FILE_NAME}",
+            )
+        rules = dict(table.get("rules", {}))
+        unknown = set(rules) - {each.name for each in fields(Rules)} | ({"domain"} & set(rules))
+        if unknown:
+            raise _bad(f"[networks.{name}.rules] has unknown keys: {', '.join(sorted(unknown))}", "remove them")
+        domain = Domain(_integer(table.get("chain_id", 1337), "chain_id"), parse_address(str(table["vault"]), "vault"))
+        return Network(name, str(table["rpc"]), Rules(domain, **rules), _texts(table.get("bootstrap", []), "bootstrap"))
+
+
+def load_config(home: Path | None = None, network: str | None = None) -> Config:
+    """Put the sources together; raises `UserError` for a file that can't be read."""
+    tables: dict[str, Any] = {}
+    for path in (user_config_folder() / FILE_NAME, Path(FILE_NAME)):
+        tables = _merged(tables, _read_toml(path))
+    chosen_home = home or _path(os.environ.get("LILYPAD_HOME")) or _path(tables.get("home")) or user_data_folder()
+    chosen = network or os.environ.get("LILYPAD_NETWORK") or tables.get("network") or LOCAL
+    return Config(chosen_home.expanduser(), str(chosen), tables)
+
+
+def user_config_folder() -> Path:
+    """Where this platform keeps a user's configuration."""
+    from platformdirs import user_config_path
+
+    return user_config_path("lilypad")
+
+
+def user_data_folder() -> Path:
+    """Where this platform keeps a user's data."""
+    from platformdirs import user_data_path
+
+    return user_data_path("lilypad")
+
+
+def load_shop(path: Path | None) -> Shop:
+    """What a provider sells, from ``offer.toml``; without a file, a modest part of this machine at a default price."""
+    table = _read_toml(path, must_exist=True) if path is not None else {}
+    _only(table, {"capacity", "prices", "mediators"}, path)
+    prices = table.get("prices", [{"module": "*", "unit": "job", "floor": 800, "ask": 1500}])
+    sheets = tuple(_sheet(entry, path) for entry in prices)
+    mediators = tuple(parse_address(text, "mediators") for text in _texts(table.get("mediators", []), "mediators"))
+    return Shop(_capacity(table.get("capacity", {}), path), (), "", sheets, mediators)
+
+
+def load_bench(fee: int) -> Bench:
+    """What a mediator can re-run: this machine, one job for each core."""
+    return Bench(_capacity({}, None), (), fee)
+
+
+def parse_address(text: str, what: str) -> Address:
+    """20 bytes from 40 hex digits."""
+    try:
+        raw = bytes.fromhex(text.removeprefix("0x"))
+    except ValueError:
+        raw = b""
+    if len(raw) != 20:
+        raise _bad(f"{what}: '{text}' is no address", "write 0x and 40 hex digits")
+    return Address(raw)
+
+
+def _sheet(entry: Any, path: Path | None) -> Sheet:
+    if not isinstance(entry, dict):
+        raise _bad(f"{path}: prices is a list of tables", "write [[prices]]")
+    _only(entry, {"module", "unit", "floor", "ask"}, path)
+    if entry.get("unit", "job") != "job":
+        raise _bad(f"{path}: unit '{entry['unit']}' can't be sold yet", 'use unit = "job"')
+    floor = _integer(entry.get("floor"), "floor")
+    ask = _integer(entry.get("ask", 2 * floor), "ask")
+    if ask < floor:
+        raise _bad(f"{path}: ask {ask} is below floor {floor}", "ask for at least the floor")
+    return Sheet(str(entry.get("module", "*")), floor, ask)
+
+
+def _capacity(table: Any, path: Path | None) -> Capacity:
+    names = {"cpu", "memory_mib", "disk_mib", "longest_s"}
+    if not isinstance(table, dict):
+        raise _bad(f"{path}: capacity is a table", "write [capacity]")
+    _only(table, names, path)
+    return Capacity(
+        cpu_millis=round(float(table.get("cpu", os.cpu_count() or 1)) * 1000),
+        memory_mib=_integer(table.get("memory_mib", 2048), "memory_mib"),
+        disk_mib=_integer(table.get("disk_mib", 4096), "disk_mib"),
+        gpus=0,  # nothing is offered that was not probed
+        vram_mib=0,
+        longest=_integer(table.get("longest_s", 3600), "longest_s"),
+    )
+
+
+def _from_environment() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in ("rpc", "vault", "chain_id"):
+        value = os.environ.get(f"LILYPAD_{name.upper()}")
+        if value is not None:
+            found[name] = value
+    if os.environ.get("LILYPAD_BOOTSTRAP"):
+        found["bootstrap"] = os.environ["LILYPAD_BOOTSTRAP"].split(",")
+    return found
+
+
+def _merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(under)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged
+
+
+def _read_toml(path: Path, *, must_exist: bool = False) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        if must_exist:
+            raise _bad(f"there is no file {path}", "check the path") from None
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise _bad(f"{path} can't be read: {error}", "mend the file") from None
+
+
+def _only(table: dict[str, Any], known: set[str], path: Path | None) -> None:
+    unknown = sorted(set(table) - known)
+    if unknown:
+        raise _bad(f"{path}: unknown keys {', '.join(unknown)}", f"known are {', '.join(sorted(known))}")
+
+
+def _integer(value: Any, name: str) -> int:
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        number = -1
+    if number < 0 or isinstance(value, float | bool):
+        raise _bad(f"{name}: {value!r} is no whole number from 0 on", "write base units without a point")
+    return number
+
+
+def _texts(value: Any, name: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise _bad(f"{name} is a list of texts", f'write {name} = ["…"]')
+    return tuple(value)
+
+
+def _path(text: Any) -> Path | None:
+    return Path(str(text)) if text else None
+
+
+def _bad(what: str, mend: str) -> UserError:
+    return UserError(ExitCode.USAGE, what, mend)

@@ -1,0 +1,210 @@
+"""The story of every job that this node's user asked for, and the document that `lilypad run --json` prints of it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, assert_never
+
+import trio
+
+from agents.effects import Tell
+from agents.reports import (
+    Agreed,
+    Arrived,
+    Checked,
+    Ended,
+    Held,
+    InVault,
+    Noted,
+    Outcome,
+    Report,
+    Running,
+    Tendering,
+    Verdict,
+)
+from node.chain_link import Landed
+from node.clock import Clock
+from node.directory import Directory
+from node.store import Store
+from protocol.deal import Deal
+from protocol.eip712 import Domain
+from protocol.identity import show
+from protocol.job import Run
+
+Story = Sequence[tuple[int, float, dict[str, Any]]]
+"""Number, moment and event, oldest first."""
+
+
+class Jobs:
+    """Stories, written as they happen and readable while they do."""
+
+    def __init__(self, store: Store, clock: Clock, directory: Directory, domain: Domain) -> None:
+        self._store = store
+        self._clock = clock
+        self._directory = directory
+        self._domain = domain
+        self._changed: defaultdict[str, trio.Event] = defaultdict(trio.Event)
+        self._job_of: dict[bytes, bytes] = {}
+        for job, _, _, ended in store.jobs():
+            if ended is None:
+                for _, _, event in store.events(job):
+                    if event["event"] == "agreed":
+                        self._job_of[bytes.fromhex(event["deal"][2:])] = bytes.fromhex(job)
+
+    def begin(self, job: bytes, about: dict[str, Any]) -> None:
+        """A user has asked for a job; ``about`` is what its document says of the module."""
+        self._store.begin_job(job, self._clock.now(), about)
+
+    def tell(self, tell: Tell) -> None:
+        """An agent reports."""
+        self._add(tell.job, self._event(tell.report))
+        if isinstance(tell.report, Agreed):
+            self._job_of[tell.report.deal.id(self._domain)] = tell.job
+        if isinstance(tell.report, Ended):
+            self._store.end_job(tell.job, tell.report.outcome.name, self.document(tell.job.hex()))
+
+    def landed(self, landed: Landed) -> None:
+        """A transaction of ours is on the chain."""
+        job = self._job_of.get(landed.about)
+        if job is not None:
+            event = {"event": "transaction", "hash": "0x" + landed.hash.hex(), "call": landed.call, "gas": landed.gas}
+            self._add(job, event)
+
+    async def follow(self, job: str, after: int = -1) -> AsyncIterator[tuple[int, float, dict[str, Any]]]:
+        """A job's story from an event on, as it is written, to its end."""
+        while True:
+            changed = self._changed[job]
+            for number, at, event in self._store.events(job, after):
+                yield number, at, event
+                after = number
+                if event["event"] == "ended":
+                    return
+            await changed.wait()
+
+    def document(self, job: str) -> dict[str, Any]:
+        """What `lilypad run --json` prints, as far as it is known; the one who fetches the result adds its content."""
+        found = self._store.job(job)
+        if found is None:
+            raise KeyError(job)
+        started, about, document, _ = found
+        return document or build_document(job, about, started, self._store.events(job), self._domain)
+
+    def _add(self, job: bytes, event: dict[str, Any]) -> None:
+        self._store.add_event(job, self._clock.now(), event)
+        self._changed.pop(job.hex(), trio.Event()).set()
+
+    def _event(self, report: Report) -> dict[str, Any]:
+        name = self._directory.name
+        match report:
+            case Tendering(contacted):
+                return {"event": "tendering", "contacted": [name(who) for who in contacted]}
+            case Agreed(deal, terms, provider, rounds):
+                mediators = [name(who) for who in terms.mediators]
+                return {
+                    "event": "agreed",
+                    "deal": self._deal(deal),
+                    "provider": name(provider),
+                    "pay": str(terms.pay),
+                    "per": terms.unit,
+                    "rounds": rounds,
+                    "mediators": mediators,
+                }
+            case InVault(deal):
+                return {"event": "locked", "deal": self._deal(deal)}
+            case Running(deal):
+                return {"event": "running", "deal": self._deal(deal)}
+            case Arrived(run):
+                return {"event": "arrived", **_run(run)}
+            case Held(run):
+                return {"event": "held", "cid": run.cid}
+            case Checked(verdict, mediators, reason):
+                who = [name(mediator) for mediator in mediators]
+                return {"event": "checked", "verdict": verdict.value, "mediators": who, "reason": reason}
+            case Noted(text):
+                return {"event": "noted", "text": text}
+            case Ended(outcome, reason, run, paid):
+                found = {} if run is None else _run(run)
+                return {"event": "ended", "outcome": outcome.name, "reason": reason, "paid": str(paid), **found}
+            case _:
+                assert_never(report)
+
+    def _deal(self, deal: Deal) -> str:
+        return "0x" + deal.id(self._domain).hex()
+
+
+def _run(run: Run) -> dict[str, Any]:
+    return {
+        "cid": run.cid,
+        "exit_code": run.exit_code,
+        "fuel": run.units,
+        "profile": run.profile,
+        "failure": run.failure,
+    }
+
+
+def build_document(job: str, about: dict[str, Any], started: float, story: Story, domain: Domain) -> dict[str, Any]:
+    """The document of one job out of its story."""
+    last: dict[str, dict[str, Any]] = {event["event"]: event for _, _, event in story}
+    agreed, arrived = last.get("agreed", {}), last.get("arrived", {})
+    checked, ended = last.get("checked", {}), last.get("ended", {})
+    sent = [event for _, _, event in story if event["event"] == "transaction"]
+    transactions = [{key: event[key] for key in ("hash", "call", "gas")} for event in sent]
+    verdict = checked.get("verdict", Verdict.UNCHECKED.value)
+    return {
+        "job": job,
+        "outcome": ended.get("outcome", "RUNNING"),
+        "reason": ended.get("reason", ""),
+        "deal": agreed.get("deal"),
+        "module": about["module"],
+        "provider": agreed.get("provider"),
+        "price": {"agreed": agreed.get("pay"), "per": agreed.get("per"), "paid": ended.get("paid", "0")},
+        "rounds": agreed.get("rounds", 0),
+        "result": {
+            "cid": arrived.get("cid"),
+            "exit_code": arrived.get("exit_code"),
+            "fuel": arrived.get("fuel"),
+            "profile": arrived.get("profile"),
+            "failure": arrived.get("failure", ""),
+        },
+        "verification": {
+            "mode": about["compare"],
+            "checked": verdict != Verdict.UNCHECKED.value,
+            "mediators": checked.get("mediators", []),
+            "verdict": verdict,
+            "reason": checked.get("reason", ""),
+        },
+        "chain": {
+            "id": domain.chain_id,
+            "vault": show(domain.vault),
+            "transactions": transactions,
+            "gas": sum(event["gas"] for event in sent),
+        },
+        "milliseconds": _times(started, story),
+    }
+
+
+_PHASES = (
+    ("discover", "tendering"),
+    ("negotiate", "agreed"),
+    ("guarantee", "locked"),
+    ("execute", "arrived"),
+    ("fetch", "held"),
+    ("verify", "checked"),
+    ("settle", "ended"),
+)
+"""Each phase and the event that ends it; it began when the phase before it ended."""
+
+
+def _times(started: float, story: Story) -> dict[str, float]:
+    moments = {event["event"]: at for _, at, event in story}
+    times: dict[str, float] = {}
+    before = started
+    for phase, event in _PHASES:
+        at = moments.get(event, before)
+        times[phase] = round((at - before) * 1000, 1)
+        before = at
+    return {**times, "total": round((before - started) * 1000, 1)}
+
+
+SUCCESS = Outcome.DONE.name

@@ -1,0 +1,96 @@
+"""A whole market on this machine, for one run: three providers, three mediators, a job creator, and a chain.
+
+Every part is the real one: separate libp2p hosts on loopback, each with its own key, folder and HTTP server, and a
+chain in a process of its own. Only the money is toy money, and all of it is gone when the run ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from agents.mediator import Bench
+from agents.provider import Sheet, Shop
+from contracts.chain_process import run_devchain
+from modules.executor import Executor
+from modules.wasm.pool import open_pool
+from node.holding import enter, enter_all
+from node.keys import Key, new_key
+from node.peer import Peer, Setup, open_peer
+from protocol.eip712 import Domain
+from protocol.job import Capacity
+from protocol.rules import Rules
+
+FLOORS_AND_ASKS = ((700, 1400), (800, 1500), (1000, 2000))
+"""Base units a job: what each provider will not go below, and what it asks first."""
+MEDIATORS = 3
+DEPOSIT = 10**15
+"""Base units in the vault for each peer."""
+COINS = 10**21
+"""For the gas of the peers' transactions."""
+MACHINE = Capacity(cpu_millis=4000, memory_mib=4096, disk_mib=8192, gpus=0, vram_mib=0, longest=3600)
+WORKERS = 2
+"""Processes that run WASM programs, shared by all peers of the market."""
+SETTLE = 8.0
+"""Seconds at most for the offers of all peers to be heard."""
+
+
+@contextlib.asynccontextmanager
+async def open_local_market() -> AsyncIterator[Peer]:
+    """Run it; gives the job creator's peer, once everybody's offers have reached it."""
+    shops = [Shop(MACHINE, (), "", (Sheet("*", floor, ask),)) for floor, ask in FLOORS_AND_ASKS]
+    benches = [Bench(MACHINE, (), fee=0) for _ in range(MEDIATORS)]
+    keys = [new_key() for _ in range(1 + len(shops) + len(benches))]
+    addresses = [key.address for key in keys]
+    chain_soon = run_devchain(fund=dict.fromkeys(addresses, COINS), deposits=dict.fromkeys(addresses, DEPOSIT))
+    with tempfile.TemporaryDirectory(prefix="lilypad-") as folder:
+        async with trio.open_nursery() as nursery:
+            chain, pool = await enter_all(nursery, (chain_soon, open_pool(WORKERS)))
+            market = _Market(Path(folder), Rules(Domain(chain.chain_id, chain.vault)), chain.url, {"wasm": pool})
+            buyer = await enter(nursery, market.peer(keys[0], client=True))
+            roles: list[Shop | Bench] = [*shops, *benches]
+            others = zip(keys[1:], roles, strict=True)
+            meet = buyer.host.addrs[:1]
+            await enter_all(nursery, [market.peer(key, role=role, bootstrap=meet) for key, role in others])
+            await _everybody_heard(buyer, len(shops), len(benches))
+            yield buyer
+            nursery.cancel_scope.cancel()
+
+
+@dataclass(frozen=True, slots=True)
+class _Market:
+    folder: Path
+    rules: Rules
+    rpc: str
+    executors: Mapping[str, Executor]
+
+    def peer(
+        self, key: Key, role: Shop | Bench | None = None, *, client: bool = False, bootstrap: tuple[str, ...] = ()
+    ) -> AbstractAsyncContextManager[Peer]:
+        setup = Setup(
+            key,
+            self.folder / key.address.hex(),
+            self.rules,
+            self.rpc,
+            bootstrap=bootstrap,
+            shop=role if isinstance(role, Shop) else None,
+            bench=role if isinstance(role, Bench) else None,
+            client=client,
+            durable=False,
+        )
+        return open_peer(setup, self.executors)
+
+
+async def _everybody_heard(buyer: Peer, providers: int, mediators: int) -> None:
+    with trio.move_on_after(SETTLE):
+        while True:
+            now, book = buyer.clock.now(), buyer.buyer.book
+            if len(list(book.providers(now))) >= providers and len(list(book.mediators(now))) >= mediators:
+                return
+            await trio.sleep(0.02)

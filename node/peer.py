@@ -1,0 +1,283 @@
+"""One running peer: its key, its network, its chain, its workshop and its agents, put together."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import SystemRandom
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import trio
+
+from agents.events import Cancelled, Requested
+from agents.job_creator import JobCreator
+from agents.mediator import Bench, Mediator
+from agents.provider import Provider, Shop
+from agents.request import Request
+from agents.strategies.built_in import BUILT_IN
+from content.blocks import FileBlocks
+from contracts.client import VaultClient
+from contracts.errors import ChainError
+from contracts.journal import SqliteJournal
+from contracts.profile import DEV, ChainProfile
+from contracts.rpc import Rpc
+from contracts.sender import Sender
+from modules.executor import Executor
+from node.api import Api
+from node.chain_link import ChainLink
+from node.clock import Clock
+from node.directory import Directory
+from node.errors import ExitCode, UserError
+from node.jobs import Jobs
+from node.keys import Key
+from node.post import Ear, Post
+from node.runtime import Agent, Runtime
+from node.serving import serving
+from node.store import Store
+from node.workshop import Workshop
+from p2p.host import Host, open_host
+from p2p.settings import Settings
+from protocol.identity import show
+from protocol.messages import PROTOCOLS
+from protocol.offers import JOB_OFFERS, RESOURCE_OFFERS, MediatorOffer, ResourceOffer
+from protocol.rules import Rules
+
+CHAIN_POLL = 1.0
+"""Seconds between two looks at the chain when nothing calls for an earlier one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """Everything that one peer is told at its start."""
+
+    key: Key
+    home: Path
+    """The data folder."""
+    rules: Rules
+    rpc: str
+    """URL of the chain's JSON-RPC endpoint."""
+    listen: tuple[str, ...] = ("/ip4/127.0.0.1/tcp/0",)
+    http: str = "127.0.0.1:0"
+    bootstrap: tuple[str, ...] = ()
+    announce: tuple[str, ...] = ()
+    """Multiaddrs to give out instead of those listened on."""
+    shop: Shop | None = None
+    """What it sells, if it is a provider."""
+    bench: Bench | None = None
+    """What it re-runs, if it is a mediator."""
+    client: bool = True
+    """Whether it buys for its user."""
+    strategies: Mapping[str, str] | None = None
+    """Strategy names by role."""
+    durable: bool = True
+    """False for a market that ends with its process anyway."""
+    settings: Settings = Settings()  # noqa: RUF009  (frozen)
+    profile: ChainProfile = DEV
+
+
+class Peer:
+    """A peer while it runs."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        *,
+        host: Host,
+        chain: ChainLink,
+        clock: Clock,
+        store: Store,
+        directory: Directory,
+        workshop: Workshop,
+    ) -> None:
+        self.setup = setup
+        self.host = host
+        self.chain = chain
+        self.clock = clock
+        self.store = store
+        self.directory = directory
+        self.workshop = workshop
+        self.jobs = Jobs(store, clock, directory, setup.rules.domain)
+        self.agents = _agents(setup, host.addrs, workshop.executors)
+        self.api = Api(self)
+        self.url = ""
+        self.stop = trio.Event()
+        self.runtime: Runtime | None = None
+
+    @property
+    def buyer(self) -> JobCreator:
+        """The agent that buys for this peer's user."""
+        found = self.agents.get("client")
+        if not isinstance(found, JobCreator):
+            raise UserError(ExitCode.USAGE, "this node has no client role", "start it with --role client")
+        return found
+
+    def ask(self, request: Request, about: dict[str, Any]) -> None:
+        """Have a job done; its story can be followed in `jobs`."""
+        assert self.runtime is not None
+        _ = self.buyer
+        self.jobs.begin(request.id, about)
+        self.runtime.feed("client", Requested(request))
+
+    def cancel(self, job: bytes) -> None:
+        """Drop a job that has no deal yet."""
+        assert self.runtime is not None
+        self.runtime.feed("client", Cancelled(job))
+
+    def offers(self) -> list[dict[str, Any]]:
+        """What this peer has heard on offer."""
+        now, book, name = self.clock.now(), self.buyer.book, self.directory.name
+        machines = [_describe_provider(offer, name(offer.provider), now) for offer in book.providers(now)]
+        return machines + [_describe_mediator(offer, name(offer.mediator), now) for offer in book.mediators(now)]
+
+    async def status(self) -> dict[str, Any]:
+        """Who this peer is, whom it knows, what it has."""
+        found: dict[str, Any] = {
+            "peer": self.host.peer_id,
+            "address": show(self.setup.key.address),
+            "roles": list(self.agents),
+            "addresses": list(self.host.addrs),
+            "http": self.url,
+            "peers": [{"peer": peer.id, "address": show(peer.address)} for peer in self.host.peers()],
+            "chain": {"id": self.setup.rules.domain.chain_id, "vault": show(self.setup.rules.domain.vault)},
+        }
+        try:
+            account = (await self.chain.client.accounts((self.setup.key.address,)))[0]
+            coins = await self.chain.client.coins(self.setup.key.address)
+        except ChainError as error:
+            found["money"] = {"error": str(error)}
+        else:
+            found["money"] = {"free": str(account.free), "locked": str(account.locked), "coins": str(coins)}
+        return found
+
+
+@contextlib.asynccontextmanager
+async def open_peer(setup: Setup, executors: Mapping[str, Executor]) -> AsyncIterator[Peer]:
+    """Run a peer for as long as the block lasts. Raises `UserError` where it can't start."""
+    setup.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    clock, directory = Clock(), Directory()
+    async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(_only_one(setup.home))
+        store = Store(setup.home / "state.sqlite", durable=setup.durable)
+        stack.callback(store.close)
+        runs = setup.home / "runs"
+        runs.mkdir(exist_ok=True)
+        rpc = await stack.enter_async_context(Rpc(setup.rpc))
+        journal = SqliteJournal(store.connection, setup.rules.domain.chain_id, setup.key.address)
+        sender = Sender(rpc, journal, setup.key.private, setup.profile)
+        client = VaultClient(rpc, setup.rules.domain.chain_id, setup.rules.domain.vault, sender)
+        http = await stack.enter_async_context(httpx.AsyncClient())
+        workshop = Workshop(FileBlocks(setup.home / "blocks"), executors, runs, http)
+        ear = Ear(setup.rules.domain)
+        host = await stack.enter_async_context(
+            open_host(
+                setup.key.secret,
+                listen=setup.listen,
+                protocols=PROTOCOLS,
+                topics=(RESOURCE_OFFERS, JOB_OFFERS),
+                validate=ear.validate,
+                bootstrap=setup.bootstrap,
+                settings=replace(setup.settings, announce=setup.announce),
+            )
+        )
+        nursery = await stack.enter_async_context(trio.open_nursery())
+        stack.callback(nursery.cancel_scope.cancel)
+        chain = ChainLink(client, clock, CHAIN_POLL, nursery)
+        peer = Peer(setup, host=host, chain=chain, clock=clock, store=store, directory=directory, workshop=workshop)
+        peer.url = await stack.enter_async_context(serving(peer.api.app(), setup.http))
+        post = Post(host, ear, setup.rules.domain, setup.key, directory, nursery)
+        post.gateway = urlsplit(peer.url).port or 0
+        strategies = {role: BUILT_IN[name]() for role, name in (setup.strategies or {}).items()}
+        chain.landed = peer.jobs.landed
+        peer.runtime = Runtime(
+            peer.agents,
+            clock=clock,
+            store=store,
+            post=post,
+            host=host,
+            chain=chain,
+            workshop=workshop,
+            strategies=strategies,
+            tell=peer.jobs.tell,
+            nursery=nursery,
+        )
+        nursery.start_soon(sender.run)
+        nursery.start_soon(peer.runtime.run)
+        _restore(peer)
+        yield peer
+
+
+def _agents(setup: Setup, addrs: tuple[str, ...], executors: Mapping[str, Executor]) -> dict[str, Agent]:
+    agents: dict[str, Agent] = {}
+    me, rng = setup.key.address, SystemRandom()
+    places = (setup.announce or addrs)[:8]
+    names = tuple(sorted(executors))
+    if setup.shop is not None:
+        isolation = min((executor.isolation for executor in executors.values()), default=None)
+        shop = replace(
+            setup.shop,
+            addresses=places,
+            executors=names,
+            isolation=isolation.name.lower() if isolation is not None else "none",
+        )
+        agents["provider"] = Provider(me, setup.rules, shop, rng)
+    if setup.bench is not None:
+        agents["mediator"] = Mediator(me, setup.rules, replace(setup.bench, addresses=places, executors=names), rng)
+    if setup.client:
+        agents["client"] = JobCreator(me, setup.rules, rng)
+    return agents
+
+
+def _restore(peer: Peer) -> None:
+    for role, agent in peer.agents.items():
+        if isinstance(agent, Provider | JobCreator):
+            agent.restore(peer.store.records(role))
+
+
+@contextlib.contextmanager
+def _only_one(home: Path) -> Any:
+    """Keep a second process off a data folder: two nodes with one key would sign against each other."""
+    handle = os.open(home / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                ExitCode.USAGE,
+                f"another lilypad process works in {home}",
+                "wait for it, stop it with `lilypad node stop`, or set LILYPAD_HOME to another folder",
+            ) from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def _describe_provider(offer: ResourceOffer, peer: str, now: float) -> dict[str, Any]:
+    return {
+        "kind": "provider",
+        "peer": peer,
+        "address": show(offer.provider),
+        "cpu": offer.capacity.cpu_millis / 1000,
+        "memory_mib": offer.capacity.memory_mib,
+        "gpus": offer.capacity.gpus,
+        "executors": list(offer.executors),
+        "isolation": offer.isolation,
+        "prices": [{"module": p.module, "unit": p.unit, "amount": str(p.amount)} for p in offer.prices],
+        "expires_in": round(offer.expires - now),
+    }
+
+
+def _describe_mediator(offer: MediatorOffer, peer: str, now: float) -> dict[str, Any]:
+    return {
+        "kind": "mediator",
+        "peer": peer,
+        "address": show(offer.mediator),
+        "executors": list(offer.executors),
+        "fee": str(offer.fee),
+        "expires_in": round(offer.expires - now),
+    }

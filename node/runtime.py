@@ -1,0 +1,202 @@
+"""The world that a node is to its agents: feeds them events and carries out what they want done.
+
+::
+
+    network, chain, workshop, timers, user ──event──► agent.handle(now, event) ──effects──► saved, then carried out
+
+An agent's whole batch of `Save` and `Forget` is on disk before anything else of the batch happens. Events are taken
+one at a time, in the order in which they came; what takes time runs in tasks of its own and comes back as an event.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Protocol, assert_never
+
+import trio
+
+from agents.effects import (
+    Consult,
+    Effect,
+    Execute,
+    Fetch,
+    Forget,
+    Publish,
+    Save,
+    Send,
+    Tell,
+    Transact,
+    Unwatch,
+    WakeAt,
+    Watch,
+)
+from agents.events import Began, Decided, Event, Fetched, NotFetched, Ran, Timer, Woke
+from agents.strategies.built_in import BUILT_IN
+from agents.strategy import Answer, Strategy, View, Walk
+from node.chain_link import ChainLink, Hear
+from node.clock import Clock
+from node.post import Post
+from node.store import Store
+from node.workshop import Workshop
+from p2p.host import Host
+from protocol.errors import PeerFault
+
+log = logging.getLogger("lilypad.node")
+
+MIB = 1024 * 1024
+MOST_BYTES_FETCHED = 4096 * MIB
+"""Of one DAG: a job's inputs, or a result."""
+
+
+class Agent(Protocol):
+    """What the runtime needs of an agent."""
+
+    def handle(self, now: float, event: Event) -> list[Effect]:
+        """What this event makes the agent do."""
+        ...
+
+
+class Runtime:
+    """The agents of one node, each under its role's name, and their world."""
+
+    def __init__(
+        self,
+        agents: Mapping[str, Agent],
+        *,
+        clock: Clock,
+        store: Store,
+        post: Post,
+        host: Host,
+        chain: ChainLink,
+        workshop: Workshop,
+        strategies: Mapping[str, Strategy],
+        tell: Callable[[Tell], None],
+        nursery: trio.Nursery,
+    ) -> None:
+        self.agents = dict(agents)
+        self.clock = clock
+        self._store = store
+        self._post = post
+        self._host = host
+        self._chain = chain
+        self._workshop = workshop
+        self._strategies = {role: strategies.get(role) or BUILT_IN["linear"]() for role in agents}
+        self._tell = tell
+        self._nursery = nursery
+        self._queue: deque[tuple[str, Event]] = deque()
+        self._draining = False
+        self._timers: list[tuple[float, int, str, Timer]] = []
+        self._order = itertools.count()
+        self._timers_changed = trio.Event()
+        self._hears: dict[str, Hear] = {role: partial(self.feed, role) for role in agents}
+        chain.jumped = self._timers_changed.set
+
+    async def run(self) -> None:
+        """Begin, and go on until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._chain.run)
+            nursery.start_soon(self._fire_timers)
+            for role in self.agents:
+                self.feed(role, Began())
+            async for event in self._host.events:
+                opened = self._post.open(event)
+                if opened is not None:
+                    self.feed_all(opened)
+
+    def feed_all(self, event: Event) -> None:
+        """Every agent hears this; those whom it does not concern ignore it."""
+        self._queue.extend((role, event) for role in self.agents)
+        self._drain()
+
+    def feed(self, role: str, event: Event) -> None:
+        """One agent hears this."""
+        self._queue.append((role, event))
+        self._drain()
+
+    def _drain(self) -> None:
+        if self._draining:  # an effect that answers at once: its event waits for its turn
+            return
+        self._draining = True
+        try:
+            while self._queue:
+                role, event = self._queue.popleft()
+                effects = self.agents[role].handle(self.clock.now(), event)
+                self._carry_out(role, effects)
+        finally:
+            self._draining = False
+
+    def _carry_out(self, role: str, effects: Iterable[Effect]) -> None:
+        effects = list(effects)
+        durable = [effect for effect in effects if isinstance(effect, Save | Forget)]
+        if durable:
+            self._store.commit(role, durable)
+        for effect in effects:
+            self._carry(role, effect)
+
+    def _carry(self, role: str, effect: Effect) -> None:
+        hear = self._hears[role]
+        match effect:
+            case Save() | Forget():
+                pass  # done first, all at once
+            case Send(to, message):
+                self._post.send(to, message, hear)
+            case Publish(offer):
+                self._post.publish(offer)
+            case WakeAt(moment, timer):
+                heapq.heappush(self._timers, (moment, next(self._order), role, timer))
+                self._timers_changed.set()
+            case Consult(talk, view):
+                self._queue.append((role, Decided(talk, self._decide(role, view))))
+            case Transact(about, call):
+                self._chain.transact(about, call, hear)
+            case Watch(deal):
+                self._chain.watch(deal, hear)
+            case Unwatch(deal):
+                self._chain.unwatch(deal, hear)
+            case Fetch():
+                self._nursery.start_soon(self._fetch, hear, effect)
+            case Execute():
+                self._nursery.start_soon(self._execute, hear, effect)
+            case Tell():
+                self._tell(effect)
+            case _:
+                assert_never(effect)
+
+    def _decide(self, role: str, view: View) -> Answer:
+        try:
+            return self._strategies[role].decide(view)
+        except Exception:
+            log.exception("the %s's strategy failed, so its talk ends", role)
+            return Walk("the strategy failed", final=True)
+
+    async def _fetch(self, hear: Hear, effect: Fetch) -> None:
+        ip = self._host.remote_ip(effect.source)
+        if ip is None:
+            hear(NotFetched(effect.about, effect.cid, "no connection to that peer"))
+            return
+        host = f"[{ip}]" if ":" in ip else ip
+        try:
+            await self._workshop.fetch(effect.cid, f"http://{host}:{effect.gateway}", MOST_BYTES_FETCHED)
+        except PeerFault as fault:
+            hear(NotFetched(effect.about, effect.cid, str(fault)))
+        else:
+            hear(Fetched(effect.about, effect.cid))
+
+    async def _execute(self, hear: Hear, effect: Execute) -> None:
+        hear(Ran(effect.about, await self._workshop.run(effect.about, effect.job)))
+
+    async def _fire_timers(self) -> None:
+        while True:
+            self._timers_changed = trio.Event()
+            now = self.clock.now()
+            while self._timers and self._timers[0][0] <= now:
+                _, _, role, timer = heapq.heappop(self._timers)
+                self.feed(role, Woke(timer))
+            pause = self._timers[0][0] - now if self._timers else 60.0
+            with trio.move_on_after(min(60.0, max(0.0, pause))):
+                await self._timers_changed.wait()

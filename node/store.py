@@ -1,0 +1,119 @@
+"""What a node must not forget, in SQLite: the states of its agents' machines, and the stories of its jobs.
+
+Every `commit` is one transaction that is on disk when it returns; a node calls it before any effect of the same batch
+leaves the machine. The chain client keeps its journal of transactions in the same file.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from agents.effects import Forget, Save
+from agents.job_creator import Wanted
+from agents.purchase import Purchase
+from agents.sale import Sale
+from protocol.wire import name_of, pack, structure, unpack, wire_converter
+
+_KINDS: dict[str, type] = {name_of(kind): kind for kind in (Wanted, Purchase, Sale)}
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS records (
+    agent TEXT NOT NULL, key TEXT NOT NULL, kind TEXT NOT NULL, content BLOB NOT NULL, PRIMARY KEY (agent, key)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS jobs (
+    id TEXT PRIMARY KEY, started REAL NOT NULL, about TEXT NOT NULL, document TEXT, ended TEXT
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS job_events (
+    job TEXT NOT NULL, number INTEGER NOT NULL, at REAL NOT NULL, event TEXT NOT NULL, PRIMARY KEY (job, number)
+) WITHOUT ROWID;
+"""
+SCHEMA_VERSION = 1
+
+
+class Store:
+    """One node's memory."""
+
+    def __init__(self, path: Path, *, durable: bool = True) -> None:
+        self.connection = sqlite3.connect(path, isolation_level=None)
+        self.connection.execute("PRAGMA journal_mode = WAL")
+        # FULL: a committed state survives a power cut, not only a killed process
+        self.connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
+        found = self.connection.execute("PRAGMA user_version").fetchone()[0]
+        if found not in (0, SCHEMA_VERSION):
+            raise ValueError(f"{path} has schema {found}, this version knows {SCHEMA_VERSION}")
+        self.connection.executescript(_SCHEMA)
+        self.connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def commit(self, agent: str, changes: Iterable[Save | Forget]) -> None:
+        """Write a batch of one agent's changes, all or none."""
+        connection = self.connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for change in changes:
+                if isinstance(change, Forget):
+                    connection.execute("DELETE FROM records WHERE agent = ? AND key = ?", (agent, change.key))
+                    continue
+                kind = type(change.state)
+                content = pack(wire_converter().unstructure(change.state, kind))
+                connection.execute(
+                    "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", (agent, change.key, name_of(kind), content)
+                )
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+
+    def records(self, agent: str) -> list[Any]:
+        """Everything that one agent saved and did not forget."""
+        rows = self.connection.execute("SELECT kind, content FROM records WHERE agent = ? ORDER BY key", (agent,))
+        return [structure(unpack(content), _KINDS[kind]) for kind, content in rows]
+
+    # --- jobs --------------------------------------------------------------------------------------------------------
+
+    def begin_job(self, job: bytes, now: float, about: dict[str, Any]) -> None:
+        """Note a new job and what is known about it beforehand."""
+        self.connection.execute(
+            "INSERT OR IGNORE INTO jobs VALUES (?, ?, ?, NULL, NULL)", (job.hex(), now, json.dumps(about))
+        )
+
+    def add_event(self, job: bytes, now: float, event: dict[str, Any]) -> None:
+        """Append to a job's story."""
+        self.connection.execute(
+            "INSERT INTO job_events SELECT ?, COUNT(*), ?, ? FROM job_events WHERE job = ?",
+            (job.hex(), now, json.dumps(event), job.hex()),
+        )
+
+    def end_job(self, job: bytes, outcome: str, document: dict[str, Any]) -> None:
+        """Write a job's last word."""
+        self.connection.execute(
+            "UPDATE jobs SET ended = ?, document = ? WHERE id = ?", (outcome, json.dumps(document), job.hex())
+        )
+
+    def job(self, job: str) -> tuple[float, dict[str, Any], dict[str, Any] | None, str | None] | None:
+        """A job by its hex id: when it started, what it is about, its document and outcome if it has ended."""
+        row = self.connection.execute(
+            "SELECT started, about, document, ended FROM jobs WHERE id = ?", (job,)
+        ).fetchone()
+        if row is None:
+            return None
+        return row[0], json.loads(row[1]), json.loads(row[2]) if row[2] else None, row[3]
+
+    def jobs(self) -> list[tuple[str, float, dict[str, Any], str | None]]:
+        """All jobs, newest first: id, start, what it is about, outcome."""
+        rows = self.connection.execute("SELECT id, started, about, ended FROM jobs ORDER BY started DESC, id")
+        return [(job, started, json.loads(about), ended) for job, started, about, ended in rows]
+
+    def events(self, job: str, after: int = -1) -> list[tuple[int, float, dict[str, Any]]]:
+        """A job's story from one event on: number, moment, event."""
+        rows = self.connection.execute(
+            "SELECT number, at, event FROM job_events WHERE job = ? AND number > ? ORDER BY number", (job, after)
+        )
+        return [(number, at, json.loads(event)) for number, at, event in rows]
+
+    def close(self) -> None:
+        """Give the file back."""
+        self.connection.close()
