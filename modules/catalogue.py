@@ -32,7 +32,7 @@ def find(reference: str) -> Module:
             return load(folder)
         raise _unknown(reference)
     folder = Path(reference)
-    if _looks_like_a_path(reference) or folder.is_dir():
+    if reference and (_looks_like_a_path(reference) or folder.is_dir()):
         if folder.name == FILE_NAME:
             folder = folder.parent
         if not (folder / FILE_NAME).is_file():

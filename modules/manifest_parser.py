@@ -35,7 +35,9 @@ from modules.toml_table import Document, Table
 from modules.values import ValueProblem, check
 
 FILE_NAME: Final = "module.toml"
-MAX_MANIFEST_BYTES: Final = 256 * 1024
+MAX_MANIFEST_BYTES: Final = 64 * 1024
+MAX_DOTS_IN_A_LINE: Final = 200
+"""tomllib's time grows with the square of a dotted key's parts: one line of 100 kB would hold a node for a minute."""
 MAX_INPUTS: Final = 256
 MAX_MIB: Final = 16 * 1024 * 1024
 MAX_WASM_MEMORY_MIB: Final = 4096
@@ -61,6 +63,9 @@ def parse(data: bytes, where: str = FILE_NAME) -> Manifest:
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise ManifestError(where, line, "is not UTF-8; save the file in that encoding") from None
+    for line, written in enumerate(text.split("\n"), 1):
+        if written.count(".") > MAX_DOTS_IN_A_LINE:
+            raise ManifestError(where, line, f"has more than {MAX_DOTS_IN_A_LINE} dots in one line; shorten it")
     try:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -126,11 +131,12 @@ def _input(table: Table) -> Input:
     if len(types) > 1 and not PATH_TYPES.issuperset(types):
         table.refuse("type", 'lists several types; only ["file", "directory"] go together')
     default: Value | None = None
-    if "default" in table:
+    written = table.take("default")
+    if written is not None:
         if types[0] in PATH_TYPES:
             table.refuse("default", 'is for values; a file has none: use "optional = true"')
         try:
-            default = check(types[0], table.take("default"))
+            default = check(types[0], written)
         except ValueProblem as problem:
             table.refuse("default", f"{problem}")
     optional = table.boolean("optional", False)

@@ -64,6 +64,7 @@ class WasmPool:
         # A slot is a warm worker, or None where one must be started first.
         self._return_slot, self._slots = trio.open_memory_channel[WorkerProcess | None](size)
         self._replaced = 0
+        self._closed = False
         self._profile = profile(version("wasmtime"))
 
     @property
@@ -84,14 +85,17 @@ class WasmPool:
             raise Misuse(f"the result directory of job {task.job} exists already")
         if (refusal := self._refusal(task.limits)) is not None:
             return await self._fail(task, "could_not_start", refusal)
-        slot = await self._slots.receive()
+        try:
+            slot = await self._slots.receive()
+        except trio.ClosedResourceError:
+            raise Misuse("the pool is closed") from None
         try:
             worker = slot if slot is not None else await self._start()
-        except WorkerDied as error:
-            self._return_slot.send_nowait(None)
-            return await self._fail(task, "executor_died", f"no worker can be started: {error}")
-        except BaseException:
-            self._return_slot.send_nowait(None)
+        except BaseException as error:
+            if not self._closed:
+                self._return_slot.send_nowait(None)
+            if isinstance(error, WorkerDied):
+                return await self._fail(task, "executor_died", f"no worker can be started: {error}")
             raise
         keep = False
         try:
@@ -100,11 +104,12 @@ class WasmPool:
             shutil.rmtree(task.output, ignore_errors=True)
             raise
         finally:
-            if keep and worker.runs < RUNS_PER_WORKER:
+            if keep and worker.runs < RUNS_PER_WORKER and not self._closed:
                 self._return_slot.send_nowait(worker)
             else:
                 await self._end(worker)
-                self._nursery.start_soon(self._refill)
+                if not self._closed:
+                    self._nursery.start_soon(self._refill)
         return outcome
 
     async def _run_on(self, worker: WorkerProcess, task: Task) -> tuple[Outcome, bool]:
@@ -116,6 +121,8 @@ class WasmPool:
         except (InputError, FolderFault) as error:
             await trio.to_thread.run_sync(sweep, scratch.inbox)
             return await self._fail(task, "bad_inputs", str(error)), True
+        except OSError as error:
+            return await self._fail(task, "executor_died", f"the worker's folder can't be filled: {error}"), False
         verdict, alive = await self._ask(worker, request, task.limits)
         if not alive:
             # Nothing may write in the outbox any more while it is read.
@@ -207,6 +214,8 @@ class WasmPool:
         self._return_slot.send_nowait(None)
 
     async def _close(self) -> None:
+        self._closed = True
+        self._slots.close()
         for worker in list(self._workers):
             await worker.remove()
         self._workers.clear()
