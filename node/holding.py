@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import trio
-
-if TYPE_CHECKING:
-    from trio import TaskStatus
 
 Value = TypeVar("Value")
 
@@ -33,7 +30,7 @@ async def enter_all(nursery: trio.Nursery, contexts: Sequence[AbstractAsyncConte
     return values
 
 
-async def _hold(context: AbstractAsyncContextManager[Any], *, task_status: TaskStatus[Any]) -> None:
+async def _hold(context: AbstractAsyncContextManager[Any], *, task_status: Any) -> None:
     async with context as value:
         task_status.started(value)
         await trio.sleep_forever()

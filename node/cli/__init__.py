@@ -1,0 +1,10 @@
+"""The ``lilypad`` command; heavy parts are imported by the commands that need them."""
+
+from __future__ import annotations
+
+
+def main() -> None:
+    """Run the command line."""
+    from node.cli.app import run_app
+
+    run_app()

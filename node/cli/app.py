@@ -1,0 +1,238 @@
+"""All commands of ``lilypad``, with their options; what they do is in the modules beside this one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from node.errors import UserError
+
+app = typer.Typer(
+    name="lilypad",
+    help="A peer-to-peer market for compute: agents haggle, results are verified, a vault keeps everyone honest.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+node = typer.Typer(help="Run and look at a peer node.", no_args_is_help=True)
+wallet = typer.Typer(help="The key of this peer, and its money.", no_args_is_help=True)
+modules = typer.Typer(help="What can be run.", no_args_is_help=True)
+jobs = typer.Typer(help="The jobs of a running node.", no_args_is_help=True)
+offers = typer.Typer(help="What a running node has heard on offer.", no_args_is_help=True)
+for group, name in ((node, "node"), (wallet, "wallet"), (modules, "modules"), (jobs, "jobs"), (offers, "offers")):
+    app.add_typer(group, name=name)
+
+Home = Annotated[Path | None, typer.Option("--home", help="Data folder (LILYPAD_HOME).", show_default=False)]
+Network = Annotated[str | None, typer.Option("--network", help="Network (LILYPAD_NETWORK).", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+def run_app() -> None:
+    """Run the command line."""
+    app()
+
+
+@app.command()
+def run(
+    module: Annotated[str, typer.Argument(help="name:version of the catalogue, or the path of a module's folder.")],
+    text: Annotated[str | None, typer.Argument(help="Fills the module's primary input.", show_default=False)] = None,
+    value: Annotated[list[str] | None, typer.Option("-i", "--input", metavar="NAME=VALUE", help="An input.")] = None,
+    input_file: Annotated[
+        list[str] | None, typer.Option("--input-file", metavar="NAME=PATH", help="A file or folder as input.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to put the result directory.")] = None,
+    max_price: Annotated[
+        str | None, typer.Option("--max-price", metavar="N", help="The most to pay for the job, in base units.")
+    ] = None,
+    strategy: Annotated[str | None, typer.Option(help="Who haggles: fixed, boulware, linear or conceder.")] = None,
+    check: Annotated[
+        float | None, typer.Option(help="Chance that a mediator re-runs it [local: 1, else 0.1].", show_default=False)
+    ] = None,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="Give up after this long.")] = 600.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what is on offer.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Print the job's id and leave it to the node.")] = False,
+    network: Network = None,
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Run a module on somebody's machine: find, haggle, lock, run, verify, pay.
+
+    Uses the running node of the data folder; without one and without a configured network, a whole market on this
+    machine is started for the run.
+    """
+    from node.cli.run import Wish, run_job
+
+    wish = Wish(
+        module=module,
+        text=text,
+        values=value or [],
+        files=input_file or [],
+        output=output,
+        max_price=max_price,
+        strategy=strategy,
+        check=check,
+        timeout=timeout,
+        dry_run=dry_run,
+        detach=detach,
+        json=json,
+    )
+    _do(run_job, home, network, wish)
+
+
+@node.command("start")
+def node_start(
+    role: Annotated[str, typer.Option(help="Any of provider, mediator, client, joined by commas.")] = "client",
+    offer: Annotated[Path | None, typer.Option(help="offer.toml: what a provider sells.", show_default=False)] = None,
+    strategy: Annotated[str | None, typer.Option(help="Who haggles for this node.", show_default=False)] = None,
+    fee: Annotated[int, typer.Option(help="What a mediator takes for a re-run, in base units.")] = 0,
+    listen: Annotated[str, typer.Option(help="Multiaddr to listen on.")] = "/ip4/127.0.0.1/tcp/0",
+    announce: Annotated[str | None, typer.Option(help="Multiaddr to give out instead.", show_default=False)] = None,
+    bootstrap: Annotated[
+        list[str] | None, typer.Option(help="Multiaddr of a first peer; may be given again.", show_default=False)
+    ] = None,
+    http: Annotated[str, typer.Option(help="Address of the HTTP server.")] = "127.0.0.1:0",
+    network: Network = None,
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Start a peer in the foreground; ^C ends it, its open deals go on at the next start."""
+    from node.cli.node import Start, start
+
+    wish = Start(role, offer, strategy, fee, listen, announce, tuple(bootstrap or ()), http, json)
+    _do(start, home, network, wish)
+
+
+@node.command("status")
+def node_status(home: Home = None, json: Json = False) -> None:
+    """Who this node is, whom it knows, what it has."""
+    from node.cli.node import status
+
+    _do(status, home, None, json)
+
+
+@node.command("peers")
+def node_peers(home: Home = None, json: Json = False) -> None:
+    """Who is connected."""
+    from node.cli.node import peers
+
+    _do(peers, home, None, json)
+
+
+@node.command("stop")
+def node_stop(home: Home = None) -> None:
+    """End the running node; its open deals go on at the next start."""
+    from node.cli.node import stop
+
+    _do(stop, home, None)
+
+
+@wallet.command("new")
+def wallet_new(home: Home = None) -> None:
+    """Make a key and write it, encrypted, to the data folder."""
+    from node.cli.wallet import new
+
+    _do(new, home, None)
+
+
+@wallet.command("show")
+def wallet_show(home: Home = None, network: Network = None, json: Json = False) -> None:
+    """The address and peer id of the key, and the money it has."""
+    from node.cli.wallet import show
+
+    _do(show, home, network, json)
+
+
+@wallet.command("deposit")
+def wallet_deposit(
+    amount: Annotated[int, typer.Argument(help="Base units.")], home: Home = None, network: Network = None
+) -> None:
+    """Move coins of the key's address into the vault."""
+    from node.cli.wallet import deposit
+
+    _do(deposit, home, network, amount)
+
+
+@wallet.command("withdraw")
+def wallet_withdraw(
+    amount: Annotated[int, typer.Argument(help="Base units.")],
+    to: Annotated[str | None, typer.Option(help="Address; the key's own by default.", show_default=False)] = None,
+    home: Home = None,
+    network: Network = None,
+) -> None:
+    """Move free money out of the vault."""
+    from node.cli.wallet import withdraw
+
+    _do(withdraw, home, network, amount, to)
+
+
+@modules.command("ls")
+def modules_ls(json: Json = False) -> None:
+    """The catalogue."""
+    from node.cli.modules import ls
+
+    _do(ls, None, None, json)
+
+
+@modules.command("show")
+def modules_show(module: str, json: Json = False) -> None:
+    """What a module takes, needs and is called by."""
+    from node.cli.modules import show
+
+    _do(show, None, None, module, json)
+
+
+@jobs.command("ls")
+def jobs_ls(home: Home = None, json: Json = False) -> None:
+    """All jobs, newest first."""
+    from node.cli.jobs import ls
+
+    _do(ls, home, None, json)
+
+
+@jobs.command("show")
+def jobs_show(job: str, home: Home = None, json: Json = False) -> None:
+    """A job's story so far."""
+    from node.cli.jobs import show
+
+    _do(show, home, None, job, json)
+
+
+@jobs.command("get")
+def jobs_get(
+    job: str,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to put the result directory.")] = None,
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Wait for a job's end and fetch its result."""
+    from node.cli.run import get_job
+
+    _do(get_job, home, None, job, output, json)
+
+
+@jobs.command("cancel")
+def jobs_cancel(job: str, home: Home = None) -> None:
+    """Drop a job that has no deal yet."""
+    from node.cli.jobs import cancel
+
+    _do(cancel, home, None, job)
+
+
+@offers.command("ls")
+def offers_ls(home: Home = None, json: Json = False) -> None:
+    """What is on offer now."""
+    from node.cli.jobs import offers_ls as ls
+
+    _do(ls, home, None, json)
+
+
+def _do(command: Any, home: Path | None, network: str | None, *arguments: Any) -> None:
+    from node.cli.ending import fail
+    from node.config import load_config
+
+    try:
+        command(load_config(home, network), *arguments)
+    except UserError as error:
+        fail(error)

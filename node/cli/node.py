@@ -1,0 +1,171 @@
+"""``lilypad node``: run a peer in the foreground, and look at the one that runs."""
+
+from __future__ import annotations
+
+import contextlib
+import json as json_format
+import logging
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from node.cli.ending import run_trio
+from node.cli.passphrase import passphrase
+from node.cli.tables import print_table
+from node.config import LOCAL, Config, load_bench, load_shop
+from node.errors import ExitCode, UserError
+
+ROLES = ("provider", "mediator", "client")
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What the user typed."""
+
+    roles: str
+    offer: Path | None
+    strategy: str | None
+    fee: int
+    listen: str
+    announce: str | None
+    bootstrap: tuple[str, ...]
+    http: str
+    json: bool
+
+
+def start(config: Config, wish: Start) -> None:
+    """Run a peer until it is told to end."""
+    roles = _roles(wish.roles)
+    if config.network == LOCAL:
+        raise UserError(
+            ExitCode.USAGE,
+            "a node needs a network: the local market lives only inside `lilypad run`",
+            "name one with --network and describe it in ./lilypad.toml",
+        )
+    network = config.load_network(config.network)
+    strategy = _strategy(wish.strategy)
+    shop = load_shop(wish.offer) if "provider" in roles else None
+    bench = load_bench(wish.fee) if "mediator" in roles else None
+
+    from node.keys import load_key
+    from node.peer import Setup
+
+    setup = Setup(
+        key=load_key(config.key_file, passphrase()),
+        home=config.home,
+        rules=network.rules,
+        rpc=network.rpc,
+        listen=(wish.listen,),
+        http=wish.http,
+        bootstrap=wish.bootstrap or network.bootstrap,
+        announce=(wish.announce,) if wish.announce else (),
+        shop=shop,
+        bench=bench,
+        client="client" in roles,
+        strategies={} if strategy is None else dict.fromkeys(roles, strategy),
+    )
+    logging.basicConfig(
+        level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    with contextlib.suppress(KeyboardInterrupt):
+        try:
+            run_trio(lambda: _serve(setup, wish.json))
+        finally:
+            with contextlib.suppress(OSError):
+                contact = config.home / "node.json"
+                if json_format.loads(contact.read_text())["pid"] == os.getpid():
+                    contact.unlink()
+
+
+async def _serve(setup: Any, json: bool) -> None:
+    from modules.wasm.pool import open_pool
+    from node.client import leave_contact
+    from node.peer import open_peer
+
+    try:
+        async with open_pool(os.cpu_count() or 1) as pool, open_peer(setup, {"wasm": pool}) as peer:
+            await peer.chain.client.check()
+            leave_contact(setup.home, peer.url, peer.api.token)
+            status = await peer.status()
+            if json:
+                print(json_format.dumps(status), flush=True)
+            else:
+                print(
+                    f"peer {status['peer']}\naddress {status['address']}\nroles {', '.join(status['roles'])}",
+                    flush=True,
+                )
+                print("\n".join(status["addresses"]), flush=True)
+                print(f"http {status['http']}\nready", flush=True)
+            await peer.stop.wait()
+    except KeyboardInterrupt:
+        print("lilypad: ended; open deals go on at the next start", file=sys.stderr)
+
+
+def status(config: Config, json: bool) -> None:
+    """Who this node is, whom it knows, what it has."""
+    found = _status(config)
+    if json:
+        print(json_format.dumps(found, indent=2))
+        return
+    for name in ("peer", "address", "http"):
+        print(f"{name:10} {found[name]}")
+    print(f"{'roles':10} {', '.join(found['roles'])}")
+    print(f"{'peers':10} {len(found['peers'])}")
+    money = found["money"]
+    print(
+        f"{'money':10} "
+        + (
+            money["error"]
+            if "error" in money
+            else f"free {money['free']}, locked {money['locked']}, outside {money['coins']}"
+        )
+    )
+
+
+def peers(config: Config, json: bool) -> None:
+    """Who is connected."""
+    found = _status(config)["peers"]
+    if json:
+        print(json_format.dumps(found, indent=2))
+    else:
+        print_table(("PEER", "ADDRESS"), [(peer["peer"], peer["address"]) for peer in found])
+
+
+def stop(config: Config) -> None:
+    """End the running node."""
+    from node.client import need_node
+
+    async def tell() -> None:
+        async with need_node(config.home) as client:
+            await client.post("/api/v1/stop")
+
+    run_trio(tell)
+
+
+def _status(config: Config) -> dict[str, Any]:
+    from node.client import need_node
+
+    async def ask() -> dict[str, Any]:
+        async with need_node(config.home) as client:
+            found: dict[str, Any] = await client.get("/api/v1/status")
+            return found
+
+    return run_trio(ask)
+
+
+def _roles(text: str) -> list[str]:
+    roles = [role.strip() for role in text.split(",") if role.strip()]
+    unknown = [role for role in roles if role not in ROLES]
+    if unknown or not roles:
+        raise UserError(ExitCode.USAGE, f"unknown role '{', '.join(unknown)}'", f"choose from {', '.join(ROLES)}")
+    return roles
+
+
+def _strategy(name: str | None) -> str | None:
+    from agents.strategies.built_in import BUILT_IN
+
+    if name is not None and name not in BUILT_IN:
+        raise UserError(ExitCode.USAGE, f"unknown strategy '{name}'", f"choose from {', '.join(BUILT_IN)}")
+    return name

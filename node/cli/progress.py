@@ -1,0 +1,61 @@
+"""What a user sees while a job goes on: a line an event, on stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Any
+
+
+class Progress:
+    """Prints events as people would tell them; nothing when quiet."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._colours = sys.stderr.isatty() and "NO_COLOR" not in os.environ
+        self._began = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """One line."""
+        if self._quiet:
+            return
+        moment = f"{time.monotonic() - self._began:6.2f} s"
+        shown = f"\033[2m{moment}\033[0m" if self._colours else moment
+        print(f"{shown}  {text}", file=sys.stderr, flush=True)
+
+    def event(self, event: dict[str, Any]) -> None:
+        """One event of a job's story."""
+        text = _tell(event)
+        if text:
+            self.say(text)
+
+
+def _tell(event: dict[str, Any]) -> str:
+    match event["event"]:
+        case "tendering":
+            return f"haggling with {len(event['contacted'])} providers"
+        case "agreed":
+            return f"agreed with {short(event['provider'])}: {event['pay']} per {event['per']}, {event['rounds']} proposals"
+        case "locked":
+            return "both guarantees are locked in the vault"
+        case "running":
+            return "the provider has the inputs and runs it"
+        case "arrived":
+            return f"result {event['cid']}" + (f" ({event['failure']})" if event["failure"] else "")
+        case "held":
+            return "every block fetched and verified"
+        case "checked" if event["verdict"] == "accepted":
+            return f"re-run by mediator {short(event['mediators'][0])}: the same result"
+        case "checked":
+            return f"{event['verdict']}: {event['reason']}"
+        case "noted":
+            return str(event["text"])
+        case "transaction":
+            return f"transaction {event['call']}: {event['gas']:,} gas"
+    return ""
+
+
+def short(peer: str) -> str:
+    """A peer id that fits a line."""
+    return f"{peer[:8]}…{peer[-6:]}" if len(peer) > 16 else peer

@@ -1,0 +1,102 @@
+"""From what a user typed to what a market understands: a module and its inputs as DAGs, and the job that names them."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from content.adding import add_path
+from content.blocks import Blocks, FileBlocks
+from content.cid import Cid
+from modules import inputs
+from modules.catalogue import find
+from modules.errors import ModuleFault
+from modules.module import Module
+from node.errors import ExitCode, UserError
+from node.workshop import job_resources
+from protocol.errors import PeerFault
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A job that is ready to be handed to a node."""
+
+    module: Module
+    module_cid: Cid
+    inputs_cid: Cid
+    blocks: Blocks
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the job's document says of its module."""
+        manifest = self.module.manifest
+        named = {"name": manifest.name, "version": manifest.version, "digest": self.module.digest}
+        return {"module": named, "compare": manifest.verification.compare}
+
+    @property
+    def job(self) -> dict[str, Any]:
+        """The job as the node's API takes it; the seed follows from what is run, so the same job repeats itself."""
+        manifest = self.module.manifest
+        needs = job_resources(self.module)
+        seed = hashlib.sha256(f"{self.module.digest} {self.inputs_cid}".encode()).hexdigest()
+        return {
+            "module": self.module.digest,
+            "module_cid": str(self.module_cid),
+            "inputs_cid": str(self.inputs_cid),
+            "executor": manifest.executor,
+            "resources": {name: getattr(needs, name) for name in needs.__slots__},
+            "compare": manifest.verification.compare,
+            "seed": seed,
+        }
+
+
+def find_module(reference: str) -> Module:
+    """The module that a user names; raises `UserError`."""
+    try:
+        return find(reference)
+    except ModuleFault as fault:
+        raise UserError(ExitCode.USAGE, str(fault)) from None
+
+
+def bind_inputs(
+    module: Module, text: str | None, values: Mapping[str, str], files: Mapping[str, Path]
+) -> inputs.BoundInputs:
+    """What the user gave, fitted to the module's inputs; raises `UserError`."""
+    try:
+        return inputs.bind(module.manifest, text, values, files)
+    except ModuleFault as fault:
+        raise UserError(ExitCode.USAGE, str(fault)) from None
+
+
+def prepare(module: Module, bound: inputs.BoundInputs, folder: Path) -> Prepared:
+    """Lay module and inputs out as DAGs in blocks below ``folder``; raises `UserError`."""
+    blocks = FileBlocks(folder / "blocks")
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        try:
+            module.copy_to(Path(scratch) / "module")
+            inputs.write(bound, Path(scratch) / "inputs")
+            return Prepared(
+                module,
+                add_path(Path(scratch) / "module", blocks),
+                add_path(Path(scratch) / "inputs", blocks),
+                blocks,
+            )
+        except PeerFault as fault:
+            raise UserError(ExitCode.USAGE, str(fault)) from None
+
+
+def parse_pairs(pairs: list[str], option: str) -> dict[str, str]:
+    """``NAME=VALUE`` texts as a mapping; raises `UserError`."""
+    found: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise UserError(ExitCode.USAGE, f"{option} '{pair}' is not NAME=VALUE", f"write {option} NAME=VALUE")
+        if name in found:
+            raise UserError(ExitCode.USAGE, f"{option} gives '{name}' twice", "give it once")
+        found[name] = value
+    return found
