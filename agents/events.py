@@ -86,6 +86,8 @@ class ChainSaw:
 
     deal: DealId
     standing: DealState
+    at: int = 0
+    """Time of the block in which it stood so, seconds of the chain's clock; 0 where the world doesn't say."""
 
 
 @dataclass(frozen=True, slots=True)

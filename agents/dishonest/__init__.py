@@ -1,0 +1,1 @@
+"""Providers that cheat: wrappers that edit what an honest provider hears and does."""

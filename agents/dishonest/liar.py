@@ -1,0 +1,28 @@
+"""A provider that runs nothing right: it signs and serves another result than the module gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from agents.effects import Effect
+from agents.events import Event, Ran
+from agents.provider import Provider
+from agents.sale import Sale
+
+
+class Liar:
+    """Keeps its word in everything but the result."""
+
+    def __init__(self, honest: Provider) -> None:
+        self.honest = honest
+
+    def restore(self, records: Iterable[Sale]) -> None:
+        """As the honest one does."""
+        self.honest.restore(records)
+
+    def handle(self, now: float, event: Event) -> list[Effect]:
+        """Forge the run before the honest agent hears of it."""
+        if isinstance(event, Ran):
+            event = replace(event, run=replace(event.run, cid=f"forged-{event.about.hex()[:40]}"))
+        return self.honest.handle(now, event)

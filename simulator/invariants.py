@@ -1,0 +1,309 @@
+"""What must hold in every world, whatever goes wrong: checked while it runs and when it is over.
+
+1. Money is neither made nor lost, and what is locked is exactly what the open deals lock.
+2. Nothing is paid twice: a deal at most once and exactly its pay, a job to one provider, a check once.
+3. An honest provider never has more bound or running than its machine holds.
+4. Who is honest, running and connected never loses a stake.
+5. Every wanted job ends, every deal closes, and nobody is left waiting for anything.
+6. A result that was paid as good is what the module gives, unless its provider lies.
+7. What was signed is remembered after a crash.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from agents.effects import Effect, Send
+from agents.events import ChainSaw, Decided, Event, Got, Refused
+from agents.job_creator import JobCreator
+from agents.provider import Provider
+from agents.reports import Checked, Ended, Outcome, Report, Verdict
+from agents.request import Request
+from agents.strategy import Counter as Countered
+from protocol.deal import Deal, DealId
+from protocol.identity import Address
+from protocol.messages import Bind, CannotRecheck, Outbid, Propose
+from protocol.negotiation import Phase
+from protocol.vault import bond
+from protocol.vault_calls import Absent, Finalize, Open, Redeem, Settle, Transfer
+from protocol.vault_state import DealState, State
+from simulator.ledger import Block
+from simulator.pretend import run_of
+from simulator.world import Peer, World
+
+OUTAGE = 5.0
+"""Seconds down or cut off during a deal after which losing a stake is no fault of the program's."""
+
+
+class Broken(AssertionError):
+    """A rule of the market does not hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """Money that a transaction moved."""
+
+    block: int
+    kind: str
+    about: bytes
+    amount: int
+    claimed: bool
+    """Whether the provider had claimed it: paid because silence costs more."""
+
+
+class Oracle:
+    """Watches one world and raises `Broken` at the first rule that does not hold."""
+
+    def __init__(self, requests: dict[Address, list[Request]]) -> None:
+        self.requests = requests
+        self.deals: dict[DealId, Deal] = {}
+        self.jobs: dict[DealId, bytes] = {}
+        """Which wanted job a deal serves."""
+        self.bound: dict[DealId, Address] = {}
+        """Deals a provider has signed."""
+        self.payments: list[Paid] = []
+        self.ended: dict[bytes, Ended] = {}
+        self.claims: set[DealId] = set()
+        self.sometimes: Counter[str] = Counter()
+        self._talks: dict[bytes, bytes] = {}
+        self._providers: dict[bytes, Address] = {}
+
+    # --- as it happens -----------------------------------------------------------------------------------------------
+
+    def handled(self, world: World, peer: Peer, event: Event, effects: list[Effect]) -> None:
+        """After every event."""
+        self._count(event)
+        for effect in effects:
+            if isinstance(effect, Send):
+                self._sent(world, peer, effect)
+        if peer.honest and isinstance(peer.agent, Provider):
+            self._has_room(peer, peer.agent)
+
+    def mined(self, world: World, block: Block) -> None:
+        """After every block."""
+        before = DealStates(block.before.deals)
+        for transaction in block.taken:
+            self._took(world, block, transaction.sender, transaction.about, transaction.call, before)
+        self._money(world)
+        if block.taken:
+            self._paid_once()
+
+    def dropped(self, world: World, blocks: list[Block]) -> None:
+        """When blocks are reorganised away: what they paid is unpaid again."""
+        if blocks and any(block.taken for block in blocks):
+            self.sometimes["reorganised"] += 1
+        numbers = {block.number for block in blocks}
+        self.payments = [paid for paid in self.payments if paid.block not in numbers]
+
+    def restored(self, world: World, peer: Peer) -> None:
+        """After a restart."""
+        agent = peer.agent
+        if isinstance(agent, JobCreator) and agent.purchases:
+            self.sometimes["buyer restarted mid-deal"] += 1
+        if not isinstance(agent, Provider) or not peer.honest:
+            return
+        if agent.sales:
+            self.sometimes["provider restarted mid-deal"] += 1
+        for name, provider in self.bound.items():
+            deal = self.deals[name]
+            if provider == peer.address and name not in agent.sales:
+                state = world.ledger.confirmed.deals.get(name, DealState())
+                gone = state.state is State.CLOSED or (state.state is State.NONE and world.now > deal.start_by)
+                self._hold(gone, f"{peer.name} forgot a deal that it signed")
+
+    def told(self, world: World, peer: Peer, job: bytes, report: Report) -> None:
+        """What a buyer's user hears."""
+        match report:
+            case Checked(verdict=Verdict.REJECTED):
+                self.sometimes["check rejected"] += 1
+            case Checked(verdict=Verdict.ACCEPTED):
+                self.sometimes["check accepted"] += 1
+            case Ended(outcome, _, run, _):
+                self._hold(job not in self.ended, "a job ended twice")
+                self.ended[job] = report
+                self.sometimes[f"ended: {outcome.value}"] += 1
+                if outcome in (Outcome.DONE, Outcome.FAILED) and run is not None:
+                    self._result(world, peer, job, run.cid)
+            case _:
+                pass
+
+    # --- when it is over ---------------------------------------------------------------------------------------------
+
+    def finished(self, world: World) -> bool:
+        """Whether every wanted job has ended and no deal is open."""
+        wanted = sum(len(requests) for requests in self.requests.values())
+        if len(self.ended) < wanted or world.ledger.pool:
+            return False
+        return all(state.state is State.CLOSED for state in world.ledger.confirmed.deals.values())
+
+    def conclude(self, world: World) -> None:
+        """Rule 5, after faults have healed and time has passed."""
+        for address, requests in self.requests.items():
+            for request in requests:
+                name = world.peers[address].name
+                self._hold(request.id in self.ended, f"a job of {name} never ended: {request.id.hex()}")
+        for name, state in world.ledger.vault.deals.items():
+            self._hold(state.state is State.CLOSED, f"deal {name.hex()[:8]} is left in state {state.state.name}")
+        for peer in world.peers.values():
+            match peer.agent:
+                case JobCreator() as buyer:
+                    left = {name.hex()[:8]: type(it.stage).__name__ for name, it in buyer.purchases.items()}
+                    self._hold(not left, f"{peer.name} is left with purchases: {left}")
+                    self._hold(not buyer.tenders, f"{peer.name} is left with tenders")
+                case Provider() as seller if peer.honest:
+                    left = {name.hex()[:8]: type(it.stage).__name__ for name, it in seller.sales.items()}
+                    self._hold(not left, f"{peer.name} is left with sales: {left}")
+                case _:
+                    pass
+
+    # --- the rules ---------------------------------------------------------------------------------------------------
+
+    def _hold(self, condition: bool, what: str) -> None:
+        if not condition:
+            raise Broken(what)
+
+    def _money(self, world: World) -> None:
+        vault = world.ledger.vault
+        self._hold(vault.total() == world.ledger.deposited, "money was made or lost")
+        locked: Counter[Address] = Counter()
+        for name, state in vault.deals.items():
+            deal = self.deals[name]
+            paid = state.paid or state.state is State.CLOSED
+            jc = 0 if paid else deal.jc_share
+            if state.state is State.ABSENT:
+                jc += bond(deal)
+            locked[deal.jc] += jc
+            locked[deal.rp] += 0 if state.state is State.CLOSED else deal.rp_share
+        for who, account in vault.accounts.items():
+            self._hold(0 <= account.locked <= account.balance, f"{world.peers[who].name} has locked what it has not")
+            self._hold(account.locked == locked[who], f"{world.peers[who].name} has locked another sum than its deals")
+
+    def _took(
+        self, world: World, block: Block, sender: Address, about: bytes, call: object, before: DealStates
+    ) -> None:
+        match call:
+            case Open(deal):
+                self.deals[deal.id(world.rules.domain)] = deal
+            case Settle(payments):
+                for payment in payments:
+                    name = payment.deal.id(world.rules.domain)
+                    if before.owes(name, world.ledger.vault.deals):
+                        self._pay(block, "deal", name, payment.amount)
+            case Redeem(deal, amount):
+                self.sometimes["voucher redeemed"] += 1
+                self._pay(block, "deal", deal.id(world.rules.domain), amount)
+            case Absent():
+                self.sometimes["absence claimed"] += 1
+            case Transfer(_, amount):
+                self._pay(block, "check", about, amount)
+            case Finalize(deal):
+                self._finalized(world, block, deal, before)
+            case _:
+                kind = type(call).__name__
+                self.sometimes[f"called: {kind}"] += 1
+                if kind == "Deliver":
+                    self.claims.add(DealId(about))
+
+    def _pay(self, block: Block, kind: str, about: bytes, amount: int) -> None:
+        self.payments.append(Paid(block.number, kind, about, amount, DealId(about) in self.claims))
+
+    def _finalized(self, world: World, block: Block, deal: Deal, before: DealStates) -> None:
+        name = deal.id(world.rules.domain)
+        if DealId(name) in self.claims:
+            self.sometimes["silent buyer paid its stake"] += 1
+            self._pay(block, "deal", name, deal.pay)
+            self._blameless(world, deal, deal.jc, "lost its stake by silence")
+        else:
+            self.sometimes["absent provider lost its stake"] += 1
+            self._blameless(world, deal, deal.rp, "lost its stake as absent")
+
+    def _blameless(self, world: World, deal: Deal, who: Address, what: str) -> None:
+        peer = world.peers[who]
+        out = world.plan.outage(who, deal.start_by - world.rules.lock_within - 10, world.now)
+        self._hold(
+            not peer.honest or out > OUTAGE,
+            f"{peer.name} {what}, and was honest and connected (deal {deal.id(world.rules.domain).hex()[:8]})",
+        )
+
+    def _paid_once(self) -> None:
+        seen: set[tuple[str, bytes]] = set()
+        jobs: set[bytes] = set()
+        for paid in self.payments:
+            self._hold((paid.kind, paid.about) not in seen, f"a {paid.kind} was paid twice: {paid.about.hex()[:8]}")
+            seen.add((paid.kind, paid.about))
+            if paid.kind != "deal":
+                continue
+            deal = self.deals[DealId(paid.about)]
+            self._hold(paid.amount == deal.pay, "a deal was paid another sum than its pay")
+            job = self.jobs.get(DealId(paid.about))
+            if job is not None and not paid.claimed:
+                self._hold(job not in jobs, "a job was paid to two providers")
+                jobs.add(job)
+
+    def _has_room(self, peer: Peer, agent: Provider) -> None:
+        taken = [sale.job.resources for sale in agent.sales.values() if sale.busy]
+        taken += [h.talk.job.resources for h in agent.haggles.values() if h.talk.phase in (Phase.HELD, Phase.CONFIRMED)]
+        have = agent.shop.capacity
+        for using in (taken, list(peer.running.values())):
+            fits = (
+                sum(r.cpu_millis for r in using) <= have.cpu_millis
+                and sum(r.memory_mib for r in using) <= have.memory_mib
+            )
+            self._hold(fits, f"{peer.name} has sold more than it has")
+
+    def _result(self, world: World, peer: Peer, job: bytes, cid: str) -> None:
+        request = next(r for r in self.requests[peer.address] if r.id == job)
+        if cid == run_of(request.job).cid:
+            return
+        self.sometimes["a lie was believed"] += 1
+        providers = {self.deals[name].rp for name, served in self.jobs.items() if served == job and name in self.deals}
+        honest = all(world.peers[who].honest for who in providers)
+        self._hold(not honest, f"{peer.name} was given a wrong result by honest providers")
+
+    # --- bookkeeping -------------------------------------------------------------------------------------------------
+
+    def _sent(self, world: World, peer: Peer, effect: Send) -> None:
+        match effect.message:
+            case Propose(talk=talk, job=job):
+                request = next(r for r in self.requests[peer.address] if r.job == job)
+                self._talks[talk] = request.id
+            case Bind(talk=talk, deal=deal):
+                name = deal.id(world.rules.domain)
+                self.deals[name] = deal
+                self.bound[name] = peer.address
+                self.jobs[name] = self._talks[talk]
+                self.sometimes["bound"] += 1
+            case Outbid():
+                self.sometimes["outbid"] += 1
+            case CannotRecheck():
+                self.sometimes["mediator refused"] += 1
+            case _:
+                pass
+
+    def _count(self, event: Event) -> None:
+        match event:
+            case Decided(answer=Countered()):
+                self.sometimes["counter-offer"] += 1
+            case Refused(call=call):
+                self.sometimes[f"refused: {type(call).__name__}"] += 1
+            case ChainSaw(standing=DealState(state=state)):
+                self.sometimes[f"saw: {state.name}"] += 1
+            case Got():
+                pass
+            case _:
+                pass
+
+
+class DealStates:
+    """How deals stood before a block."""
+
+    def __init__(self, deals: dict[DealId, DealState]) -> None:
+        self._deals = deals
+
+    def owes(self, name: DealId, after: dict[DealId, DealState]) -> bool:
+        """Whether the block paid this deal."""
+        before = self._deals.get(name, DealState())
+        return not before.paid and after[name].paid
+
+

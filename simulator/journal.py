@@ -1,0 +1,32 @@
+"""What a simulated agent has saved, as bytes: what can't be written and read back fails here, not on a user's disk."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agents.effects import Forget, Save
+from agents.job_creator import Wanted
+from agents.purchase import Purchase
+from agents.sale import Sale
+from protocol.wire import name_of, pack, structure, unpack, wire_converter
+
+KINDS: dict[str, type] = {name_of(kind): kind for kind in (Wanted, Purchase, Sale)}
+
+
+class Journal:
+    """One agent's durable memory."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, tuple[str, bytes]] = {}
+
+    def write(self, change: Save | Forget) -> None:
+        """Save or forget, at once and for good."""
+        if isinstance(change, Forget):
+            self.records.pop(change.key, None)
+            return
+        kind = type(change.state)
+        self.records[change.key] = (name_of(kind), pack(wire_converter().unstructure(change.state, kind)))
+
+    def read(self) -> list[Any]:
+        """Everything saved and not forgotten, by key."""
+        return [structure(unpack(data), KINDS[kind]) for _, (kind, data) in sorted(self.records.items())]

@@ -1,0 +1,118 @@
+"""Who lives in a simulated world: buyers, providers and mediators with drawn prices and machines, and the jobs they want."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from hashlib import blake2b
+from random import Random
+
+from agents.dishonest.double_booker import DoubleBooker
+from agents.dishonest.liar import Liar
+from agents.dishonest.vanisher import Vanisher
+from agents.job_creator import JobCreator
+from agents.mediator import Bench, Mediator
+from agents.provider import Provider, Sheet, Shop
+from agents.request import Request
+from agents.strategies.built_in import BUILT_IN, DEFAULT
+from protocol.eip712 import Domain
+from protocol.identity import Address
+from protocol.job import Capacity
+from protocol.rules import Rules
+from simulator.faults import Clock
+from simulator.pretend import draw_job
+from simulator.world import Peer
+
+RULES = Rules(
+    domain=Domain(1337, Address(b"\x77" * 20)),
+    transfer=30,
+    grace=20,
+    answer=60,
+    judge=60,
+    claim=120,
+    check_fee=7,
+)
+"""The network of the simulations: shorter windows than the default, so that ten minutes show whole lives."""
+FUNDS = 10_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How many of each."""
+
+    buyers: int
+    providers: int
+    mediators: int
+    jobs: int
+    dishonest: int = 0
+    """How many of the providers."""
+
+
+def address(name: str) -> Address:
+    """A made-up address."""
+    return Address(blake2b(name.encode(), digest_size=20).digest())
+
+
+def buyer(name: str, number: int, strategy: str = DEFAULT, clock: Clock = Clock()) -> Peer:
+    """A job creator."""
+    who = address(name)
+    return Peer(who, name, lambda rng: JobCreator(who, RULES, rng), BUILT_IN[strategy](), 4000 + number, clock)
+
+
+def provider(
+    name: str, number: int, shop: Shop, strategy: str = DEFAULT, clock: Clock = Clock(), kind: str = "honest"
+) -> Peer:
+    """A resource provider; kinds other than honest are in `agents.dishonest`."""
+    who = address(name)
+    honest = partial(Provider, who, RULES, shop)
+    makers = {
+        "honest": honest,
+        "liar": lambda rng: Liar(honest(rng)),
+        "vanisher": lambda rng: Vanisher(honest(rng)),
+        "double booker": lambda rng: DoubleBooker([honest(Random(rng.random())) for _ in range(3)]),
+    }
+    return Peer(who, name, makers[kind], BUILT_IN[strategy](), 5000 + number, clock, honest=kind == "honest")
+
+
+def mediator(name: str, number: int, clock: Clock = Clock()) -> Peer:
+    """A mediator that can re-run everything."""
+    who = address(name)
+    bench = Bench(Capacity(64_000, 65_536, 65_536, 8, 65_536, 3600), ("wasm",), RULES.check_fee)
+    return Peer(who, name, lambda rng: Mediator(who, RULES, bench, rng), BUILT_IN[DEFAULT](), 6000 + number, clock)
+
+
+def draw_shop(rng: Random) -> Shop:
+    """A machine and its prices."""
+    floor = rng.randint(50, 800)
+    sheets = (Sheet("*", floor, floor * rng.choice((1, 2, 3))),)
+    cores = rng.choice((1000, 2000, 4000))
+    return Shop(Capacity(cores, 4096, 4096, 0, 0, 3600), ("wasm",), "sandbox", sheets)
+
+
+def draw_peers(rng: Random, size: Size) -> list[Peer]:
+    """A market of this size."""
+
+    def clock() -> Clock:
+        return Clock(rng.uniform(-1.0, 1.0), rng.uniform(-1e-3, 1e-3)) if rng.random() < 0.8 else Clock()
+
+    names = list(BUILT_IN)
+    peers = [buyer(f"buyer {i}", i, rng.choice(names), clock()) for i in range(size.buyers)]
+    for i in range(size.providers):
+        kind = rng.choice(("liar", "vanisher", "double booker")) if i < size.dishonest else "honest"
+        peers.append(provider(f"provider {i}", i, draw_shop(rng), rng.choice(names), clock(), kind))
+    peers += [mediator(f"mediator {i}", i, clock()) for i in range(size.mediators)]
+    return peers
+
+
+def draw_request(rng: Random, now: float) -> Request:
+    """A job somebody wants."""
+    return Request(
+        id=rng.randbytes(16),
+        job=draw_job(rng),
+        most_pay=rng.randint(100, 2000),
+        at_market=rng.random() < 0.3,
+        check_ppm=rng.choice((0, 100_000, 1_000_000)),
+        mediators=(),
+        deadline=int(now) + rng.randint(60, 200),
+        strategy=DEFAULT,
+    )
