@@ -232,7 +232,7 @@ class CorrectedSwarm(Swarm):  # type: ignore[misc]
 
     async def run(self) -> None:
         """Mends: an exception in any task of the service ends the service, and with it the process."""
-        _guard_tasks(self)
+        _guard_tasks(self.manager, self.watch.counters)
         await super().run()
 
     async def _handle_inbound_connection(self, read_write_closer: Any, maddr: Any) -> None:
@@ -485,7 +485,7 @@ class CorrectedPubsub(Pubsub):  # type: ignore[misc]
 
     async def run(self) -> None:
         """Mends: an exception in any task of the service ends the service, and with it the process."""
-        _guard_tasks(self)
+        _guard_tasks(self.manager, self._watch.counters)
         await super().run()
 
     async def stream_handler(self, stream: Any) -> None:
@@ -616,8 +616,7 @@ async def _quietly(closing: Callable[[], Awaitable[None]]) -> None:
         await closing()
 
 
-def _guard_tasks(service: Any) -> None:
-    manager, counters = service.manager, service.watch.counters if hasattr(service, "watch") else None
+def _guard_tasks(manager: Any, counters: Counters) -> None:
     original = manager.run_task
 
     def run_task(task: Callable[..., Awaitable[None]], *args: Any, **options: Any) -> None:
@@ -626,8 +625,7 @@ def _guard_tasks(service: Any) -> None:
             try:
                 await task(*inner)
             except Exception as error:
-                if counters is not None:
-                    counters.faults += 1
+                counters.faults += 1
                 log.debug("task %r failed: %r", task, error)
 
         # the manager treats the end of a daemon as a failure, so those have guards of their own
@@ -659,8 +657,9 @@ def _keep_alive(tcp: Any, seconds: int) -> None:
         tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)
 
 
-# What strangers do wrong would otherwise fill the log, with a traceback for each refused connection.
-if logging.getLogger("libp2p").level == logging.NOTSET:
+# The library warns of every refused connection, with its traceback, and Python prints that where nobody chose a
+# handler: strangers could fill our log. LIBP2P_DEBUG installs handlers, and is left alone.
+if not logging.getLogger("libp2p").handlers:
     logging.getLogger("libp2p").setLevel(logging.CRITICAL)
 
 # The names that have to be replaced in place: they are looked up in the module at each call.

@@ -18,10 +18,20 @@ GOSSIP = "/meshsub/1.1.0"
 OFFERS = "/lilypad/1/resource-offers"
 
 
+async def _send_until_refused(sender, to: bytes) -> bool:
+    """Send to somebody who does not read; False once that is refused, True if it never was."""
+    try:
+        for _ in range(50):
+            await sender.host.send(to, TALK, bytes(200_000))
+    except Unreachable:
+        return False
+    return True
+
+
 async def test_more_connections_than_the_library_takes_in_a_lifetime(honest, stranger, meet, until, still_serves):
-    small = Settings(connections=8, inbound_connections=6)
+    small = Settings(connections=5, inbound_connections=4)
     async with honest(settings=small) as victim, stranger() as evil:
-        for _ in range(20):
+        for _ in range(10):
             await meet(evil, victim.host)
             await until(victim.host.peers)
             await evil.disconnect(victim.host.machinery.swarm.get_peer_id())
@@ -131,9 +141,7 @@ async def test_an_owner_who_does_not_read_slows_its_peers_and_nothing_else(hones
     ):
         await alice.host.connect(slow.host.addrs[0])
         await alice.host.connect(bob.host.addrs[0])
-        with pytest.raises(Unreachable):
-            for _ in range(50):
-                await alice.host.send(slow.host.address, TALK, bytes(100_000))
+        assert not await _send_until_refused(alice, slow.host.address)
         started = time.perf_counter()
         await alice.host.send(bob.host.address, TALK, b"quick")
         await until(lambda: bob.frames == [b"quick"])
@@ -159,9 +167,7 @@ async def test_a_reader_that_stops_does_not_hold_up_sends_to_others(honest, stra
         await alice.host.connect(bob.host.addrs[0])
 
         async def push() -> None:
-            with pytest.raises(Unreachable):
-                while True:
-                    await alice.host.send(peer.address, TALK, bytes(200_000))
+            assert not await _send_until_refused(alice, peer.address)
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(push)
@@ -171,6 +177,30 @@ async def test_a_reader_that_stops_does_not_hold_up_sends_to_others(honest, stra
                 await until(lambda: len(bob.frames) == number + 1)  # noqa: B023
                 assert time.perf_counter() - started < 0.5
                 await trio.sleep(0.05)
+
+
+async def test_a_flood_of_tiny_muxer_frames_waits_its_turn(honest, stranger, meet, until, still_serves):
+    async with honest(settings=Settings(mux_frames=Rate(400, 100))) as victim, stranger() as evil:
+        await meet(evil, victim.host)
+        (conn,) = evil.get_network().get_connections(victim.host.machinery.swarm.get_peer_id())
+        stream = await evil.new_stream(victim.host.machinery.swarm.get_peer_id(), [TALK])
+        started = time.perf_counter()
+        for number in range(600):
+            await conn.muxed_conn._write_frame(struct.pack(">BBHII", 0, 2, 1, 0, number))
+        await stream.write(struct.pack(">I", 4) + b"last")
+        await still_serves(victim)
+        await until(lambda: b"last" in victim.frames)
+        assert time.perf_counter() - started > 1.0
+
+
+async def test_a_flood_of_gossip_envelopes_is_dropped_and_blamed(honest, stranger, meet, until, still_serves):
+    async with honest(settings=Settings(gossip_rpcs_in=Rate(1, 20))) as victim, stranger() as evil:
+        await meet(evil, victim.host)
+        stream = await evil.new_stream(victim.host.machinery.swarm.get_peer_id(), [GOSSIP])
+        for _ in range(100):
+            await stream.write(b"\x00")  # an empty envelope
+        await until(lambda: victim.host.statistics().gossip_too_fast >= 79)
+        await still_serves(victim)
 
 
 async def test_frames_faster_than_the_rate_arrive_slower_but_arrive(honest, until):

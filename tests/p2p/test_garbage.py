@@ -150,11 +150,13 @@ async def test_a_truncated_frame_is_not_delivered(honest, stranger, meet, until,
 async def test_who_goes_on_with_broken_frames_is_banned(honest, stranger, meet, until, still_serves):
     async with honest() as victim, stranger() as evil:
         await meet(evil, victim.host)
-        with pytest.raises(Exception):  # noqa: B017  (however the library puts that its line is cut)
-            for _ in range(50):
+        for _ in range(50):
+            try:
                 stream = await evil.new_stream(evil_target(victim), [TALK])
                 await stream.write(b"\xff" * 8)
-                await trio.sleep(0.02)
+            except Exception:
+                break  # cut off
+            await trio.sleep(0.02)
         await until(lambda: victim.host.statistics().bans == 1)
         await until(lambda: victim.host.peers() == ())
         await still_serves(victim)

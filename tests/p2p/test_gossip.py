@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import AsyncExitStack
+from itertools import pairwise
 
 import trio
 
@@ -13,7 +14,7 @@ OFFERS = "/lilypad/1/resource-offers"
 async def test_what_one_says_all_of_five_hear_once(honest, until):
     async with AsyncExitStack() as stack:
         hosts = [await stack.enter_async_context(honest()) for _ in range(5)]
-        for earlier, later in zip(hosts, hosts[1:], strict=False):  # a line: what the last one hears was passed on
+        for earlier, later in pairwise(hosts):  # a line: what the last one hears was passed on
             await later.host.connect(earlier.host.addrs[0])
         await until(lambda: all(each.host.machinery.router.mesh[OFFERS] for each in hosts))
         for number in range(10):

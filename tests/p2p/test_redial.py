@@ -9,7 +9,7 @@ import pytest
 
 from p2p.book import Book
 from p2p.errors import NotDialable, NotTheirs
-from p2p.places import peer_at, reachable
+from p2p.places import network_of, peer_at, reachable
 from p2p.settings import Settings
 from protocol.identity import address_of_peer
 
@@ -22,6 +22,15 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
 
 
 async def test_a_peer_that_restarts_at_the_same_address_is_dialled_again(honest, until):
@@ -88,6 +97,39 @@ def test_a_wildcard_is_spelled_out_and_an_announced_address_wins():
     assert not any("0.0.0.0" in place for place in spelled)
     told = reachable(["/ip4/0.0.0.0/tcp/4001"], ["/dns4/me.example/tcp/1"], SOMEBODY)
     assert told == (f"/dns4/me.example/tcp/1/p2p/{SOMEBODY}",)
+
+
+def test_an_ipv6_customer_counts_as_one_however_many_addresses_it_uses():
+    assert network_of("2001:db8:1:2::3") == network_of("2001:db8:1:2:ffff::1")
+    assert network_of("2001:db8:1:2::3") != network_of("2001:db8:1:3::3")
+    assert network_of("::ffff:192.0.2.1") == network_of("192.0.2.1") != network_of("192.0.2.2")
+
+
+@pytest.mark.skipif(not _has_ipv6(), reason="no IPv6 on this machine")
+async def test_ipv6_works_like_ipv4(honest, until):
+    async with honest(listen="/ip6/::1/tcp/0") as alice, honest() as bob:
+        await bob.host.connect(alice.host.addrs[0])
+        await until(alice.host.peers)
+        assert alice.host.remote_ip(bob.host.address) == bob.host.remote_ip(alice.host.address) == "::1"
+
+
+def test_strangers_who_never_answer_are_forgotten_and_kept_peers_are_not():
+    book = _book()
+    book.learn(b"kept", ["x"], kept=True)
+    book.learn(b"stranger", ["y"])
+    for number in range(8):
+        book.failed(b"kept", float(number))
+        book.failed(b"stranger", float(number))
+    assert book.addrs(b"kept") == ("x",)
+    assert book.addrs(b"stranger") == ()
+
+
+def test_strangers_can_t_push_out_the_address_that_our_owner_gave():
+    book = _book()
+    book.learn(b"a", ["ours"], kept=True)
+    book.learn(b"a", [f"theirs {number}" for number in range(20)])
+    assert book.addrs(b"a")[0] == "ours"
+    assert len(book.addrs(b"a")) == 8
 
 
 def _book(**changes: int) -> Book:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from p2p import corrections
-from p2p.errors import WrongLibrary
 from p2p.rates import Bucket, Limiter, Rate
 from p2p.settings import Settings
 from p2p.trust import Trust
@@ -51,9 +49,3 @@ def test_a_limiter_forgets_the_quiet_ones():
     for number in range(1000):
         assert limiter.take(number, 1, float(number))
     assert len(limiter._buckets) <= 10
-
-
-def test_another_release_of_the_library_is_refused(monkeypatch):
-    monkeypatch.setattr(corrections, "version", lambda name: "0.9.0")
-    with pytest.raises(WrongLibrary, match=r"0\.9\.0"):
-        corrections.check_release()

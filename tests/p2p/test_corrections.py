@@ -1,0 +1,207 @@
+"""Single corrections of the library, where no stranger's behaviour shows them alone."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import struct
+
+import pytest
+import trio
+from libp2p.network.exceptions import SwarmException
+from libp2p.peer.id import ID
+from libp2p.pubsub.pb import rpc_pb2
+from multiaddr import Multiaddr
+
+from p2p import corrections
+from p2p.errors import WrongLibrary
+from p2p.settings import Settings
+
+TALK = "/lilypad/negotiate/1"
+GOSSIP = "/meshsub/1.1.0"
+OFFERS = "/lilypad/1/resource-offers"
+IDENTIFY = "/ipfs/id/1.0.0"
+
+
+def test_another_release_of_the_library_is_refused(monkeypatch):
+    monkeypatch.setattr(corrections, "version", lambda name: "0.9.0")
+    with pytest.raises(WrongLibrary, match=r"0\.9\.0"):
+        corrections.check_release()
+
+
+def test_the_library_does_not_write_strangers_faults_into_our_log():
+    assert not logging.getLogger("libp2p.network.swarm").isEnabledFor(logging.WARNING)
+
+
+@pytest.mark.parametrize("service", ["swarm", "pubsub"])
+async def test_a_task_of_the_library_that_fails_is_counted_and_nothing_more(service, honest, still_serves):
+    async def fail() -> None:
+        raise KeyError("anything")
+
+    async with honest() as host:
+        getattr(host.host.machinery, service).manager.run_task(fail)
+        await trio.sleep(0.05)
+        assert host.host.statistics().faults == 1
+        await still_serves(host)
+
+
+async def test_a_handler_that_raises_costs_its_stream_and_not_the_connection(honest, stranger, meet, until):
+    async def fail(stream):
+        raise KeyError(await stream.read(1))
+
+    async with honest() as host, stranger() as caller:
+        host.host.machinery.host.set_stream_handler("/fails", fail)
+        await meet(caller, host.host)
+        target = host.host.machinery.swarm.get_peer_id()
+        stream = await caller.new_stream(target, [TALK])
+        await (await caller.new_stream(target, ["/fails"])).write(b"x")
+        await until(lambda: host.host.statistics().faults == 1)
+        await stream.write(struct.pack(">I", 5) + b"still")
+        await until(lambda: host.frames == [b"still"])
+
+
+async def test_a_heartbeat_that_fails_is_followed_by_the_next(honest, monkeypatch, until, still_serves):
+    async with honest(settings=Settings(heartbeat=0.05)) as host:
+        router = host.host.machinery.router
+        beat, failures = router.mesh_heartbeat, iter([KeyError(), KeyError()])
+
+        def sometimes():
+            for failure in failures:
+                raise failure
+            return beat()
+
+        monkeypatch.setattr(router, "mesh_heartbeat", sometimes)
+        await until(lambda: host.host.statistics().faults == 2)
+        await still_serves(host)
+
+
+async def test_a_gossip_peer_that_can_t_be_forgotten_does_not_stop_the_loop(honest, monkeypatch, until, still_serves):
+    async with honest() as host:
+
+        def fail(peer_id):
+            raise KeyError(peer_id)
+
+        async with honest() as leaver:
+            await leaver.host.connect(host.host.addrs[0])
+            await until(lambda: host.host.machinery.pubsub.peers)
+            with monkeypatch.context() as broken:
+                broken.setattr(host.host.machinery.router, "remove_peer", fail)
+                leaver.host.machinery.swarm.get_connections()[0].muxed_conn.sever()
+                await until(lambda: host.host.statistics().faults)
+        await still_serves(host)
+
+
+async def test_the_257th_stream_is_refused_in_time(honest, stranger, meet, until):
+    async with honest(settings=Settings(send_within=0.3)) as host, stranger() as other:
+        await meet(other, host.host)
+        await until(host.host.peers)
+        (conn,) = host.host.machinery.swarm.get_connections()
+        with trio.fail_after(10), pytest.raises(trio.TooSlowError):
+            await _open_streams(conn, 300)
+
+
+async def _open_streams(conn, count: int) -> None:
+    for _ in range(count):
+        await conn.muxed_conn.open_stream()
+
+
+async def test_a_connection_that_takes_no_bytes_is_cut(honest, stranger, meet, until):
+    async with honest(settings=Settings(write_stall=0.3)) as host, stranger() as deaf:
+        await meet(deaf, host.host)
+        await until(host.host.peers)
+        _deafen(deaf, trio.Event())
+        (conn,) = host.host.machinery.swarm.get_connections()
+        with trio.move_on_after(10), pytest.raises(Exception, match="takes no bytes"):
+            await _write_padding(conn, 100)
+        await until(lambda: not host.host.peers())
+
+
+async def test_a_write_that_is_cancelled_midway_leaves_the_connection_whole(honest, stranger, meet, until):
+    async with honest() as host, stranger() as slow:
+        received = bytearray()
+
+        async def keep(stream):
+            while chunk := await stream.read(65536):
+                received.extend(chunk)
+
+        slow.set_stream_handler(TALK, keep)
+        await meet(slow, host.host)
+        await until(host.host.peers)
+        (peer,), (conn,) = host.host.peers(), host.host.machinery.swarm.get_connections()
+        await host.host.send(peer.address, TALK, b"before")
+        hears_again = trio.Event()
+        _deafen(slow, hears_again)
+        async with trio.open_nursery() as nursery:
+            with trio.move_on_after(0.3):
+                nursery.start_soon(_soon, 0.6, hears_again)
+                await _write_padding(conn, 100)
+        await host.host.send(peer.address, TALK, b"after")
+        await until(lambda: received.endswith(b"after"))
+
+
+async def _soon(seconds: float, event: trio.Event) -> None:
+    await trio.sleep(seconds)
+    event.set()
+
+
+async def _write_padding(conn, count: int) -> None:
+    """Muxer frames of 60 kB each for a stream that does not exist: no window holds them back."""
+    for _ in range(count):
+        await conn.muxed_conn._write_frame(struct.pack(">BBHII", 0, 0, 0, 999_999, 60_000) + bytes(60_000))
+
+
+def _deafen(stranger, until_event: trio.Event) -> None:
+    """The stranger stops reading its socket until the event."""
+    for conn in stranger.get_network().get_connections():
+        tcp = conn.muxed_conn.secured_conn.conn.read_writer.read_write_closer.stream
+        read = tcp.read
+
+        async def wait_first(size=None, read=read):
+            await until_event.wait()
+            return await read(size)
+
+        tcp.read = wait_first
+
+
+async def test_nobody_is_dialled_but_by_us(honest, until):
+    async with honest(settings=Settings(wanted_peers=0)) as host, honest() as other:
+        target = ID.from_base58(other.host.peer_id)
+        host.host.machinery.host.peerstore.add_addrs(target, [Multiaddr(other.host.addrs[0])], 100)
+        with pytest.raises(SwarmException):
+            await host.host.machinery.host.new_stream(target, [TALK])
+        assert other.host.peers() == ()
+
+
+async def test_newcomers_are_not_asked_for_what_we_don_t_use(honest, stranger, meet, until):
+    async with honest() as host, stranger() as asked:
+        questions = []
+        asked.set_stream_handler(IDENTIFY, functools.partial(_note, questions))
+        await meet(asked, host.host)
+        await until(host.host.peers)
+        await trio.sleep(0.3)
+        assert questions == []
+
+
+async def _note(seen: list[object], stream: object) -> None:
+    seen.append(stream)
+
+
+async def test_only_the_first_envelope_carries_our_signed_addresses(honest, stranger, meet, until):
+    async with honest() as host, stranger() as neighbour:
+        received = bytearray()
+
+        async def keep(stream):
+            while chunk := await stream.read(65536):
+                received.extend(chunk)
+
+        neighbour.set_stream_handler(GOSSIP, keep)
+        await meet(neighbour, host.host)
+        await until(lambda: host.host.machinery.pubsub.peers)
+        stream = await neighbour.new_stream(host.host.machinery.swarm.get_peer_id(), [GOSSIP])
+        subscribe = rpc_pb2.RPC(subscriptions=[rpc_pb2.RPC.SubOpts(subscribe=True, topicid=OFFERS)])
+        await stream.write(bytes([subscribe.ByteSize()]) + subscribe.SerializeToString())
+        await until(lambda: host.host.machinery.pubsub.peer_topics)
+        await host.host.publish(OFFERS, b"an offer")
+        await until(lambda: b"an offer" in received)
+        record = host.host.machinery.host.sender_record()
+        assert received.count(record) == 1
