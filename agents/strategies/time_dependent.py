@@ -25,5 +25,5 @@ class TimeDependent:
         if view.theirs is not None and view.mandate.admits(view.theirs) and view.utility(view.theirs) >= aspiration:
             return Accept()
         if view.rounds_left <= 0:
-            return Walk("no agreement within the rounds")
+            return Walk("no agreement within the rounds", final=True)
         return Counter(view.offer_at(aspiration))

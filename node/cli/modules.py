@@ -56,5 +56,6 @@ def show(_: Config, reference: str, json: bool) -> None:
         rows.append((name, each["type"], default, each["summary"]))
     print_table(("INPUT", "TYPE", "DEFAULT", "WHAT IT IS"), rows)
     print(
-        f"\nneeds {needs.cpu:g} cpu, {needs.memory_mib} MiB memory, {needs.disk_mib} MiB disk, {needs.gpus} GPUs, at most {needs.timeout_s} s"
+        f"\nneeds {needs.cpu:g} cpu, {needs.memory_mib} MiB memory, {needs.disk_mib} MiB disk, {needs.gpus} GPUs, "
+        f"at most {needs.timeout_s} s"
     )

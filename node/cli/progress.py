@@ -36,7 +36,8 @@ def _tell(event: dict[str, Any]) -> str:
         case "tendering":
             return f"haggling with {len(event['contacted'])} providers"
         case "agreed":
-            return f"agreed with {short(event['provider'])}: {event['pay']} per {event['per']}, {event['rounds']} proposals"
+            price = f"{event['pay']} per {event['per']}"
+            return f"agreed with {short(event['provider'])}: {price}, after {event['rounds']} proposals"
         case "locked":
             return "both guarantees are locked in the vault"
         case "running":
