@@ -14,6 +14,8 @@ MIB: Final = 1024 * 1024
 FUEL_PER_SECOND: Final = 2_000_000_000
 """Fuel that a run gets for each second of its timeout: about what one core burns, so that fuel, which repeats
 on every machine, runs out before the clock, which doesn't."""
+STREAM_BYTES: Final = 16 * MIB
+MAX_FILES: Final = 10_000
 
 
 class Isolation(IntEnum):
@@ -49,13 +51,16 @@ class Limits:
 
     @staticmethod
     def of(resources: Resources) -> Limits:
-        """The limits that a manifest asks for."""
+        """The limits that a manifest asks for: the same for everybody who repeats the run.
+
+        They decide how a run that meets one ends, so a change of these numbers changes the execution profile.
+        """
         return Limits(
             fuel=resources.timeout_s * FUEL_PER_SECOND,
             memory_bytes=resources.memory_mib * MIB,
             disk_bytes=resources.disk_mib * MIB,
-            stream_bytes=16 * MIB,
-            files=10_000,
+            stream_bytes=STREAM_BYTES,
+            files=MAX_FILES,
             seconds=float(resources.timeout_s),
         )
 

@@ -9,7 +9,6 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final, Literal
 
@@ -19,9 +18,9 @@ from modules.errors import InputError
 from modules.executor import MIB, Failed, Finished, Isolation, Limits, Outcome, Reason, Task
 from modules.folders import FolderFault
 from modules.wasm.collect import collect, start_over, sweep
-from modules.wasm.inside.settings import profile
 from modules.wasm.inside.verdict import Request, Verdict
 from modules.wasm.prepare import prepare
+from modules.wasm.profile import profile
 from modules.wasm.sandbox import Sandbox, find_bubblewrap
 from modules.wasm.worker_process import WORKER_REASONS, WorkerDied, WorkerProcess, start_worker
 from protocol.errors import Misuse
@@ -65,7 +64,7 @@ class WasmPool:
         self._return_slot, self._slots = trio.open_memory_channel[WorkerProcess | None](size)
         self._replaced = 0
         self._closed = False
-        self._profile = profile(version("wasmtime"))
+        self._profile = profile()
 
     @property
     def isolation(self) -> Isolation:

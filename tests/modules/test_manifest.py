@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import time
+from contextlib import suppress
 
 import msgpack
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from modules.errors import ManifestError
 from modules.manifest import Input, Manifest, Pricing, Resources, Verification, Wasm, digest
@@ -233,3 +236,19 @@ def test_the_digest_is_the_hash_that_the_documents_describe() -> None:
     }
     expected = "sha256:" + hashlib.sha256(msgpack.packb(described)).hexdigest()
     assert digest(parse(GOOD.encode()), programs) == expected
+
+
+FRAGMENTS = st.lists(
+    st.sampled_from([*GOOD.splitlines(), *DOCKER.splitlines(), "x = [1, {y = 2}]", "[inputs]", "[[wasm]]"])
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.one_of(
+        st.binary(max_size=200), st.text(max_size=200).map(str.encode), FRAGMENTS.map(lambda x: "\n".join(x).encode())
+    )
+)
+def test_no_bytes_make_the_parser_fail_in_another_way(data: bytes) -> None:
+    with suppress(ManifestError):
+        parse(data)

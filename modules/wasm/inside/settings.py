@@ -1,10 +1,7 @@
-"""The settings under which fuel and results are comparable, and the execution profile that names them."""
+"""The settings of the engine and the host calls, under which fuel and results are comparable."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import platform
 from typing import Final
 
 HOST_VERSION: Final = 1
@@ -46,12 +43,3 @@ ENGINE: Final[dict[str, object]] = {
 }
 
 TABLE_ELEMENTS: Final = 1_000_000
-
-
-def profile(engine_version: str) -> str:
-    """The execution profile, such as ``wasmtime-50.0.1/x86_64/0123456789abcdef``.
-
-    The machine's kind is part of it: how deep a program may recurse depends on the size of native frames.
-    """
-    rules = json.dumps([ENGINE, HOST_VERSION, CALL_FUEL, BYTE_FUEL, TABLE_ELEMENTS], sort_keys=True)
-    return f"wasmtime-{engine_version}/{platform.machine()}/{hashlib.sha256(rules.encode()).hexdigest()[:16]}"

@@ -12,6 +12,7 @@ from modules.wasm.inside.verdict import Request, Verdict
 
 OPEN_FILES: Final = 512
 STACK_BYTES: Final = 16 * 1024 * 1024
+"""Far above what the engine lets a program use, so that recursion ends by the engine's rule and not by a crash."""
 
 
 def main(inbox: str, outbox: str, data_bytes: str, file_bytes: str) -> None:
@@ -35,6 +36,7 @@ def _limit(data_bytes: int, file_bytes: int) -> None:
         (resource.RLIMIT_DATA, data_bytes),
         (resource.RLIMIT_FSIZE, file_bytes),
         (resource.RLIMIT_NOFILE, OPEN_FILES),
+        (resource.RLIMIT_STACK, STACK_BYTES),
     ):
         hard = resource.getrlimit(what)[1]
         allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)

@@ -1,0 +1,45 @@
+# `make demo` and `make test` do all of their own set-up; they need Python 3.11, gcc and make.
+PYTHON ?= python3.11
+BIN := .venv/bin
+
+.PHONY: demo test lint types layers check lock clean
+
+demo: .venv/ready
+	$(BIN)/lilypad run cowsay:v0.1 "hello"
+
+test: .venv/ready
+	$(BIN)/pytest
+
+check: lint types layers test
+
+lint: .venv/ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: .venv/ready
+	$(BIN)/mypy
+
+layers: .venv/ready
+	$(BIN)/lint-imports
+
+# One of py-libp2p's dependencies (fastecdsa) is built on the spot and needs GMP's header.
+.venv/ready: requirements.lock pyproject.toml
+	@echo '#include <gmp.h>' | gcc -E - >/dev/null 2>&1 || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && apt-get install -y -qq libgmp-dev >/dev/null; \
+	  else \
+	    echo "GMP's header gmp.h is missing: install it first (Debian: apt-get install libgmp-dev)" >&2; exit 1; \
+	  fi; }
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install it, or say make PYTHON=…" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch .venv/ready
+
+# Made anew with `uv` (any way you have it): every dependency, pinned and hashed, without addresses.
+lock:
+	uv pip compile -q pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header -o requirements.lock
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
