@@ -292,8 +292,9 @@ class CorrectedSwarm(Swarm):  # type: ignore[misc]
             raise SwarmException(f"not connected to {peer_id}")
         return standing
 
-    def _schedule_auto_connect(self) -> None:
-        """As above."""
+    async def notify_disconnected(self, conn: Any) -> None:
+        """Mends: the auto-connector notes every peer that ever left, and is woken to dial another."""
+        await self._notify("disconnected", conn)
 
     def _schedule_prune(self) -> None:
         """Mends: above its watermark the pruner cuts whom it likes; our limits refuse newcomers instead."""
@@ -481,6 +482,7 @@ class CorrectedPubsub(Pubsub):  # type: ignore[misc]
         self._messages = Limiter(watch.settings.gossip_in)
         self._rpcs = Limiter(watch.settings.gossip_rpcs_in)
         self._bytes = Limiter(watch.settings.gossip_bytes_in)
+        self._budget = Bucket(watch.settings.gossip_budget, trio.current_time())
         self._readers: dict[Any, list[trio.CancelScope]] = defaultdict(list)
 
     async def run(self) -> None:
@@ -535,6 +537,9 @@ class CorrectedPubsub(Pubsub):  # type: ignore[misc]
         now = trio.current_time()
         if not self._rpcs.take(peer_id, 1, now) or not self._bytes.take(peer_id, len(body), now):
             self._too_fast(peer_id)
+            return
+        if not self._budget.take(len(body), now):
+            self._watch.counters.gossip_too_fast += 1  # many neighbours together: nobody's own fault
             return
         rpc = rpc_pb2.RPC()
         try:

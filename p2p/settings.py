@@ -15,6 +15,7 @@ _ACCEPTS_PER_IP = Rate(30, 400)
 _LONELY_DIALS = Rate(2, 8)
 _GOSSIP_IN = Rate(100, 300)
 _GOSSIP_RPCS_IN = Rate(200, 600)
+_GOSSIP_BUDGET = Rate(8 * KIB * KIB, 16 * KIB * KIB)
 _MUX_FRAMES = Rate(4000, 8000)
 _GOSSIP_BYTES_IN = Rate(KIB * KIB, 2 * KIB * KIB)
 
@@ -74,6 +75,8 @@ class Settings:
     gossip_rpcs_in: Rate = _GOSSIP_RPCS_IN
     """Envelopes from one neighbour, each with messages, subscriptions or control."""
     gossip_bytes_in: Rate = _BYTES_IN
+    gossip_budget: Rate = _GOSSIP_BUDGET
+    """Bytes of gossip from everybody together: what is kept for late askers lives some heartbeats long."""
     heartbeat: float = 1.0
     degree: int = 6
     degree_low: int = 4

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import logging
 import struct
+import subprocess
+import sys
 
 import pytest
 import trio
@@ -27,6 +29,12 @@ def test_another_release_of_the_library_is_refused(monkeypatch):
     monkeypatch.setattr(corrections, "version", lambda name: "0.9.0")
     with pytest.raises(WrongLibrary, match=r"0\.9\.0"):
         corrections.check_release()
+
+
+def test_the_light_parts_don_t_load_the_library():
+    light = "import sys, p2p.errors, p2p.events, p2p.settings, p2p.statistics; print('libp2p' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", light], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_the_library_does_not_write_strangers_faults_into_our_log():
@@ -85,9 +93,16 @@ async def test_a_gossip_peer_that_can_t_be_forgotten_does_not_stop_the_loop(hone
             await leaver.host.connect(host.host.addrs[0])
             await until(lambda: host.host.machinery.pubsub.peers)
             with monkeypatch.context() as broken:
-                broken.setattr(host.host.machinery.router, "remove_peer", fail)
+                broken.setattr(host.host.machinery.pubsub, "_forget_all_subscriptions", fail)
                 leaver.host.machinery.swarm.get_connections()[0].muxed_conn.sever()
-                await until(lambda: host.host.statistics().faults)
+                # once where its stream ends, once where its connection does
+                await until(lambda: host.host.statistics().faults >= 2)
+        await until(lambda: not host.host.peers())
+        async with honest() as newcomer:
+            await newcomer.host.connect(host.host.addrs[0])
+            await until(lambda: len(host.host.machinery.pubsub.peers) == 2)
+            newcomer.host.machinery.swarm.get_connections()[0].muxed_conn.sever()
+            await until(lambda: len(host.host.machinery.pubsub.peers) == 1)
         await still_serves(host)
 
 

@@ -50,6 +50,36 @@ async def test_dead_connections_leave_no_task_behind(honest, stranger, meet, unt
         await until(lambda: trio.lowlevel.current_statistics().tasks_living <= before)
 
 
+async def test_strangers_who_came_and_went_leave_nothing_in_memory(honest, stranger, meet, until):
+    async with honest() as victim:
+        machinery = victim.host.machinery
+        for _ in range(4):
+            async with stranger() as passer_by:
+                await meet(passer_by, victim.host)
+                await until(lambda: machinery.pubsub.peers or victim.host.peers())
+            await until(lambda: not victim.host.peers())
+        await trio.sleep(0.3)
+        parts = (machinery.swarm, machinery.swarm.auto_connector, machinery.swarm.tag_store, machinery.pubsub)
+        parts += (machinery.router, machinery.router.scorer, victim.host, victim.host._talks)
+        for part in parts:
+            for name, value in vars(part).items():
+                if isinstance(value, dict | set):
+                    assert len(value) < 4, f"{type(part).__name__}.{name} grows"
+
+
+async def test_gossip_of_many_together_stays_within_the_budget(honest, until, still_serves):
+    async with honest(settings=Settings(gossip_budget=Rate(10_000, 40_000))) as victim, honest() as loud:
+        await loud.host.connect(victim.host.addrs[0])
+        await until(lambda: loud.host.machinery.router.mesh[OFFERS])
+        for _ in range(10):
+            await loud.host.publish(OFFERS, bytes(20_000))
+        await until(lambda: victim.host.statistics().gossip_too_fast >= 7)
+        assert len(victim.heard) <= 3
+        assert victim.host.statistics().bans == 0
+        await trio.sleep(0.3)
+        await still_serves(victim)
+
+
 async def test_places_for_those_we_dial_stay_free(honest, stranger, meet, until):
     tight = Settings(connections=4, inbound_connections=2)
     async with honest(settings=tight) as victim, honest() as friend, AsyncExitStack() as stack:

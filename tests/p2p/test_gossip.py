@@ -8,6 +8,8 @@ from itertools import pairwise
 
 import trio
 
+from p2p.settings import Settings
+
 OFFERS = "/lilypad/1/resource-offers"
 
 
@@ -40,6 +42,19 @@ async def test_a_market_of_seven_starts_in_seconds_and_hears_everything(honest, 
         reached = time.perf_counter() - started - up
         assert up < 3
         assert reached < 2
+
+
+async def test_few_listeners_all_hear_even_before_the_mesh_has_them(honest, until):
+    calm = Settings(heartbeat=60.0)
+    async with honest(settings=calm) as alice, honest(settings=calm) as bob, honest(settings=calm) as carol:
+        await alice.host.connect(bob.host.addrs[0])
+        await carol.host.connect(bob.host.addrs[0])
+        routers = [each.host.machinery.router for each in (alice, bob, carol)]
+        await until(lambda: len(routers[1].mesh[OFFERS]) == 2 and routers[0].mesh[OFFERS] and routers[2].mesh[OFFERS])
+        for router in routers:
+            router.mesh[OFFERS].clear()
+        await alice.host.publish(OFFERS, b"early")
+        await until(lambda: bob.heard == carol.heard == [b"early"])
 
 
 async def test_a_burst_is_not_lost(honest, until):
