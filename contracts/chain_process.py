@@ -14,7 +14,7 @@ import trio
 
 from contracts.errors import ChainUnreachable
 from protocol.identity import Address, show
-from protocol.vault import Windows
+from protocol.vault_book import Windows
 
 _START_SECONDS = 30.0
 _ROOT = Path(__file__).parent.parent

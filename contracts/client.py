@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from contracts.artifact import vault_artifact
-from contracts.encoding import accounts_query, deals_query, encode_call, sealed_query, words
+from contracts.encoding import accounts_query, deals_query, encode_call, mediators_query, sealed_query, words
 from contracts.errors import NotSent, WrongChain
 from contracts.journal import Receipt
 from contracts.rpc import Rpc
@@ -15,9 +15,9 @@ from contracts.sender import Sender, Sent, data, field, quantity
 from protocol.deal import DealId
 from protocol.eip712 import Domain
 from protocol.identity import Address, show
-from protocol.vault import Windows
+from protocol.vault_book import Windows
 from protocol.vault_calls import VaultCall
-from protocol.vault_state import Account, DealState
+from protocol.vault_state import Account, DealState, Mediator
 
 _MOST_WORDS = 256
 T = TypeVar("T")
@@ -108,6 +108,13 @@ class VaultClient:
             tuple(Account.of(word) for part in read[: len(people)] for word in part),
             tuple(DealState.of(word) for part in read[len(people) :] for word in part),
         )
+
+    async def mediators(self, addresses: Sequence[Address]) -> tuple[Mediator, ...]:
+        """Mediators' stakes, in order."""
+        chunks = _chunks(addresses)
+        answers = await self._rpc.batch([self._view(mediators_query(chunk)) for chunk in chunks])
+        read = [words(data(raw), len(chunk)) for raw, chunk in zip(answers, chunks, strict=True)]
+        return tuple(Mediator.of(word) for part in read for word in part)
 
     async def sealed(self, deal: DealId) -> bytes:
         """The sealed CID that the provider stands for in a claim; 32 zero bytes before one."""

@@ -18,11 +18,20 @@ from protocol.errors import Misuse
 from protocol.identity import Address
 from protocol.vault_calls import (
     Absent,
+    Accuse,
+    Appeal,
+    CastVotes,
+    Collect,
+    Contest,
     Delegate,
     Deliver,
     Deposit,
+    Draw,
+    Expose,
     Finalize,
     Free,
+    Join,
+    Leave,
     NoInputs,
     Open,
     Part,
@@ -36,6 +45,7 @@ from protocol.vault_calls import (
 _DEAL = "(" + ",".join(t if t in ("address", "bytes32") else "uint256" for _, t in layout(Deal).fields) + ")"
 _SIGNATURE = "(bytes32,bytes32)"
 _NO_SIGNATURE = bytes(64)
+_DEAL_BYTES = 32 * len(layout(Deal).fields)
 
 
 def encode_call(call: VaultCall) -> tuple[bytes, int]:
@@ -73,8 +83,41 @@ def encode_call(call: VaultCall) -> tuple[bytes, int]:
         case Deliver(deal, sealed, receipt):
             head = _selector(f"deliver({_DEAL},bytes32,bool,{_SIGNATURE})")
             return head + deal_words(deal) + sealed + _optional(receipt), 0
-        case Finalize(deal):
-            return _selector(f"finalize({_DEAL})") + deal_words(deal), 0
+        case Contest(deal, pool):
+            return _selector(f"contest({_DEAL},bytes)") + deal_words(deal) + _tail(_DEAL_BYTES + 32, pool), 0
+        case Accuse(deal, result, signature, pool):
+            head = _selector(f"accuse({_DEAL},bytes32,uint256,uint256,{_SIGNATURE},bytes)")
+            told = result.sealed + _word(result.exit_code) + _word(result.units)
+            signed = _NO_SIGNATURE if signature is None else compact(signature)
+            return head + deal_words(deal) + told + signed + _tail(_DEAL_BYTES + 192, pool), 0
+        case Draw(deal, pool):
+            return _selector(f"draw({_DEAL},bytes)") + deal_words(deal) + _tail(_DEAL_BYTES + 32, pool), 0
+        case CastVotes(deal, pool, ruling, commitments, votes):
+            head = _selector(f"vote({_DEAL},bytes,uint256,bytes32,uint256,{_SIGNATURE}[])")
+            voters = sum(1 << position for position, _ in votes)
+            offset = _DEAL_BYTES + 160
+            mediators = _bytes(pool)
+            heads = _word(offset) + _word(ruling) + commitments + _word(voters) + _word(offset + len(mediators))
+            return head + deal_words(deal) + heads + mediators + _array([compact(s) for _, s in votes]), 0
+        case Appeal(deal, pool, for_provider):
+            head = _selector(f"appeal({_DEAL},bytes,bool)")
+            start = _word(_DEAL_BYTES + 64)
+            return head + deal_words(deal) + start + _word(int(for_provider)) + _bytes(pool), 0
+        case Expose(deal, pool, position, first, second):
+            head = _selector(f"expose({_DEAL},bytes,uint256,uint256[2],bytes32[2],{_SIGNATURE}[2])")
+            start = _word(_DEAL_BYTES + 320)
+            rulings = _word(first.ruling) + _word(second.ruling)
+            evidence = rulings + first.commitments + second.commitments
+            signed = compact(first.signature) + compact(second.signature)
+            return head + deal_words(deal) + start + _word(position) + evidence + signed + _bytes(pool), 0
+        case Finalize(deal, pool):
+            return _selector(f"finalize({_DEAL},bytes)") + deal_words(deal) + _tail(_DEAL_BYTES + 32, pool), 0
+        case Join(amount):
+            return _selector("join(uint256)") + _word(amount), 0
+        case Leave():
+            return _selector("leave()"), 0
+        case Collect():
+            return _selector("collect()"), 0
         case _:
             assert_never(call)
 
@@ -92,6 +135,11 @@ def deals_query(ids: Sequence[bytes]) -> bytes:
 def sealed_query(deal: bytes) -> bytes:
     """Call data of ``sealed``."""
     return _selector("sealed(bytes32)") + deal
+
+
+def mediators_query(addresses: Sequence[Address]) -> bytes:
+    """Call data of ``mediators_many``."""
+    return _selector("mediators_many(address[])") + _word(32) + _array([_address(who) for who in addresses])
 
 
 def deal_id_query(deal: Deal) -> bytes:
@@ -143,3 +191,11 @@ def _address(who: bytes) -> bytes:
 
 def _array(items: Sequence[bytes]) -> bytes:
     return _word(len(items)) + b"".join(items)
+
+
+def _bytes(raw: bytes) -> bytes:
+    return _word(len(raw)) + raw + bytes(-len(raw) % 32)
+
+
+def _tail(offset: int, raw: bytes) -> bytes:
+    return _word(offset) + _bytes(raw)

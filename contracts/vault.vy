@@ -49,13 +49,19 @@ STARTED_TYPE: constant(bytes32) = keccak256("Started(bytes32 deal)")
 RECEIPT_TYPE: constant(bytes32) = keccak256("Receipt(bytes32 deal,bytes32 sealed)")
 VOUCHER_TYPE: constant(bytes32) = keccak256("Voucher(bytes32 deal,uint96 amount)")
 BILL_TYPE: constant(bytes32) = keccak256("Bill(bytes32 deal,uint96 amount)")
+RESULT_TYPE: constant(bytes32) = keccak256("Result(bytes32 deal,bytes32 sealed,uint8 exitCode,uint64 units)")
+VOTE_TYPE: constant(bytes32) = keccak256("Vote(bytes32 deal,uint8 round,uint8 ruling,bytes32 commitments)")
 RELEASE_TYPE: constant(bytes32) = keccak256("Release(bytes32 deal,uint96 amount)")
 
 HALF_ORDER: constant(uint256) = 57896044618658097711785492504343953926418782139537452191302581570759080747168
 LOW128: constant(uint256) = (1 << 128) - 1
+LOW96: constant(uint256) = (1 << 96) - 1
 LOW40: constant(uint256) = (1 << 40) - 1
 MAX_LOCK: constant(uint256) = 90 * 86400
 MAX_JURORS: constant(uint256) = 24
+SEED_DELAY: constant(uint256) = 2  # blocks from a dispute to the one that draws its jury: nobody knows its hash yet
+SEATS: constant(uint256) = (1 << 24) - 1
+ORDER: constant(uint256) = 566073426779046459040877649791461066728553822781039575296  # 0 to 23, a byte each
 
 # A deal's word, from the lowest bit: state 8, flags 8, deadline 40, seed block 40, then 24 bits each (one a seat of the
 # pool) for the jurors sitting, those of an appealed jury, those who lost their stake, those who voted, those whose vote
@@ -69,11 +75,25 @@ CLOSED: constant(uint256) = 6
 STATE: constant(uint256) = 255
 PAID: constant(uint256) = 1 << 8      # the job creator's share has left
 STARTED: constant(uint256) = 1 << 9   # the provider had every input, says its signature
+CONTESTED: constant(uint256) = 1 << 10  # about a delivery claimed on chain, not about an accusation
+REFILLED: constant(uint256) = 1 << 11
+APPEALED: constant(uint256) = 1 << 12
+BY_PROVIDER: constant(uint256) = 1 << 13
+DRAWN: constant(uint256) = 1 << 14
 DEADLINE: constant(uint256) = 16
+BLOCK: constant(uint256) = 56
+SITTING: constant(uint256) = 96
+FORMER: constant(uint256) = 120
+OUT: constant(uint256) = 144
+VOTED: constant(uint256) = 168
+WINNERS: constant(uint256) = 192
 OUTCOME: constant(uint256) = 216
 
 # Outcomes of a closed deal; 1 to 3 are a jury's rulings.
-SPLIT: constant(uint256) = 4 << 216
+RIGHT: constant(uint256) = 1
+WRONG: constant(uint256) = 2
+NOT_FETCHABLE: constant(uint256) = 3
+SPLIT: constant(uint256) = 4
 DONE: constant(uint256) = 5 << 216
 VANISHED: constant(uint256) = 6 << 216
 LAPSED: constant(uint256) = 7 << 216
@@ -83,6 +103,8 @@ PARTED: constant(uint256) = 9 << 216
 accounts: public(HashMap[address, uint256])  # balance in the low 128 bits, what of it is locked in the high 128
 deals: public(HashMap[bytes32, uint256])
 sealed: public(HashMap[bytes32, bytes32])    # what a claim is about: the sealed CID that the provider stands for
+mediators: public(HashMap[address, uint256])  # stake 96 bits, what of it is at risk 96, moment it may leave 40
+tallies: HashMap[bytes32, uint256]           # digest of a vote -> seats that signed it
 delegates: public(HashMap[address, HashMap[address, bool]])
 
 MIN_WINDOW: public(immutable(uint256))
@@ -129,15 +151,33 @@ def _id(deal: Deal) -> bytes32:
 
 @internal
 @view
-def _signed(digest: bytes32, signature: Signature, by: address) -> bool:
+def _signed(digest: bytes32, signature: Signature, by: address):
     vs: uint256 = convert(signature.vs, uint256)
     s: uint256 = vs & ((1 << 255) - 1)
-    if s > HALF_ORDER or by == empty(address):
-        return False
-    return ecrecover(digest, (vs >> 255) + 27, convert(signature.r, uint256), s) == by
+    signer: address = ecrecover(digest, (vs >> 255) + 27, convert(signature.r, uint256), s)
+    assert s <= HALF_ORDER and signer == by and signer != empty(address), "not signed"
+
+
+@internal
+@view
+def _said(kind: bytes32, id: bytes32, told: bytes32, signature: Signature, by: address):
+    self._signed(self._digest(keccak256(abi_encode(kind, id, told))), signature, by)
+
+
+@internal
+@view
+def _in_time(word: uint256):
+    assert block.timestamp <= (word >> DEADLINE) & LOW40, "too late"
 
 
 # Money
+
+@internal
+def _take(amount: uint256):
+    account: uint256 = self.accounts[msg.sender]
+    assert (account & LOW128) - (account >> 128) >= amount, "not enough free"
+    self.accounts[msg.sender] = account - amount
+
 
 @internal
 def _lock(who: address, amount: uint256):
@@ -157,7 +197,8 @@ def _move(deal: Deal, jc_free: uint256, rp_free: uint256, to_jc: uint256, to_rp:
 @external
 @payable
 def deposit(to: address):
-    assert (self.accounts[to] & LOW128) + msg.value <= LOW128, "too much"
+    # All money here fits 96 bits, so no sum of balances, stakes or fees ever leaves its field.
+    assert self.balance <= LOW96, "too much"
     self.accounts[to] += msg.value
 
 
@@ -166,9 +207,7 @@ def withdraw(amount: uint256, to: address):
     """
     @notice Takes out of what is free, at any moment.
     """
-    account: uint256 = self.accounts[msg.sender]
-    assert (account & LOW128) - (account >> 128) >= amount, "not enough free"
-    self.accounts[msg.sender] = account - amount
+    self._take(amount)
     raw_call(to, b"", value=amount)
 
 
@@ -177,10 +216,7 @@ def transfer(to: address, amount: uint256):
     """
     @notice Moves free money to another account of this vault.
     """
-    account: uint256 = self.accounts[msg.sender]
-    assert (account & LOW128) - (account >> 128) >= amount, "not enough free"
-    self.accounts[msg.sender] = account - amount
-    assert (self.accounts[to] & LOW128) + amount <= LOW128, "too much"
+    self._take(amount)
     self.accounts[to] += amount
 
 
@@ -194,8 +230,8 @@ def delegate(who: address, may: bool):
 
 @internal
 @view
-def _speaks_for(party: address) -> bool:
-    return msg.sender == party or self.delegates[party][msg.sender]
+def _speaks_for(party: address):
+    assert msg.sender == party or self.delegates[party][msg.sender], "not a party"
 
 
 # The deal
@@ -225,7 +261,7 @@ def open(deal: Deal, signature: Signature):
     assert deal.cheat >= deal.pay + deal.jurors * deal.fee, "collateral"
     assert deal.jc_seat | deal.rp_seat == 0, "seat"
     assert self.deals[id] == 0, "not new"
-    assert self._signed(id, signature, other), "not signed"
+    self._signed(id, signature, other)
     self.deals[id] = OPEN
     self._lock(deal.jc, deal.pay + deal.jc_stake)
     self._lock(deal.rp, deal.rp_stake + deal.cheat)
@@ -256,7 +292,7 @@ def settle(deals: DynArray[Deal, 32], amounts: DynArray[uint256, 32], bills: Dyn
         if amount != deal.pay:
             if due:
                 assert amount < deal.pay, "amount"
-                assert self._signed(self._digest(keccak256(abi_encode(BILL_TYPE, id, amount))), bills[used], deal.rp), "not billed"
+                self._said(BILL_TYPE, id, convert(amount, bytes32), bills[used], deal.rp)
             used += 1
         if not due:
             continue
@@ -286,9 +322,9 @@ def redeem(deal: Deal, amount: uint256, voucher: Signature):
         until = (word >> DEADLINE) & LOW40
     assert word & PAID == 0, "paid"
     assert block.timestamp <= until, "too late"
-    assert self._speaks_for(deal.rp), "not the provider"
+    self._speaks_for(deal.rp)
     assert amount <= deal.pay, "amount"
-    assert self._signed(self._digest(keccak256(abi_encode(VOUCHER_TYPE, id, amount))), voucher, deal.jc), "not signed"
+    self._said(VOUCHER_TYPE, id, convert(amount, bytes32), voucher, deal.jc)
     bond: uint256 = 0
     if state == ABSENT:
         bond = deal.fee * deal.jurors
@@ -327,7 +363,7 @@ def part(deal: Deal, amount: uint256, signature: Signature):
     word: uint256 = self.deals[id]
     state: uint256 = word & STATE
     assert state == OPEN or state == ABSENT or state == DELIVERED, "not open"
-    assert self._signed(self._digest(keccak256(abi_encode(RELEASE_TYPE, id, amount))), signature, other), "not signed"
+    self._said(RELEASE_TYPE, id, convert(amount, bytes32), signature, other)
     back: uint256 = 0
     if word & PAID == 0:
         assert amount <= deal.pay, "amount"
@@ -352,12 +388,12 @@ def absent(deal: Deal, has_started: bool, started: Signature):
     id: bytes32 = self._id(deal)
     word: uint256 = self.deals[id]
     assert word & (STATE | PAID) == OPEN, "not open"
-    assert self._speaks_for(deal.jc), "not the job creator"
+    self._speaks_for(deal.jc)
     assert block.timestamp > deal.deliver_by + deal.grace, "too early"
     assert block.timestamp <= deal.claim_until, "too late"
     word = ABSENT | ((block.timestamp + deal.answer) << DEADLINE)
     if has_started:
-        assert self._signed(self._digest(keccak256(abi_encode(STARTED_TYPE, id))), started, deal.rp), "not signed"
+        self._signed(self._digest(keccak256(abi_encode(STARTED_TYPE, id))), started, deal.rp)
         word |= STARTED
     self.deals[id] = word
     self._lock(deal.jc, deal.fee * deal.jurors)
@@ -371,8 +407,8 @@ def no_inputs(deal: Deal):
     id: bytes32 = self._id(deal)
     word: uint256 = self.deals[id]
     assert word & STATE == ABSENT, "no such claim"
-    assert self._speaks_for(deal.rp), "not the provider"
-    assert block.timestamp <= (word >> DEADLINE) & LOW40, "too late"
+    self._speaks_for(deal.rp)
+    self._in_time(word)
     assert word & STARTED == 0, "it had started"
     self.deals[id] = CLOSED | LAPSED
     self._move(deal, deal.pay + deal.jc_stake + deal.fee * deal.jurors, deal.rp_stake + deal.cheat, 0, 0)
@@ -387,7 +423,7 @@ def deliver(deal: Deal, sealed: bytes32, has_receipt: bool, receipt: Signature):
     """
     id: bytes32 = self._id(deal)
     word: uint256 = self.deals[id]
-    assert self._speaks_for(deal.rp), "not the provider"
+    self._speaks_for(deal.rp)
     bond: uint256 = 0
     until: uint256 = deal.claim_until
     if word & STATE == ABSENT:
@@ -400,27 +436,333 @@ def deliver(deal: Deal, sealed: bytes32, has_receipt: bool, receipt: Signature):
             until = deal.deliver_by + deal.grace
     assert block.timestamp <= until, "too late"
     if has_receipt:
-        assert self._signed(self._digest(keccak256(abi_encode(RECEIPT_TYPE, id, sealed))), receipt, deal.jc), "not signed"
+        self._said(RECEIPT_TYPE, id, sealed, receipt, deal.jc)
     self.sealed[id] = sealed
     self.deals[id] = DELIVERED | ((block.timestamp + deal.answer) << DEADLINE)
     if bond != 0:
         self._move(deal, bond, 0, 0, bond)
 
 
+# Disputes
+
 @external
-def finalize(deal: Deal):
+def contest(deal: Deal, pool: Bytes[480]):
     """
-    @notice Anybody ends a claim whose deadline has passed.
+    @notice The job creator denies a delivery, with a bond of n fees: a jury decides.
+    @param pool The mediators' sorted addresses, 20 bytes each, where the jury is all of them; else empty, and `draw`
+        follows.
+    """
+    id: bytes32 = self._id(deal)
+    word: uint256 = self.deals[id]
+    assert word & STATE == DELIVERED, "no such claim"
+    self._speaks_for(deal.jc)
+    self._in_time(word)
+    self._lock(deal.jc, deal.fee * deal.jurors)
+    self._summon(deal, id, CONTESTED, pool)
+
+
+@external
+def accuse(deal: Deal, sealed: bytes32, exit_code: uint256, units: uint256, result: Signature, pool: Bytes[480]):
+    """
+    @notice The job creator says that the result is wrong, also after paying, with a bond of n fees: a jury decides.
+    @param result The provider's signature of the result; not looked at where the provider claimed it here itself.
+    """
+    id: bytes32 = self._id(deal)
+    word: uint256 = self.deals[id]
+    assert word & STATE == OPEN, "not open"
+    self._speaks_for(deal.jc)
+    assert block.timestamp <= deal.claim_until, "too late"
+    if sealed == empty(bytes32) or self.sealed[id] != sealed:
+        self._signed(self._digest(keccak256(abi_encode(RESULT_TYPE, id, sealed, exit_code, units))), result, deal.rp)
+        self.sealed[id] = sealed
+    self._lock(deal.jc, deal.fee * deal.jurors)
+    self._summon(deal, id, word & PAID, pool)
+
+
+@internal
+def _summon(deal: Deal, id: bytes32, flags: uint256, pool: Bytes[480]):
+    word: uint256 = JURY | flags | ((block.timestamp + deal.judge) << DEADLINE) | ((block.number + SEED_DELAY) << BLOCK)
+    if len(pool) != 0:
+        self._known(deal, pool)
+        assert len(pool) == 20 * deal.jurors, "not named"
+        word |= DRAWN | (self._seat(deal, word, pool, deal.jurors, id) << SITTING)
+    self.deals[id] = word
+
+
+@internal
+@pure
+def _known(deal: Deal, pool: Bytes[480]):
+    assert keccak256(pool) == deal.pool, "pool"
+
+
+@internal
+@pure
+def _member(pool: Bytes[480], position: uint256) -> address:
+    return convert(convert(slice(pool, 20 * position, 20), uint256), address)
+
+
+@internal
+@pure
+def _count(seats: uint256) -> uint256:
+    rest: uint256 = seats
+    count: uint256 = 0
+    for i: uint256 in range(24):
+        if rest == 0:
+            break
+        rest &= rest - 1
+        count += 1
+    return count
+
+
+@internal
+def _seat(deal: Deal, word: uint256, pool: Bytes[480], wanted: uint256, seed: bytes32) -> uint256:
+    # The pool is shuffled by the seed alone and those who can't serve are passed over, so nobody gains a place by
+    # joining or leaving once the seed is known. A juror's stake is at risk for one dispute at a time.
+    barred: uint256 = (word >> SITTING) | (word >> FORMER) | (word >> OUT)
+    size: uint256 = len(pool) // 20
+    order: uint256 = ORDER
+    seated: uint256 = 0
+    count: uint256 = 0
+    for i: uint256 in range(size, bound=24):
+        if count == wanted:
+            break
+        j: uint256 = 8 * (i + convert(keccak256(concat(seed, convert(i, bytes32))), uint256) % (size - i))
+        position: uint256 = (order >> j) & 255
+        order = (order & ~(255 << j)) | (((order >> (8 * i)) & 255) << j)
+        if (barred >> position) & 1 == 1:
+            continue
+        who: address = self._member(pool, position)
+        if who == deal.jc or who == deal.rp:
+            continue
+        mediator: uint256 = self.mediators[who]
+        if (mediator & LOW96) - ((mediator >> 96) & LOW96) < deal.juror_stake:
+            continue
+        self.mediators[who] = mediator + (deal.juror_stake << 96)
+        seated |= 1 << position
+        count += 1
+    return seated
+
+
+@external
+def draw(deal: Deal, pool: Bytes[480]):
+    """
+    @notice Anybody seats the jury by the hash of a block younger than the dispute; where the chain has forgotten that
+        block, a new one is named.
+    """
+    id: bytes32 = self._id(deal)
+    word: uint256 = self.deals[id]
+    assert word & (STATE | DRAWN) == JURY, "not due"
+    self._known(deal, pool)
+    self._in_time(word)
+    number: uint256 = (word >> BLOCK) & LOW40
+    assert block.number > number, "too early"
+    if block.number > number + 256:
+        self.deals[id] = (word & ~(LOW40 << BLOCK)) | ((block.number + SEED_DELAY) << BLOCK)
+        return
+    wanted: uint256 = deal.jurors
+    if word & APPEALED != 0:
+        wanted = 2 * wanted + 1
+    else:
+        wanted -= self._count((word >> SITTING) & SEATS)
+    seated: uint256 = self._seat(deal, word, pool, wanted, keccak256(concat(id, blockhash(number))))
+    word = (word & ~(LOW40 << DEADLINE)) | ((block.timestamp + deal.judge) << DEADLINE)
+    self.deals[id] = word | DRAWN | (seated << SITTING)
+
+
+@external
+def vote(deal: Deal, pool: Bytes[480], ruling: uint256, commitments: bytes32, voters: uint256, votes: DynArray[Signature, 24]):
+    """
+    @notice Anybody hands in signed votes for one ruling over the same commitments, one or several; a quorum decides.
+    @param voters Bit set of the voters' positions in the pool; `votes` are their signatures in that order.
+    """
+    id: bytes32 = self._id(deal)
+    word: uint256 = self.deals[id]
+    assert word & (STATE | DRAWN) == JURY | DRAWN, "not due"
+    self._known(deal, pool)
+    self._in_time(word)
+    assert 0 < ruling and ruling <= NOT_FETCHABLE, "ruling"
+    sitting: uint256 = (word >> SITTING) & SEATS
+    assert voters != 0 and voters & ~(sitting & ~(word >> VOTED)) == 0, "not their turn"
+    round: uint256 = 0
+    quorum: uint256 = deal.quorum
+    if word & APPEALED != 0:
+        round = 1
+        quorum = deal.jurors + 1
+    digest: bytes32 = self._digest(keccak256(abi_encode(VOTE_TYPE, id, round, ruling, commitments)))
+    used: uint256 = 0
+    for i: uint256 in range(24):
+        if (voters >> i) & 1 == 1:
+            self._signed(digest, votes[used], self._member(pool, i))
+            used += 1
+    # One who lost its seat meanwhile no longer counts.
+    tally: uint256 = (self.tallies[digest] & sitting) | voters
+    word |= voters << VOTED
+    if self._count(tally) < quorum:
+        self.tallies[digest] = tally
+        self.deals[id] = word
+    elif round == 1:
+        self._end_appeal(deal, id, word, pool, ruling, tally)
+    elif deal.appeal == 0:
+        self._end(deal, id, word, pool, ruling, tally, 0, deal.fee * self._count(tally), 0, 0)
+    else:
+        word = (word & ~(STATE | (LOW40 << DEADLINE))) | RULED | ((block.timestamp + deal.appeal) << DEADLINE)
+        self.deals[id] = word | (tally << WINNERS) | (ruling << OUTCOME)
+
+
+@external
+def appeal(deal: Deal, pool: Bytes[480], for_provider: bool):
+    """
+    @notice Either party has a ruling judged again, once, by 2n + 1 others of the pool, whose fees it locks.
+    """
+    id: bytes32 = self._id(deal)
+    word: uint256 = self.deals[id]
+    assert word & STATE == RULED, "no ruling"
+    self._known(deal, pool)
+    self._in_time(word)
+    party: address = deal.jc
+    flags: uint256 = APPEALED
+    if for_provider:
+        party = deal.rp
+        flags |= BY_PROVIDER
+    self._speaks_for(party)
+    sitting: uint256 = (word >> SITTING) & SEATS
+    out: uint256 = (word >> OUT) & SEATS
+    assert len(pool) // 20 >= self._count(sitting | out) + 2 * deal.jurors + 1, "pool too small"
+    self._lock(party, (2 * deal.jurors + 1) * deal.fee)
+    flags |= word & (PAID | CONTESTED) | (word & (SEATS << OUT)) | (word & (SEATS << WINNERS)) | (word & (STATE << OUTCOME))
+    flags |= ((block.timestamp + deal.judge) << DEADLINE) | ((block.number + SEED_DELAY) << BLOCK)
+    self.deals[id] = JURY | flags | (sitting << FORMER)
+
+
+@external
+def expose(deal: Deal, pool: Bytes[480], position: uint256, rulings: uint256[2], commitments: bytes32[2], votes: Signature[2]):
+    """
+    @notice Anybody shows two different votes signed by one sitting juror: its stake goes half to each party.
+    """
+    id: bytes32 = self._id(deal)
+    word: uint256 = self.deals[id]
+    assert word & STATE == JURY or word & STATE == RULED, "no jury"
+    self._known(deal, pool)
+    seat: uint256 = 1 << position
+    assert (word >> SITTING) & SEATS & seat != 0, "not sitting"
+    assert rulings[0] != rulings[1] or commitments[0] != commitments[1], "the same vote"
+    round: uint256 = 0
+    if word & APPEALED != 0:
+        round = 1
+    for i: uint256 in range(2):
+        digest: bytes32 = self._digest(keccak256(abi_encode(VOTE_TYPE, id, round, rulings[i], commitments[i])))
+        self._signed(digest, votes[i], self._member(pool, position))
+    self.deals[id] = (word & ~(seat << SITTING)) | (seat << OUT)
+    self._slash(deal, self._dismiss(deal, pool, seat, 0, seat))
+
+
+@internal
+def _dismiss(deal: Deal, pool: Bytes[480], seats: uint256, paid: uint256, slashed: uint256) -> uint256:
+    # Frees the stakes of jurors, with the fee for some and without the stake for others; returns what was lost.
+    lost: uint256 = 0
+    for i: uint256 in range(24):
+        if (seats >> i) & 1 == 1:
+            who: address = self._member(pool, i)
+            mediator: uint256 = self.mediators[who] - (deal.juror_stake << 96)
+            if (slashed >> i) & 1 == 1:
+                mediator -= deal.juror_stake
+                lost += deal.juror_stake
+            elif (paid >> i) & 1 == 1:
+                mediator += deal.fee
+            self.mediators[who] = mediator
+    return lost
+
+
+@internal
+def _slash(deal: Deal, lost: uint256):
+    self.accounts[deal.jc] += lost - lost // 2
+    self.accounts[deal.rp] += lost // 2
+
+
+@internal
+def _end_appeal(deal: Deal, id: bytes32, word: uint256, pool: Bytes[480], ruling: uint256, tally: uint256):
+    first: uint256 = (word >> WINNERS) & SEATS & ~(word >> OUT)
+    fees: uint256 = deal.fee * self._count(tally)
+    if ruling == (word >> OUTCOME) & STATE:
+        # Upheld: the appellant pays the second jury, and the rest of its bond goes to the other side.
+        bond: uint256 = (2 * deal.jurors + 1) * deal.fee
+        self._end(deal, id, word, pool, ruling, first | tally, 0, deal.fee * self._count(first), fees, bond - fees)
+    else:
+        # Overturned: who made the first ruling loses the stake; what the dispute's own fees don't cover the appellant pays.
+        own: uint256 = min(fees, deal.fee * deal.jurors)
+        self._end(deal, id, word, pool, ruling, tally, first, own, fees - own, 0)
+
+
+@internal
+def _end(deal: Deal, id: bytes32, word: uint256, pool: Bytes[480], outcome: uint256, paid: uint256, slashed: uint256, fees: uint256, appellant_fees: uint256, to_other: uint256):
+    # Of the fees, `fees` come from the dispute itself, `appellant_fees` from the appellant's bond.
+    bond: uint256 = deal.fee * deal.jurors
+    pay: uint256 = deal.pay
+    jc_free: uint256 = deal.pay + deal.jc_stake + bond
+    if word & PAID != 0:
+        pay = 0
+        jc_free = bond
+    rp_free: uint256 = deal.rp_stake + deal.cheat
+    to_jc: uint256 = 0
+    to_rp: uint256 = 0
+    jc_fees: uint256 = 0
+    rp_fees: uint256 = 0
+    if outcome == SPLIT:
+        to_rp = pay // 2
+    elif outcome == RIGHT:
+        if word & CONTESTED != 0:
+            # The jury could fetch it and the job creator could not: fault can't be told.
+            to_rp = pay
+            rp_fees = fees // 2
+            jc_fees = fees - rp_fees
+        else:
+            to_rp = pay + bond - fees
+            jc_fees = fees
+    else:
+        to_jc = deal.cheat - fees
+        if outcome == NOT_FETCHABLE:
+            to_jc += deal.rp_stake
+        rp_fees = fees
+    if word & APPEALED != 0:
+        bond = (2 * deal.jurors + 1) * deal.fee
+        if word & BY_PROVIDER != 0:
+            rp_free += bond
+            rp_fees += appellant_fees
+            to_jc += to_other
+        else:
+            jc_free += bond
+            jc_fees += appellant_fees
+            to_rp += to_other
+    seats: uint256 = ((word >> SITTING) | (word >> FORMER)) & SEATS & ~(word >> OUT)
+    lost: uint256 = self._dismiss(deal, pool, seats, paid, slashed)
+    self.deals[id] = CLOSED | (word & PAID) | (outcome << OUTCOME)
+    self.accounts[deal.jc] = self.accounts[deal.jc] - (jc_free << 128) + to_jc + (lost - lost // 2) - to_rp - jc_fees
+    self.accounts[deal.rp] = self.accounts[deal.rp] - (rp_free << 128) + to_rp + lost // 2 - to_jc - rp_fees
+
+
+@external
+def finalize(deal: Deal, pool: Bytes[480]):
+    """
+    @notice Anybody ends a claim, a jury or a ruling whose deadline has passed; the loser of a ruling may at once.
+    @param pool The mediators; empty where no jury was summoned.
     """
     id: bytes32 = self._id(deal)
     word: uint256 = self.deals[id]
     state: uint256 = word & STATE
     assert state >= ABSENT and state <= RULED, "no such claim"
-    assert block.timestamp > (word >> DEADLINE) & LOW40, "too early"
+    ruling: uint256 = (word >> OUTCOME) & STATE
+    if block.timestamp <= (word >> DEADLINE) & LOW40:
+        assert state == RULED, "too early"
+        loser: address = deal.rp
+        if ruling == RIGHT:
+            loser = deal.jc
+        self._speaks_for(loser)
+    if state >= JURY:
+        self._known(deal, pool)
     if state == ABSENT:
         self.deals[id] = CLOSED | VANISHED
         self._move(deal, deal.pay + deal.jc_stake + deal.fee * deal.jurors, deal.rp_stake + deal.cheat, deal.rp_stake, 0)
-    else:
+    elif state == DELIVERED:
         rp_free: uint256 = 0
         if block.timestamp > deal.claim_until:
             rp_free = deal.rp_stake + deal.cheat
@@ -428,6 +770,57 @@ def finalize(deal: Deal):
         else:
             self.deals[id] = OPEN | PAID
         self._move(deal, deal.pay + deal.jc_stake, rp_free, 0, deal.pay + deal.jc_stake)
+    else:
+        winners: uint256 = (word >> WINNERS) & SEATS & ~(word >> OUT)
+        silent: uint256 = 0
+        if state == JURY and word & DRAWN != 0:
+            silent = (word >> SITTING) & SEATS & ~(word >> VOTED)
+        if ruling != 0:
+            # It was not appealed, or the second jury did not decide: it stands.
+            self._end(deal, id, word, pool, ruling, winners, silent, deal.fee * self._count(winners), 0, 0)
+        elif silent != 0 and word & REFILLED == 0 and len(pool) > 20 * deal.jurors:
+            # Others take the seats of the silent, once. Votes that arrived keep counting.
+            word = (word & ~(DRAWN | (LOW40 << DEADLINE) | (LOW40 << BLOCK) | (silent << SITTING))) | REFILLED | (silent << OUT)
+            self.deals[id] = word | ((block.timestamp + deal.judge) << DEADLINE) | ((block.number + SEED_DELAY) << BLOCK)
+            self._slash(deal, self._dismiss(deal, pool, silent, 0, silent))
+        else:
+            outcome: uint256 = deal.silence
+            if outcome == 0:
+                outcome = SPLIT
+            self._end(deal, id, word, pool, outcome, 0, silent, 0, 0, 0)
+
+
+# Mediators
+
+@external
+def join(amount: uint256):
+    """
+    @notice Adds free money to the caller's stake as a mediator; takes back a wish to leave.
+    """
+    self._take(amount)
+    self.mediators[msg.sender] = (self.mediators[msg.sender] & ((1 << 192) - 1)) + amount
+
+
+@external
+def leave():
+    """
+    @notice Says that the caller takes its stake out, which it can after the longest dispute there may be.
+    """
+    mediator: uint256 = self.mediators[msg.sender] & ((1 << 192) - 1)
+    self.mediators[msg.sender] = mediator | ((block.timestamp + 7 * MAX_WINDOW) << 192)
+
+
+@external
+def collect():
+    """
+    @notice After the time to leave: all of the stake that is not at risk becomes free money.
+    """
+    mediator: uint256 = self.mediators[msg.sender]
+    assert mediator >> 192 != 0, "not leaving"
+    assert block.timestamp > mediator >> 192, "too early"
+    amount: uint256 = (mediator & LOW96) - ((mediator >> 96) & LOW96)
+    self.mediators[msg.sender] = mediator - amount
+    self.accounts[msg.sender] += amount
 
 
 # Views
@@ -453,4 +846,13 @@ def deals_many(ids: DynArray[bytes32, 256]) -> DynArray[uint256, 256]:
     words: DynArray[uint256, 256] = []
     for one: bytes32 in ids:
         words.append(self.deals[one])
+    return words
+
+
+@external
+@view
+def mediators_many(who: DynArray[address, 256]) -> DynArray[uint256, 256]:
+    words: DynArray[uint256, 256] = []
+    for one: address in who:
+        words.append(self.mediators[one])
     return words

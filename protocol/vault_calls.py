@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
-from protocol.deal import Deal
+from protocol.deal import Deal, Result
 from protocol.errors import Misuse
 from protocol.identity import Address
-from protocol.vault import Call, Vault
+from protocol.vault import Vault
+from protocol.vault_book import Call
+from protocol.vault_disputes import Ballot
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +138,88 @@ class Deliver:
 
 
 @dataclass(frozen=True, slots=True)
-class Finalize:
-    """End a claim whose deadline has passed."""
+class Contest:
+    """Deny a delivery that was claimed; ``pool`` where the jury is all of it, else `Draw` follows."""
 
     deal: Deal
+    pool: bytes = b""
+    """Sorted addresses of the mediators, 20 bytes each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accuse:
+    """Claim that the result is wrong, with the provider's signed `Result`; ``pool`` as for `Contest`."""
+
+    deal: Deal
+    result: Result
+    signature: bytes | None
+    """None where the provider claimed this delivery on chain itself."""
+    pool: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Seat the jury by the hash of a block that the dispute did not know."""
+
+    deal: Deal
+    pool: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CastVotes:
+    """Hand in signed `Vote`s for one ruling over the same commitments."""
+
+    deal: Deal
+    pool: bytes
+    ruling: int
+    commitments: bytes
+    votes: tuple[tuple[int, bytes], ...]
+    """Position in the pool and signature, by rising position."""
+
+
+@dataclass(frozen=True, slots=True)
+class Appeal:
+    """Have a ruling judged again."""
+
+    deal: Deal
+    pool: bytes
+    for_provider: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Expose:
+    """Show two different votes of one sitting juror."""
+
+    deal: Deal
+    pool: bytes
+    position: int
+    first: Ballot
+    second: Ballot
+
+
+@dataclass(frozen=True, slots=True)
+class Finalize:
+    """End a claim, a jury or a ruling whose deadline has passed; ``pool`` where a jury was summoned."""
+
+    deal: Deal
+    pool: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Add free money to the caller's stake as a mediator."""
+
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Ask for the mediator's stake back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collect:
+    """Take out a mediator's stake after the time to leave."""
 
 
 VaultCall = (
@@ -155,7 +235,16 @@ VaultCall = (
     | Absent
     | NoInputs
     | Deliver
+    | Contest
+    | Accuse
+    | Draw
+    | CastVotes
+    | Appeal
+    | Expose
     | Finalize
+    | Join
+    | Leave
+    | Collect
 )
 
 
@@ -187,7 +276,25 @@ def perform(vault: Vault, by: Call, call: VaultCall) -> None:
             vault.no_inputs(by, deal)
         case Deliver(deal, sealed, receipt):
             vault.deliver(by, deal, sealed, receipt)
-        case Finalize(deal):
-            vault.finalize(by, deal)
+        case Contest(deal, pool):
+            vault.contest(by, deal, pool)
+        case Accuse(deal, result, signature, pool):
+            vault.accuse(by, deal, result, signature, pool)
+        case Draw(deal, pool):
+            vault.draw(by, deal, pool)
+        case CastVotes(deal, pool, ruling, commitments, votes):
+            vault.vote(by, deal, pool, ruling, commitments, dict(votes))
+        case Appeal(deal, pool, for_provider):
+            vault.appeal(by, deal, pool, for_provider)
+        case Expose(deal, pool, position, first, second):
+            vault.expose(by, deal, pool, position, first, second)
+        case Finalize(deal, pool):
+            vault.finalize(by, deal, pool)
+        case Join(amount):
+            vault.join(by, amount)
+        case Leave():
+            vault.leave(by)
+        case Collect():
+            vault.collect(by)
         case _:
             assert_never(call)

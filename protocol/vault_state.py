@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
 _LOW24 = (1 << 24) - 1
+_LOW96 = (1 << 96) - 1
 _LOW40 = (1 << 40) - 1
 _LOW128 = (1 << 128) - 1
 
@@ -93,6 +94,31 @@ class Account:
     def of(word: int) -> Account:
         """Unpack an account's word."""
         return Account(word & _LOW128, word >> 128)
+
+
+@dataclass(frozen=True, slots=True)
+class Mediator:
+    """One mediator's stake, in base units."""
+
+    stake: int = 0
+    busy: int = 0
+    """How much of it is at risk in disputes."""
+    leaves: int = 0
+    """Moment after which what is not at risk may leave; 0 for one that stays."""
+
+    @property
+    def ready(self) -> int:
+        """What can still be put at risk."""
+        return self.stake - self.busy
+
+    def word(self) -> int:
+        """Stake in the low 96 bits, busy in the next 96, then the moment."""
+        return self.stake | self.busy << 96 | self.leaves << 192
+
+    @staticmethod
+    def of(word: int) -> Mediator:
+        """Unpack a mediator's word."""
+        return Mediator(word & _LOW96, word >> 96 & _LOW96, word >> 192)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Random calls, most of them plausible, to model and bytecode: ``python -m tests.contracts.fuzz_vault SECONDS SEED``.
 
-The world is small so that calls meet: a few people, a few deals, and a clock that likes to stop at a deadline or a second
-beside it.
+The world is small so that calls meet: a few people, a few deals, and a clock that likes to stop at a deadline or a
+second beside it.
 """
 
 from __future__ import annotations
@@ -12,14 +12,25 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from protocol.deal import Bill, Deal, Receipt, Release, Started, Voucher
+from eth_hash.auto import keccak
+
+from protocol.deal import Bill, Deal, Receipt, Release, Result, Started, Vote, Voucher
 from protocol.vault_calls import (
     Absent,
+    Accuse,
+    Appeal,
+    CastVotes,
+    Collect,
+    Contest,
     Delegate,
     Deliver,
     Deposit,
+    Draw,
+    Expose,
     Finalize,
     Free,
+    Join,
+    Leave,
     NoInputs,
     Open,
     Part,
@@ -30,10 +41,13 @@ from protocol.vault_calls import (
     VaultCall,
     Withdraw,
 )
-from protocol.vault_state import DealState, State
+from protocol.vault_disputes import Ballot
+from protocol.vault_state import DealState, Flag, State
 from tests.contracts.twin import Person, Twin, draft
 
-PEOPLE = [Person.number(n) for n in range(1, 5)]
+PARTIES = [Person.number(n) for n in range(1, 5)]
+MEDIATORS = [Person.number(n) for n in range(11, 20)]
+PEOPLE = PARTIES + MEDIATORS
 BY_ADDRESS = {person.address: person for person in PEOPLE}
 SEALS = [bytes([n]) * 32 for n in (1, 2)]
 CALLS_IN_A_WORLD = 400
@@ -46,9 +60,14 @@ class World:
         self.rng = rng
         self.twin = Twin(PEOPLE)
         self.deals: list[Deal] = []
+        self.pools: dict[bytes, bytes] = {}
+        self.ballots: dict[bytes, tuple[int, bytes]] = {}
+        """What the jury of a deal mostly votes."""
         self.seen: Counter[str] = Counter()
         for person in PEOPLE:
             self.twin.do(person, Deposit(person.address, rng.randrange(20_000, 200_000)))
+        for person in MEDIATORS:
+            self.twin.do(person, Join(rng.choice((0, 500, 3000, 15_000))))
 
     def step(self) -> None:
         """One call, or one move of the clock."""
@@ -82,7 +101,11 @@ class World:
 
     def _open(self) -> tuple[Person, VaultCall]:
         rng = self.rng
-        jc, rp = rng.sample(PEOPLE, 2)
+        jc, rp = rng.sample(PARTIES, 2)
+        jurors, quorum = rng.choice(((1, 1), (1, 1), (3, 2), (3, 2), (3, 3), (5, 3)))
+        size = jurors if rng.random() < 0.4 else rng.randrange(jurors, len(MEDIATORS) + 1)
+        members = rng.sample(MEDIATORS + PARTIES if rng.random() < 0.2 else MEDIATORS, size)
+        pool = b"".join(sorted(member.address for member in members))
         pay, fee = rng.randrange(2000), rng.randrange(80)
         deal = draft(
             jc,
@@ -92,7 +115,12 @@ class World:
             fee=fee,
             jc_stake=rng.randrange(300),
             rp_stake=rng.randrange(300),
-            cheat=pay + 3 * fee + rng.choice((-1, 0, 0, 1, 500)),
+            cheat=pay + jurors * fee + rng.choice((-1, 0, 0, 1, 500)),
+            jurors=jurors,
+            quorum=quorum,
+            juror_stake=rng.choice((0, 100, 101, 600)),
+            appeal=rng.choice((0, 60, 90)),
+            pool=keccak(pool),
             start_by=self.twin.now + rng.choice((0, 50, 100)),
             answer=rng.choice((60, 100, 600)),
             silence=rng.randrange(3),
@@ -100,6 +128,8 @@ class World:
         )
         if rng.random() < 0.1 and self.deals:
             deal = rng.choice(self.deals)
+        else:
+            self.pools[deal.terms] = pool
         self.deals.append(deal)
         by, other = (jc, rp) if rng.random() < 0.5 else (rp, jc)
         return by, Open(deal, self._sign(other, deal))
@@ -109,6 +139,18 @@ class World:
         by, other = rng.choice(PEOPLE), rng.choice(PEOPLE)
         free = self.twin.model.account(by.address).free
         amount = rng.choice((0, free // 8, free, free + 1))
+        if rng.random() < 0.4:
+            by = rng.choice(MEDIATORS)
+            match rng.randrange(4):
+                case 0 | 1:
+                    return by, Join(self.twin.model.account(by.address).free // 3)
+                case 2:
+                    return by, Leave()
+                case _:
+                    leaves = self.twin.model.mediator(by.address).leaves
+                    if leaves and rng.random() < 0.1:
+                        self.twin.now = max(self.twin.now, leaves + rng.randrange(2))
+                    return by, Collect()
         match rng.randrange(4):
             case 0:
                 return by, Deposit(other.address, rng.randrange(100_000))
@@ -122,6 +164,8 @@ class World:
     def _about(self, deal: Deal) -> tuple[Person, VaultCall]:
         standing = self.twin.model.deal(deal)
         fitting = _FITTING[standing.state]
+        if standing.state is State.JURY and Flag.DRAWN not in standing.flags:
+            fitting = ("draw", "draw", "draw", "finalize")
         anything = [name for names in _FITTING.values() for name in names]
         name = self.rng.choice(fitting if fitting and self.rng.random() < 0.85 else anything)
         return _MOVES[name](self, deal, standing)
@@ -136,7 +180,7 @@ class World:
         payments = [self._payment(deal)]
         for other in self.rng.sample(self.deals, min(len(self.deals), self.rng.randrange(3))):
             if other.jc == deal.jc or self.rng.random() < 0.05:
-                payments.append(self._payment(other))
+                payments += [self._payment(other)]
         return jc, Settle(tuple(payments))
 
     def _payment(self, deal: Deal) -> Payment:
@@ -176,7 +220,66 @@ class World:
     def _finalize(self, deal: Deal, standing: DealState) -> tuple[Person, VaultCall]:
         if self.twin.now <= standing.deadline and self.rng.random() < 0.7:
             self.twin.now = standing.deadline + 1
-        return self.rng.choice(PEOPLE), Finalize(deal)
+        by = self.rng.choice(PEOPLE)
+        if standing.state is State.RULED and self.rng.random() < 0.4:
+            self.twin.now = min(self.twin.now, standing.deadline)
+            by = BY_ADDRESS[self.rng.choice((deal.jc, deal.rp))]
+        disputed = standing.state in (State.JURY, State.RULED)
+        return by, Finalize(deal, self._pool(deal) if disputed else b"")
+
+    def _pool(self, deal: Deal) -> bytes:
+        return self.pools[self.rng.choice(self.deals if self.rng.random() < 0.02 else [deal]).terms]
+
+    def _named(self, deal: Deal) -> bytes:
+        pool = self._pool(deal)
+        return pool if (len(pool) == 20 * deal.jurors and self.rng.random() < 0.9) or self.rng.random() < 0.05 else b""
+
+    def _contest(self, deal: Deal, standing: DealState) -> tuple[Person, VaultCall]:
+        return BY_ADDRESS[deal.jc], Contest(deal, self._named(deal))
+
+    def _accuse(self, deal: Deal, standing: DealState) -> tuple[Person, VaultCall]:
+        result = Result(self._name(deal), self.rng.choice(SEALS), 0, 9)
+        signature = self._sign(BY_ADDRESS[deal.rp], result) if self.rng.random() < 0.95 else None
+        return BY_ADDRESS[deal.jc], Accuse(deal, result, signature, self._named(deal))
+
+    def _draw(self, deal: Deal, standing: DealState) -> tuple[Person, VaultCall]:
+        late = 300 if self.rng.random() < 0.1 else self.rng.choice((0, 1, 1, 1, 2, 256, 257))
+        self.twin.block = max(self.twin.block, standing.block + late)
+        return self.rng.choice(PEOPLE), Draw(deal, self._pool(deal))
+
+    def _ballot(self, deal: Deal) -> tuple[int, bytes]:
+        usual = self.ballots.setdefault(deal.terms, (self.rng.randrange(1, 4), self.rng.choice(SEALS)))
+        if self.rng.random() < 0.8:
+            return usual
+        return self.rng.randrange(5), self.rng.choice(SEALS)
+
+    def _votes(self, deal: Deal, standing: DealState) -> tuple[Person, VaultCall]:
+        ruling, commitments = self._ballot(deal)
+        pool = self._pool(deal)
+        due = standing.sitting & ~standing.voted if self.rng.random() < 0.95 else standing.sitting
+        seats = [seat for seat in range(len(pool) // 20) if due >> seat & 1] or [0]
+        voters = sorted(self.rng.sample(seats, self.rng.randrange(1, len(seats) + 1)))
+        votes = tuple((seat, self._vote(deal, standing, pool, seat, ruling, commitments)) for seat in voters)
+        return self.rng.choice(PEOPLE), CastVotes(deal, pool, ruling, commitments, votes)
+
+    def _vote(self, deal: Deal, standing: DealState, pool: bytes, seat: int, ruling: int, commitments: bytes) -> bytes:
+        who = BY_ADDRESS[pool[20 * seat : 20 * seat + 20]]
+        turn = int(Flag.APPEALED in standing.flags)
+        return self._sign(who, Vote(self._name(deal), turn, ruling, commitments))
+
+    def _appeal(self, deal: Deal, standing: DealState) -> tuple[Person, VaultCall]:
+        for_provider = self.rng.random() < 0.5
+        if self.rng.random() < 0.5:
+            self.ballots.pop(deal.terms, None)
+        return BY_ADDRESS[deal.rp if for_provider else deal.jc], Appeal(deal, self._pool(deal), for_provider)
+
+    def _expose(self, deal: Deal, standing: DealState) -> tuple[Person, VaultCall]:
+        pool = self._pool(deal)
+        seats = [seat for seat in range(len(pool) // 20) if standing.sitting >> seat & 1] or [0]
+        seat = self.rng.choice(seats)
+        cast = [self._ballot(deal), (self.rng.randrange(4), self.rng.choice(SEALS))]
+        first, second = (Ballot(r, c, self._vote(deal, standing, pool, seat, r, c)) for r, c in cast)
+        return self.rng.choice(PEOPLE), Expose(deal, pool, seat, first, second)
 
     def _free(self, deal: Deal, standing: DealState) -> tuple[Person, VaultCall]:
         if self.rng.random() < 0.3:
@@ -196,14 +299,33 @@ _MOVES: dict[str, Callable[[World, Deal, DealState], tuple[Person, VaultCall]]] 
     "no_inputs": World._no_inputs,
     "finalize": World._finalize,
     "free": World._free,
+    "contest": World._contest,
+    "accuse": World._accuse,
+    "draw": World._draw,
+    "votes": World._votes,
+    "appeal": World._appeal,
+    "expose": World._expose,
 }
 _FITTING: dict[State, tuple[str, ...]] = {
     State.NONE: (),
-    State.OPEN: ("settle", "settle", "redeem", "part", "absent", "absent", "deliver", "deliver", "free"),
+    State.OPEN: (
+        "settle",
+        "settle",
+        "redeem",
+        "part",
+        "absent",
+        "absent",
+        "deliver",
+        "deliver",
+        "free",
+        "accuse",
+        "accuse",
+        "accuse",
+    ),
     State.ABSENT: ("redeem", "part", "deliver", "deliver", "no_inputs", "finalize"),
-    State.DELIVERED: ("settle", "settle", "redeem", "part", "finalize"),
-    State.JURY: ("finalize",),
-    State.RULED: ("finalize",),
+    State.DELIVERED: ("settle", "redeem", "part", "finalize", "contest", "contest", "contest", "contest"),
+    State.JURY: ("draw", "votes", "votes", "votes", "votes", "finalize", "expose"),
+    State.RULED: ("finalize", "appeal", "appeal", "appeal", "expose"),
     State.CLOSED: (),
 }
 

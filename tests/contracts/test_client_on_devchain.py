@@ -23,7 +23,7 @@ from contracts.sender import Sender
 from protocol.deal import Deal
 from protocol.eip712 import digest
 from protocol.identity import Address, address_of_public_key
-from protocol.vault import Windows
+from protocol.vault_book import Windows
 from protocol.vault_calls import Deposit, Open, Payment, Settle, Withdraw
 from protocol.vault_state import Outcome, State
 

@@ -67,7 +67,7 @@ def test_a_bill_below_the_pay_needs_the_providers_signature() -> None:
     twin, deal = opened()
     name = deal.id(twin.domain)
     forged = Payment(deal, 700, twin.sign(JC, Bill(name, 700)))
-    assert twin.do(JC, Settle((forged,))) == "not billed"
+    assert twin.do(JC, Settle((forged,))) == "not signed"
     assert twin.do(JC, Settle((Payment(deal, 700, twin.sign(RP, Bill(name, 700)), final=True),))) is None
     assert gains(twin) == (-700, 700)
 
@@ -90,7 +90,7 @@ def test_a_voucher_pays_once() -> None:
     twin, deal = opened()
     voucher = twin.sign(JC, Voucher(deal.id(twin.domain), 900))
     assert twin.do(RP, Redeem(deal, 901, voucher)) == "not signed"
-    assert twin.do(OTHER, Redeem(deal, 900, voucher)) == "not the provider"
+    assert twin.do(OTHER, Redeem(deal, 900, voucher)) == "not a party"
     assert twin.do(RP, Redeem(deal, 900, voucher)) is None
     assert twin.do(RP, Redeem(deal, 900, voucher)) == "paid"
     assert twin.at(deal.claim_until + 1).do(RP, Free(deal)) is None
@@ -113,7 +113,7 @@ def test_a_provider_that_vanishes_loses_its_timeout_stake() -> None:
 def test_inputs_that_never_arrive_let_the_deal_lapse() -> None:
     twin, deal = opened()
     assert twin.at(deal.deliver_by + 51).do(JC, Absent(deal, None)) is None
-    assert twin.do(OTHER, NoInputs(deal)) == "not the provider"
+    assert twin.do(OTHER, NoInputs(deal)) == "not a party"
     assert twin.at(twin.now + deal.answer).do(RP, NoInputs(deal)) is None
     assert gains(twin) == (0, 0)
     assert twin.model.deal(deal).outcome is Outcome.LAPSED
@@ -215,13 +215,13 @@ def test_a_deal_nobody_claims_anything_about_goes_home() -> None:
 
 def test_a_watchtower_claims_and_answers_but_is_never_paid() -> None:
     twin, deal = opened()
-    assert twin.at(deal.deliver_by + 51).do(TOWER, Absent(deal, None)) == "not the job creator"
+    assert twin.at(deal.deliver_by + 51).do(TOWER, Absent(deal, None)) == "not a party"
     assert twin.do(JC, Delegate(TOWER.address, True)) is None
     assert twin.do(RP, Delegate(TOWER.address, True)) is None
     assert twin.do(TOWER, Absent(deal, None)) is None
     voucher = twin.sign(JC, Voucher(deal.id(twin.domain), 1000))
     assert twin.do(RP, Delegate(TOWER.address, False)) is None
-    assert twin.do(TOWER, Redeem(deal, 1000, voucher)) == "not the provider"
+    assert twin.do(TOWER, Redeem(deal, 1000, voucher)) == "not a party"
     assert twin.do(RP, Delegate(TOWER.address, True)) is None
     assert twin.do(TOWER, Redeem(deal, 1000, voucher)) is None
     assert twin.model.account(TOWER.address).balance == PURSE

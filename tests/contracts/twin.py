@@ -12,13 +12,14 @@ from eth_abi.abi import decode
 from pyrevm import EVM, BlockEnv, CfgEnv, Env
 
 from contracts.artifact import vault_artifact
-from contracts.encoding import accounts_query, deals_query, encode_call, sealed_query, words
+from contracts.encoding import accounts_query, deals_query, encode_call, mediators_query, sealed_query, words
 from protocol.deal import Deal, DealId
 from protocol.eip712 import Domain, digest
 from protocol.identity import Address, address_of_public_key, show
-from protocol.vault import Call, Refused, Vault, Windows
+from protocol.vault import Vault
+from protocol.vault_book import Call, Refused, Windows
 from protocol.vault_calls import Deposit, VaultCall, Withdraw, perform
-from protocol.vault_state import Account, DealState
+from protocol.vault_state import Account, DealState, Mediator
 
 BIRTH = 1_800_000_000
 CHAIN = 1337
@@ -85,12 +86,16 @@ class Twin:
         code = (runtime or vault_artifact().bytecode) + arguments
         self.vault = self.evm.deploy(maker, code)
         self.domain = Domain(CHAIN, Address(bytes.fromhex(self.vault[2:])))
-        self.model = Vault(self.domain, WINDOWS, recover)
+        self.model = Vault(self.domain, WINDOWS, recover, self.block_hash)
         self.deals: dict[DealId, Deal] = {}
 
     def sign(self, by: Person, struct: object) -> bytes:
         """A signature under this vault's domain."""
         return by.sign(digest(self.domain, struct))
+
+    def block_hash(self, number: int) -> bytes:
+        """What the bytecode sees as a recent block's hash."""
+        return bytes(self.evm.block_hash(number))
 
     def at(self, now: int) -> Twin:
         """Set the clock (never back)."""
@@ -144,6 +149,10 @@ class Twin:
                 raise Disagreement(
                     f"{show(who)}: {self.model.account(who)} in the model, {Account.of(word)} in the bytecode"
                 )
+        stakes = words(self.view(mediators_query(addresses)), len(addresses))
+        for who, word in zip(addresses, stakes, strict=True):
+            if Mediator.of(word) != self.model.mediator(who):
+                raise Disagreement(f"{show(who)}: {self.model.mediator(who)} in the model, {Mediator.of(word)} found")
         recent = list(self.deals)[-16:]
         for name, word in zip(recent, words(self.view(deals_query(recent)), len(recent)), strict=True):
             expected = self.model.deals.get(name, DealState())
@@ -156,6 +165,9 @@ class Twin:
         for account in self.model.accounts.values():
             if not 0 <= account.locked <= account.balance:
                 raise Disagreement(f"locked beyond the balance: {account}")
+        for mediator in self.model.mediators.values():
+            if not 0 <= mediator.busy <= mediator.stake:
+                raise Disagreement(f"at risk beyond the stake: {mediator}")
 
 
 def _deals_of(call: VaultCall) -> list[Deal]:
