@@ -25,7 +25,18 @@ from agents.events import (
     Woke,
 )
 from agents.order_book import OrderBook
-from agents.purchase import Awaiting, Claiming, Locking, Over, Paying, Purchase, Refusing
+from agents.purchase import (
+    Awaiting,
+    Checking,
+    Claiming,
+    Contesting,
+    Fetching,
+    Locking,
+    Over,
+    Paying,
+    Purchase,
+    Refusing,
+)
 from agents.reports import Agreed, Ended, Noted, Outcome
 from agents.request import Request
 from agents.tender import Bought, Failure, Tender
@@ -100,7 +111,7 @@ class JobCreator:
             case Got(sender, message) if isinstance(message, Move):
                 return self._talk(now, sender, message)
             case Unreached(peer, message) if isinstance(message, Move):
-                return self._all_tenders(now, lambda tender: tender.unreached(now, peer))
+                return self._not_reached(now, peer, message.talk)
             case Got(sender, message) if isinstance(message, DealMessage):
                 return self._deal_event(now, event, deal_named(message, self.rules.domain), sender)
             case Got(sender, message) if isinstance(message, MediationMessage) and not isinstance(message, Recheck):
@@ -118,7 +129,9 @@ class JobCreator:
 
     def _resume(self, now: float) -> list[Effect]:
         effects = [effect for it in self.purchases.values() for effect in purchases.begin(it, now).effects]
-        bought = {it.wanted for it in self.purchases.values() if not isinstance(it.stage, Claiming | Refusing)}
+        bought = {
+            it.wanted for it in self.purchases.values() if not isinstance(it.stage, Claiming | Refusing | Contesting)
+        }
         for job, wanted in self.wanted.items():
             if job not in bought:
                 effects += self._tender(now, wanted.request)
@@ -146,6 +159,9 @@ class JobCreator:
             if bid is not None and bid.id == move.talk:
                 return self._tendered(now, job, tender.got(now, sender, move))
         return []
+
+    def _not_reached(self, now: float, peer: Address, talk: bytes) -> list[Effect]:
+        return self._all_tenders(now, lambda tender: tender.unreached(now, peer, talk))
 
     def _all_tenders(self, now: float, act: Callable[[Tender], list[Effect]]) -> list[Effect]:
         effects: list[Effect] = []
@@ -211,17 +227,22 @@ class JobCreator:
             case Refusing(delivery, reason=reason):
                 self.strikes[after.provider] = self.strikes.get(after.provider, 0) + 1
                 return self._end(after.wanted, Ended(Outcome.DISPUTED, reason, delivery.run, 0))
+            case Contesting(reason):
+                self.strikes[after.provider] = self.strikes.get(after.provider, 0) + 1
+                return self._another(now, after, reason)
             case _:
                 return []
 
     def _closed(self, now: float, before: Purchase, how: str) -> list[Effect]:
         match before.stage:
-            case Paying(delivery):
+            case Paying(delivery) | Checking(
+                delivery
+            ):  # closed while it was checked: the money is gone, the result here
                 run = delivery.run
                 bad = run.failure or (f"the module ended with exit code {run.exit_code}" if run.exit_code else "")
                 outcome = Outcome.FAILED if bad else Outcome.DONE
                 return self._end(before.wanted, Ended(outcome, bad or how, run, before.deal.pay))
-            case Locking() | Awaiting():
+            case Locking() | Awaiting() | Fetching():
                 self.strikes[before.provider] = self.strikes.get(before.provider, 0) + 1
                 return self._another(now, before, how)
             case _:
@@ -229,13 +250,17 @@ class JobCreator:
 
     def _another(self, now: float, failed: Purchase, reason: str) -> list[Effect]:
         wanted = self.wanted.get(failed.wanted)
-        if wanted is None:
+        if wanted is None or failed.wanted in self.tenders or self._is_bought(failed.wanted, failed.id):
             return []
         if now < wanted.request.deadline:
             noted = Tell(failed.wanted, Noted(f"another provider is sought: {reason}"[:300]))
             return [noted, *self._tender(now, wanted.request)]
         outcome = Outcome.FAILED if isinstance(failed.stage, Locking) else Outcome.TIMED_OUT
         return self._end(failed.wanted, Ended(outcome, reason, None, 0))
+
+    def _is_bought(self, job: bytes, besides: bytes) -> bool:
+        hopes = (it for it in self.purchases.values() if not isinstance(it.stage, Claiming | Refusing | Contesting))
+        return any(it.wanted == job and it.id != besides for it in hopes)
 
     def _end(self, job: bytes, ended: Ended) -> list[Effect]:
         if self.wanted.pop(job, None) is None:

@@ -152,16 +152,15 @@ class Provider:
                 return self._decided(now, about, answer)
             case Woke(Timer(about, "talk" | "held" as phase)):
                 return self._talk_timer(now, about, phase)
-            case Unreached(message=message):
-                return self._unreached(message)
+            case Unreached(peer, message) if isinstance(message, Move):
+                self.haggles.pop(peer + message.talk, None)
+                return []
             case Got(sender, message) if isinstance(message, DealMessage):
                 return self._sale_event(now, event, deal_named(message, self.rules.domain), sender)
             case ChainSaw(deal=deal):
                 return self._sale_event(now, event, deal)
-            case Woke(Timer(about=about)) | Fetched(about=about) | NotFetched(about=about) | Ran(about=about):
+            case Woke(Timer(about)) | Fetched(about) | NotFetched(about) | Ran(about) | Refused(about):
                 return self._sale_event(now, event, about)
-            case Refused():
-                return []  # what the vault says is seen by the watch
             case _:
                 return []
 
@@ -304,7 +303,7 @@ class Provider:
         if move.deal != deal_of(talk.terms, haggle.buyer, self.me, talk.table):
             return self._end(about, "that is not the deal that was agreed", final=True)
         deal_id = move.deal.id(self.rules.domain)
-        sale = sales.opened(move.deal, deal_id, talk.job, haggle.gateway, self.rng.randbytes(32))
+        sale = sales.opened(move.deal, deal_id, talk.job, talk.terms, haggle.gateway, self.rng.randbytes(32))
         self.sales[deal_id] = sale
         self.closing = (*self.closing, talk.terms.pay)[-32:]
         bind = Bind(*_link(talk), move.deal, UNSIGNED)
@@ -319,12 +318,6 @@ class Provider:
             return self._end(about, "the talk took too long", final=False)
         if haggle.talk.phase is Phase.HELD and now >= haggle.talk.until:
             return self._end(about, "the hold ran out", final=False)
-        return []
-
-    def _unreached(self, message: object) -> list[Effect]:
-        if isinstance(message, Move):
-            for about in [about for about in self.haggles if about.endswith(message.talk)]:
-                del self.haggles[about]
         return []
 
     def _move(self, about: bytes, move: Counter | Accept | Outbid) -> list[Effect]:

@@ -3,11 +3,18 @@
 ::
 
     LOCKING ──in the vault──► AWAITING ──signed result──► FETCHING ──verified──► CHECKING ──same──► PAYING
-       │ refused, too late       │ nothing in time           │ not to be had       │  │              │ closed
-       └───────► OVER            └────────► CLAIMING ◄───────┘                     │  │ differs      └──► OVER
-                                               │ closed         no check due, or   │  └──► REFUSING
-                                               └──► OVER        nobody to check:   └──► PAYING │ closed
-                                                                                               └──► OVER
+       │ refused, too late     │   ▲  nothing in time        │ not to be had      │  │               │ closed
+       └──► OVER               │   │  or given up            │                    │  │ differs       └──► OVER
+                               ├───┼──────► CLAIMING ◄───────┘                    │  └──► REFUSING
+                               │   └───────────┘ │ closed             no check due, or     │ closed
+                               │     delivery    └──► OVER            nobody to check:     ├──► OVER
+                               ▼     claimed                          PAYING               │
+                          CONTESTING ◄─────────────────────────────────────────────────────┘
+                               │ closed               a delivery was claimed, and the time to answer runs out
+                               └──► OVER
+
+A delivery that the provider claims on chain must be answered in time, or the stake is lost too. Until that moment the
+result is awaited, fetched and checked as usual; then it is paid for if it is here, and contested if not, or if wrong.
 """
 
 from __future__ import annotations
@@ -36,12 +43,18 @@ from protocol.messages import (
     sealed,
 )
 from protocol.terms import Terms
-from protocol.types import UNSIGNED, Count, Hash, Party, Signature, TalkId, Text
-from protocol.vault_calls import Absent, Finalize, Free, Open, Payment, Settle, Transfer
+from protocol.types import UNSIGNED, Count, Hash, Moment, Party, Signature, TalkId, Text
+from protocol.vault_calls import Absent, Contest, Finalize, Free, Open, Payment, Settle, Transfer, VaultCall
 from protocol.vault_state import DealState, State
 
 LOCK_MARGIN = 5.0
-"""Seconds after ``start_by`` in which a lock may still become visible."""
+"""Seconds after ``start_by`` at which the vault is looked at again: a lock in time may only now become visible."""
+AGAIN = 4.0
+"""Seconds after which a call that the vault refused is asked again: its clock may be behind."""
+LAST_CALL = 25
+"""Seconds before the end of the time to answer a claim, for the answer to be mined; less where that time is short."""
+HOPELESS = frozenset({"no such claim", "not open", "paid", "too late", "not new", "no receipt", "it had started"})
+"""Refusals that no waiting mends; what has happened instead shows in the vault."""
 NUDGE = 5.0
 """Seconds of silence after which the other side is asked where things stand; doubles up to `NUDGE_MOST`."""
 NUDGE_MOST = 60.0
@@ -121,13 +134,20 @@ class Refusing:
 
 
 @dataclass(frozen=True, slots=True)
+class Contesting:
+    """The provider claims a delivery that never came or is wrong: denied before the vault."""
+
+    reason: Text
+
+
+@dataclass(frozen=True, slots=True)
 class Over:
     """Nothing of this deal is left to do."""
 
     how: Text
 
 
-Stage = Locking | Awaiting | Fetching | Checking | Paying | Claiming | Refusing | Over
+Stage = Locking | Awaiting | Fetching | Checking | Paying | Claiming | Refusing | Contesting | Over
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +164,10 @@ class Purchase:
     """The provider's signature of the deal."""
     rounds: Count
     check: bool
-    """Whether the result will be run again; drawn at delivery time, and told to nobody."""
+    """Whether the result will be run again; drawn when it was bought, and told to nobody."""
     stage: Stage
+    answer_by: Moment = 0
+    """Until when a delivery that the provider claimed on chain must be answered; 0 without a claim."""
 
     @property
     def provider(self) -> Address:
@@ -164,7 +186,11 @@ def key(deal: bytes) -> str:
 
 def begin(purchase: Purchase, now: float) -> Step[Purchase]:
     """The first effects of a purchase; also what puts one back on its feet after a restart."""
-    return Step(purchase, (Save(key(purchase.id), purchase), Watch(purchase.deal), *_act(purchase, now)))
+    # whatever happens, what is still locked goes home in the end
+    release = WakeAt(purchase.deal.claim_until + 1, Timer(purchase.id, "release"))
+    last_call = (_last_call(purchase),) if purchase.answer_by else ()
+    saved = Save(key(purchase.id), purchase)
+    return Step(purchase, (saved, Watch(purchase.deal), release, *last_call, *_act(purchase, now)))
 
 
 def _act(it: Purchase, now: float) -> tuple[Effect, ...]:
@@ -187,10 +213,12 @@ def _act(it: Purchase, now: float) -> tuple[Effect, ...]:
             voucher = Send(it.provider, Paid(it.id, it.deal.pay, UNSIGNED))
             return (_receipt(it, delivery), voucher, Transact(it.id, _settlement(it.deal)), *fees)
         case Claiming(started=started):
+            if now <= it.overdue_at:
+                return (WakeAt(it.overdue_at + 1, Timer(it.id, "claim")),)
             return (Transact(it.id, Absent(it.deal, started or None)),)
-        case Refusing():
-            return (WakeAt(it.deal.claim_until + 1, Timer(it.id, "release")),)
-        case Over():
+        case Contesting():
+            return (Transact(it.id, Contest(it.deal)),)
+        case Refusing() | Over():
             return ()
         case _:
             assert_never(it.stage)
@@ -198,28 +226,98 @@ def _act(it: Purchase, now: float) -> tuple[Effect, ...]:
 
 def step(it: Purchase, now: float, event: Event) -> Step[Purchase]:
     """What this deal does about an event; events of a passed stage change nothing."""
-    match it.stage, event:
-        case Over(), _:
+    match event:
+        case _ if isinstance(it.stage, Over):
             return Step(it)
-        case _, ChainSaw(standing=DealState(state=State.CLOSED)):
+        case ChainSaw(standing=standing, at=at):
+            return _saw(it, now, standing, at)
+        case Refused(call=call, reason=reason):
+            return _refused(it, now, call, reason)
+        case Woke(Timer(phase="release")) if not isinstance(it.stage, Locking):
+            return Step(it, (Transact(it.id, Free(it.deal)),))
+        case Woke(Timer(phase="finalize")):
+            return Step(it, (Transact(it.id, Finalize(it.deal, b"".join(it.terms.mediators))),))
+        case Woke(Timer(phase="last call")) if it.answer_by:
+            return _answer(it, now)
+        case _:
+            return _go_on(it, now, event)
+
+
+def _saw(it: Purchase, now: float, standing: DealState, at: int) -> Step[Purchase]:
+    match it.stage, standing:
+        case _, DealState(state=State.CLOSED) | DealState(state=State.OPEN, paid=True):
             return _enter(it, Over(_ending(it)), now)
-        case Locking(), ChainSaw(standing=DealState(state=State.OPEN)):
+        case Locking(), DealState(state=State.NONE):
+            # only a block after `start_by` proves that it never will; a world that names none is asked when it is late
+            never = at > it.deal.start_by or (not at and now > it.deal.start_by + LOCK_MARGIN)
+            return _enter(it, Over("the deal did not reach the vault in time"), now) if never else Step(it)
+        case Locking(), DealState(state=State.OPEN):
             return _enter(it, Awaiting(), now, Tell(it.wanted, InVault(it.deal)))
-        case Locking(), Refused(call=Open(), reason=reason):
+        case Locking(), DealState(state=State.DELIVERED):  # all of it happened while this node was down
+            return _saw(_enter(it, Awaiting(), now).state, now, standing, at)
+        case ((Paying() | Contesting()), DealState(state=State.DELIVERED, deadline=deadline)):
+            return Step(it, (WakeAt(deadline + 2 * LAST_CALL, Timer(it.id, "finalize")),))
+        case stage, DealState(state=State.DELIVERED, deadline=deadline):
+            it = replace(it, answer_by=deadline)
+            if isinstance(stage, Claiming):  # there is a result after all, so it is worth having
+                it = replace(it, stage=Awaiting(stage.started))
+            ask = (
+                () if isinstance(stage, Checking | Refusing) else (Send(it.provider, Asking(it.id)), _nudge(it, now, 0))
+            )
+            return Step(it, (Save(key(it.id), it), *ask, _last_call(it)))
+        case _, DealState(state=State.ABSENT | State.JURY | State.RULED, deadline=deadline):
+            return Step(it, (WakeAt(deadline + 1, Timer(it.id, "finalize")),))
+        case _:
+            return Step(it)
+
+
+def _refused(it: Purchase, now: float, call: VaultCall, reason: str) -> Step[Purchase]:
+    match it.stage, call:
+        case Locking(), Open() if reason != "not new":
             return _enter(it, Over(f"the vault refused the deal: {reason}"[:200]), now)
+        case _, _ if reason in HOPELESS:
+            return Step(it)
+        case Claiming(), Absent():
+            return Step(it, (WakeAt(now + AGAIN, Timer(it.id, "claim")),))
+        case ((Paying() | Contesting()), Settle()):
+            return Step(it, (WakeAt(now + AGAIN, Timer(it.id, "settle")),))
+        case _, Finalize():
+            return Step(it, (WakeAt(now + AGAIN, Timer(it.id, "finalize")),))
+        case _, Free():
+            return Step(it, (WakeAt(now + AGAIN, Timer(it.id, "release")),))
+        case _:
+            return Step(it)
+
+
+def _answer(it: Purchase, now: float) -> Step[Purchase]:
+    match it.stage:
+        case Fetching(delivery) | Checking(delivery):
+            return _pay(it, delivery, now, Verdict.UNCHECKED, (), "the provider's claim left no time for a check")
+        case Awaiting() | Claiming():
+            return _enter(it, Contesting("the provider claimed a delivery that never came"), now)
+        case Refusing(reason=reason):
+            return _enter(it, Contesting(reason), now)
+        case _:
+            return Step(it)
+
+
+def _go_on(it: Purchase, now: float, event: Event) -> Step[Purchase]:
+    match it.stage, event:
         case Locking(), Woke(Timer(phase="locking")):
-            return _enter(it, Over("the deal did not reach the vault in time"), now)
+            return Step(it, (Watch(it.deal), WakeAt(now + LOCK_MARGIN, Timer(it.id, "locking"))))
         case Awaiting(started=b""), Got(message=Begun(signature=signature)):
             it = replace(it, stage=Awaiting(signature))
             return Step(it, (Save(key(it.id), it), Tell(it.wanted, Running(it.deal))))
         case (Awaiting() | Fetching()) as stage, Got(message=Delivered() as message):
             return _delivered(it, stage, now, message)
-        case Awaiting(), Got(message=Abandoned(reason=reason)):
-            return Step(it, (Tell(it.wanted, Noted(f"the provider gives up: {reason}")),))
+        case Awaiting(started), Got(message=Abandoned(reason=reason)):
+            return _enter(it, Claiming(f"the provider gave up: {reason}"[:200], started), now)
         case Awaiting(), Woke(Timer(phase=phase)) if phase.startswith("nudge:"):
-            pause = min(NUDGE_MOST, 2 * float(phase.removeprefix("nudge:")))
+            pause = min(NUDGE_MOST, max(NUDGE, 2 * float(phase.removeprefix("nudge:"))))
             return Step(it, (Send(it.provider, Asking(it.id)), _nudge(it, now, pause)))
-        case Awaiting(started=started) | Fetching(started=started), Woke(Timer(phase="overdue")):
+        case ((Awaiting(started=started) | Fetching(started=started)), Woke(Timer(phase="overdue"))) if (
+            not it.answer_by
+        ):
             return _enter(it, Claiming("nothing usable was delivered in time", started), now)
         case Fetching(delivery), Fetched(cid=cid) if cid == delivery.run.cid:
             return _arrived(it, now, delivery)
@@ -232,16 +330,10 @@ def step(it: Purchase, now: float, event: Event) -> Step[Purchase]:
             return _check(it, stage, now, event)
         case Paying(delivery), Got(sender=sender, message=Delivered() | Asking()) if sender == it.provider:
             return Step(it, (_receipt(it, delivery), Send(it.provider, Paid(it.id, it.deal.pay, UNSIGNED))))
-        case Claiming(), ChainSaw(standing=DealState(state=State.ABSENT, deadline=deadline)):
-            return Step(it, (WakeAt(deadline + 1, Timer(it.id, "finalize")),))
-        case Claiming(), Woke(Timer(phase="finalize")):
-            return Step(it, (Transact(it.id, Finalize(it.deal)),))
-        case Paying(), ChainSaw(standing=DealState(state=State.OPEN, paid=True)):  # the voucher was quicker
-            return _enter(it, Over("paid"), now)
-        case Claiming(), ChainSaw(standing=DealState(state=State.OPEN)):  # the provider answered with a proof
-            return Step(it, (WakeAt(it.deal.claim_until + 1, Timer(it.id, "release")),))
-        case Claiming() | Refusing(), Woke(Timer(phase="release")):
-            return Step(it, (Transact(it.id, Free(it.deal)),))
+        case ((Paying() | Contesting()), Woke(Timer(phase="settle"))):
+            return Step(it, (Transact(it.id, _settlement(it.deal)),))
+        case Claiming(), Woke(Timer(phase="claim")):
+            return Step(it, _act(it, now))
         case _:
             return Step(it)
 
@@ -250,7 +342,7 @@ def _ending(it: Purchase) -> str:
     match it.stage:
         case Paying():
             return "paid"
-        case Claiming(reason=reason) | Refusing(reason=reason):
+        case Claiming(reason=reason) | Refusing(reason=reason) | Contesting(reason=reason):
             return reason
         case _:
             return "closed by the other side"
@@ -260,8 +352,8 @@ def _delivered(it: Purchase, stage: Awaiting | Fetching, now: float, message: De
     run = Run(message.cid, message.exit_code, message.units, message.profile, message.failure[:200])
     delivery = Delivery(run, message.salt, message.signature, message.gateway)
     if isinstance(stage, Fetching):
-        if stage.delivery.run.cid != run.cid:
-            return Step(it)  # the first signed result stands: a provider has one try
+        if stage.delivery.run.cid != run.cid or stage.delivery.gateway == delivery.gateway:
+            return Step(it)  # the first signed result stands, a provider has one try; and it is being fetched
         return _enter(it, Fetching(delivery, stage.started), now)
     return _enter(it, Fetching(delivery, stage.started), now, Tell(it.wanted, Arrived(run)))
 
@@ -330,8 +422,14 @@ def _receipt(it: Purchase, delivery: Delivery) -> Effect:
     return Send(it.provider, Received(it.id, sealed(delivery.run.cid, delivery.salt), UNSIGNED))
 
 
+def _last_call(it: Purchase) -> Effect:
+    return WakeAt(it.answer_by - min(LAST_CALL, it.deal.answer // 2), Timer(it.id, "last call"))
+
+
 def _nudge(it: Purchase, now: float, pause: float) -> Effect:
-    return WakeAt(now + it.job.resources.timeout + pause, Timer(it.id, f"nudge:{pause}"))
+    # before the run can be over there is nothing to ask for, unless the provider says that it is
+    run = 0 if it.answer_by else it.job.resources.timeout
+    return WakeAt(now + run + (min(pause, NUDGE) if it.answer_by else pause), Timer(it.id, f"nudge:{pause}"))
 
 
 def _enter(it: Purchase, stage: Stage, now: float, *effects: Effect) -> Step[Purchase]:

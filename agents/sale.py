@@ -2,10 +2,10 @@
 
 ::
 
-    BOUND ──in the vault──► PREPARING ──module and inputs here──► WORKING ──run over──► DELIVERED ──closed──► OVER
-      │ never locked            │ (fetches again on failure)                              │  (repeats itself until the
-      └────────────► OVER ◄─────┴── closed ───────────────────────────────────────────────┘   receipt; then waits for
-                                                                                              pay, voucher in hand)
+    BOUND ──in the vault──► PREPARING ──module and inputs here──► WORKING ──run over──► WAITING ──closed──► OVER
+      │ never locked            │ not to be had in time                                   │  (repeats itself until the
+      └────────► OVER        GIVEN UP ──closed──► OVER                                    │   receipt; then waits for
+                                                                                          └─  pay, voucher in hand)
     A claim of absence is answered with what proves the opposite: a voucher, a receipt, or "no inputs" before WORKING.
     Without pay, the voucher is redeemed, or the delivery claimed, while the vault still hears it.
 """
@@ -13,16 +13,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import assert_never
+from typing import Annotated, assert_never
 
 from agents.effects import Effect, Execute, Fetch, Save, Send, Transact, Unwatch, WakeAt, Watch
-from agents.events import ChainSaw, Event, Fetched, Got, NotFetched, Ran, Timer, Woke
+from agents.events import ChainSaw, Event, Fetched, Got, NotFetched, Ran, Refused, Timer, Woke
 from agents.machine import Step
 from protocol.deal import Deal, DealId
 from protocol.identity import Address
 from protocol.job import Job, Run
 from protocol.messages import Abandoned, Asking, Begun, Delivered, Locked, Paid, Received, sealed
-from protocol.types import UNSIGNED, Amount, CidText, Hash, Moment
+from protocol.terms import MOST_MEDIATORS, Terms
+from protocol.types import UNSIGNED, Amount, CidText, Hash, Limit, Moment, Party, Text
 from protocol.vault_calls import Deliver, Finalize, Free, NoInputs, Redeem, VaultCall
 from protocol.vault_state import DealState, State
 
@@ -32,7 +33,13 @@ RESEND_MOST = 60.0
 REFETCH = 2.0
 """Seconds after a failed fetch of inputs."""
 LOCK_MARGIN = 5.0
-"""Seconds after ``start_by`` in which a lock may still become visible."""
+"""Seconds after ``start_by`` at which the vault is looked at again: a lock in time may only now become visible."""
+AGAIN = 4.0
+"""Seconds after which a call that the vault refused is asked again: its clock may be behind."""
+HOPELESS = frozenset({"no such claim", "not open", "paid", "too late", "no receipt", "it had started"})
+"""Refusals that no waiting mends; what has happened instead shows in the vault."""
+COURTESY = 20.0
+"""Seconds that a buyer who has just sent its receipt gets to pay by itself, late as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +72,25 @@ class Waiting:
     """What the voucher grants."""
     collect_at: Moment
     """When to turn to the vault for the pay."""
+    paid: bool = False
+    """The pay is here; only the stakes are still locked."""
+
+
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """The run could not begin in time; nothing was started, so no stake is lost."""
+
+    reason: Text
 
 
 @dataclass(frozen=True, slots=True)
 class Over:
     """Nothing of this deal is left to do."""
 
-    how: str
+    how: Text
 
 
-Stage = Bound | Preparing | Working | Waiting | Over
+Stage = Bound | Preparing | Working | Waiting | GivenUp | Over
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +104,8 @@ class Sale:
     """The buyer's HTTP port."""
     salt: Hash
     """Seals the result's CID."""
+    mediators: Annotated[tuple[Party, ...], Limit(MOST_MEDIATORS)]
+    """The pool that would judge a dispute."""
     stage: Stage
 
     @property
@@ -107,20 +125,27 @@ def key(deal: bytes) -> str:
 
 def begin(sale: Sale, now: float) -> Step[Sale]:
     """The first effects of a sale; also what puts one back on its feet after a restart."""
-    return Step(sale, (Save(key(sale.id), sale), *_resume(sale, now)))
+    # whatever happens, what is still locked goes home in the end
+    release = WakeAt(sale.deal.claim_until + 1, Timer(sale.id, "release"))
+    return Step(sale, (Save(key(sale.id), sale), Watch(sale.deal), release, *_act(sale, now)))
 
 
-def _resume(sale: Sale, now: float) -> tuple[Effect, ...]:
-    watch = Watch(sale.deal)
+def _act(sale: Sale, now: float) -> tuple[Effect, ...]:
     match sale.stage:
         case Bound():
-            return (watch, WakeAt(sale.deal.start_by + LOCK_MARGIN, Timer(sale.id, "bound")))
+            return (WakeAt(sale.deal.start_by + LOCK_MARGIN, Timer(sale.id, "bound")),)
         case Preparing(missing):
-            return (watch, *(_fetch(sale, cid) for cid in missing))
+            return tuple(_fetch(sale, cid) for cid in missing)
         case Working():
-            return (watch, Send(sale.buyer, Begun(sale.id, UNSIGNED)), Execute(sale.id, sale.job))
-        case Waiting():
-            return (watch, *_deliver(sale), *_remind(sale, now, RESEND), _collect_timer(sale))
+            return (_begun(sale), Execute(sale.id, sale.job))
+        case Waiting() as stage:
+            return (
+                _deliver(sale, stage),
+                *_remind(sale, now, RESEND),
+                WakeAt(stage.collect_at, Timer(sale.id, "collect")),
+            )
+        case GivenUp(reason):
+            return (Send(sale.buyer, Abandoned(sale.id, reason)),)
         case Over():
             return ()
         case _:
@@ -129,29 +154,87 @@ def _resume(sale: Sale, now: float) -> tuple[Effect, ...]:
 
 def step(sale: Sale, now: float, event: Event) -> Step[Sale]:
     """What this deal does about an event; events of a passed stage change nothing."""
-    match sale.stage, event:
-        case Over(), _:
+    match event:
+        case _ if isinstance(sale.stage, Over):
             return Step(sale)
-        case _, ChainSaw(standing=DealState(state=State.CLOSED)):
+        case ChainSaw(standing=standing, at=at):
+            return _saw(sale, now, standing, at)
+        case Refused(call=call, reason=reason):
+            return _refused(sale, now, call, reason)
+        case Woke(Timer(phase="release")) if not isinstance(sale.stage, Bound):
+            return Step(sale, (Transact(sale.id, Free(sale.deal)),))
+        case Woke(Timer(phase="finalize")):
+            return Step(sale, (Transact(sale.id, Finalize(sale.deal, b"".join(sale.mediators))),))
+        case _:
+            return _go_on(sale, now, event)
+
+
+def _saw(sale: Sale, now: float, standing: DealState, at: int) -> Step[Sale]:
+    match sale.stage, standing:
+        case _, DealState(state=State.CLOSED):
             return _enter(sale, Over("closed"), now)
-        case Bound(), ChainSaw(standing=DealState(state=State.OPEN)):
+        case Bound(), DealState(state=State.NONE):
+            # only a block after `start_by` proves that it never will; a world that names none is asked when it is late
+            never = at > sale.deal.start_by or (not at and now > sale.deal.start_by + LOCK_MARGIN)
+            return _enter(sale, Over("the job creator never locked it"), now) if never else Step(sale)
+        case Bound(), DealState(state=State.OPEN, paid=False):
             return _enter(sale, Preparing((sale.job.module_cid, sale.job.inputs_cid)), now)
+        case ((Bound() | Preparing() | GivenUp()), DealState(state=State.ABSENT)):
+            answer = Transact(sale.id, NoInputs(sale.deal))
+            return _enter(sale, GivenUp("absence was claimed before the run could begin"), now, answer)
+        case Waiting() as stage, DealState(state=State.ABSENT, deadline=deadline):
+            late = WakeAt(deadline + COURTESY, Timer(sale.id, "finalize"))
+            return Step(sale, (Transact(sale.id, _proof_of_delivery(sale, stage)), _deliver(sale, stage), late))
+        case Waiting(), DealState(state=State.DELIVERED, deadline=deadline):
+            # nobody is obliged to end a claim for us: when the time to contest is over we do it
+            return Step(sale, (WakeAt(deadline + 1, Timer(sale.id, "finalize")),))
+        case Waiting() as stage, DealState(state=State.OPEN, paid=True):
+            return _keep(sale, replace(stage, paid=True))
+        case _, DealState(state=State.ABSENT | State.JURY | State.RULED, deadline=deadline):
+            return Step(sale, (WakeAt(deadline + COURTESY, Timer(sale.id, "finalize")),))
+        case _:
+            return Step(sale)
+
+
+def _refused(sale: Sale, now: float, call: VaultCall, reason: str) -> Step[Sale]:
+    match sale.stage, call:
+        case _, _ if reason in HOPELESS:
+            return Step(sale)
+        case Waiting(), Redeem() | Deliver():
+            return Step(sale, (WakeAt(now + AGAIN, Timer(sale.id, "collect")),))
+        case _, Finalize():
+            return Step(sale, (WakeAt(now + AGAIN, Timer(sale.id, "finalize")),))
+        case _, Free():
+            return Step(sale, (WakeAt(now + AGAIN, Timer(sale.id, "release")),))
+        case _:
+            return Step(sale)
+
+
+def _go_on(sale: Sale, now: float, event: Event) -> Step[Sale]:
+    match sale.stage, event:
         case Bound(), Woke(Timer(phase="bound")):
-            return _enter(sale, Over("the job creator never locked it"), now)
+            return Step(sale, (Watch(sale.deal), WakeAt(now + LOCK_MARGIN, Timer(sale.id, "bound"))))
         case Bound(), Got(message=Locked()):
             return Step(sale, (Watch(sale.deal),))  # the chain's word counts, this only says when to look
         case Preparing(missing), Fetched(cid=cid) if cid in missing:
             left = tuple(other for other in missing if other != cid)
-            return _enter(sale, Preparing(left), now, fetch=False) if left else _enter(sale, Working(), now)
+            if left:
+                return _keep(sale, Preparing(left))
+            if now + sale.job.resources.timeout > sale.deal.deliver_by:
+                return _enter(sale, GivenUp("the inputs came too late for the run"), now)
+            return _enter(sale, Working(), now)
         case Preparing(missing), NotFetched(cid=cid, reason=reason) if cid in missing:
-            return _fetch_again(sale, now, reason)
-        case Preparing(missing), Woke(Timer(phase="preparing")):
-            return Step(sale, tuple(_fetch(sale, cid) for cid in missing))
-        case Preparing(), ChainSaw(standing=DealState(state=State.ABSENT)):
-            return Step(sale, (Transact(sale.id, NoInputs(sale.deal)),))
+            if now + REFETCH + sale.job.resources.timeout > sale.deal.deliver_by:
+                return _enter(sale, GivenUp(f"the inputs could not be fetched: {reason}"[:200]), now)
+            return Step(sale, (WakeAt(now + REFETCH, Timer(sale.id, f"fetch:{cid}")),))
+        case Preparing(missing), Woke(Timer(phase=phase)) if phase.removeprefix("fetch:") in missing:
+            return Step(sale, (_fetch(sale, phase.removeprefix("fetch:")),))
         case Working(), Ran(run=run):
-            collect_at = min(sale.deal.deliver_by, sale.deal.claim_until)
-            return _enter(sale, Waiting(run, b"", b"", 0, collect_at), now)
+            return _enter(sale, Waiting(run, b"", b"", 0, sale.deal.deliver_by), now)
+        case Working(), Got(message=Asking()):
+            return Step(sale, (_begun(sale),))
+        case GivenUp(), Got(message=Asking()):
+            return Step(sale, _act(sale, now))
         case Waiting() as stage, _:
             return _wait(sale, stage, now, event)
         case _:
@@ -161,71 +244,63 @@ def step(sale: Sale, now: float, event: Event) -> Step[Sale]:
 def _wait(sale: Sale, stage: Waiting, now: float, event: Event) -> Step[Sale]:
     match event:
         case Got(message=Received(sealed=which, signature=signature)) if which == sealed(stage.run.cid, sale.salt):
-            return _keep(sale, replace(stage, receipt=signature))
-        case Got(message=Paid(amount=amount, signature=signature)) if amount > stage.granted:
-            return _keep(sale, replace(stage, voucher=signature, granted=amount))
+            return _keep(sale, replace(stage, receipt=signature), *_late_proof(sale, stage, now))
+        case Got(message=Paid(amount=amount, signature=signature)) if stage.granted < amount <= sale.deal.pay:
+            kept = replace(stage, voucher=signature, granted=amount)
+            return _keep(sale, kept, *_late_proof(sale, stage, now))
         case Got(message=Asking()):
-            return Step(sale, _deliver(sale))
-        case Woke(Timer(phase=phase)) if phase.startswith("resend") and not stage.receipt and not stage.voucher:
+            return Step(sale, (_deliver(sale, stage),))
+        case Woke(Timer(phase=phase)) if phase.startswith("resend:") and not stage.receipt and not stage.voucher:
             pause = min(RESEND_MOST, 2 * float(phase.removeprefix("resend:")))
-            return Step(sale, (*_deliver(sale), *_remind(sale, now, pause)))
-        case Woke(Timer(phase="collect")):
-            return Step(sale, _collect(sale, stage, now))
-        case ChainSaw(standing=DealState(state=State.ABSENT)):
-            return Step(sale, (Transact(sale.id, _proof_of_delivery(sale, stage)),))
-        case ChainSaw(standing=DealState(state=State.DELIVERED, deadline=deadline)):
-            # nobody is obliged to end a claim for us: when the time to contest is over we do it
-            return Step(sale, (WakeAt(deadline + 1, Timer(sale.id, "finalize")),))
-        case ChainSaw(standing=DealState(state=State.OPEN, paid=True)):
-            return Step(sale, (WakeAt(sale.deal.claim_until + 1, Timer(sale.id, "collect")),))
-        case Woke(Timer(phase="finalize")):
-            return Step(sale, (Transact(sale.id, Finalize(sale.deal)),))
+            return Step(sale, (_deliver(sale, stage), *_remind(sale, now, pause)))
+        case Woke(Timer(phase="collect")) if not stage.paid:
+            return Step(sale, (Transact(sale.id, _demand(sale, stage)),))
         case _:
             return Step(sale)
 
 
-def _keep(sale: Sale, stage: Waiting) -> Step[Sale]:
+def _late_proof(sale: Sale, stage: Waiting, now: float) -> tuple[Effect, ...]:
+    # a claim of absence may be running against us, or ours may have been refused for want of exactly this
+    if stage.paid or stage.receipt or now < stage.collect_at:
+        return ()
+    return (WakeAt(now + min(COURTESY, sale.deal.answer // 4), Timer(sale.id, "collect")),)
+
+
+def _keep(sale: Sale, stage: Stage, *effects: Effect) -> Step[Sale]:
     sale = replace(sale, stage=stage)
-    return Step(sale, (Save(key(sale.id), sale),))
+    return Step(sale, (Save(key(sale.id), sale), *effects))
 
 
-def _enter(sale: Sale, stage: Stage, now: float, *, fetch: bool = True) -> Step[Sale]:
+def _enter(sale: Sale, stage: Stage, now: float, *effects: Effect) -> Step[Sale]:
     sale = replace(sale, stage=stage)
     saved = Save(key(sale.id), sale)
     if isinstance(stage, Over):
-        return Step(sale, (saved, Unwatch(sale.deal)))
-    if isinstance(stage, Preparing) and not fetch:
-        return Step(sale, (saved,))
-    return Step(sale, (saved, *_resume(sale, now)[1:]))  # it is being watched already
+        return Step(sale, (saved, Unwatch(sale.deal), *effects))
+    return Step(sale, (saved, *effects, *_act(sale, now)))
 
 
 def _fetch(sale: Sale, cid: str) -> Fetch:
     return Fetch(sale.id, cid, sale.buyer, sale.gateway)
 
 
-def _fetch_again(sale: Sale, now: float, reason: str) -> Step[Sale]:
-    if now + REFETCH + sale.job.resources.timeout > sale.deal.deliver_by:
-        return Step(sale, (Send(sale.buyer, Abandoned(sale.id, f"the inputs could not be fetched: {reason}"[:300])),))
-    return Step(sale, (WakeAt(now + REFETCH, Timer(sale.id, "preparing")),))
+def _begun(sale: Sale) -> Send:
+    return Send(sale.buyer, Begun(sale.id, UNSIGNED))
 
 
-def _deliver(sale: Sale) -> tuple[Effect, ...]:
-    assert isinstance(sale.stage, Waiting)
-    run = sale.stage.run
-    return (
-        Send(
-            sale.buyer,
-            Delivered(
-                sale.id,
-                run.cid,
-                sale.salt,
-                run.exit_code,
-                run.units,
-                run.profile,
-                run.failure,
-                gateway=0,
-                signature=UNSIGNED,
-            ),
+def _deliver(sale: Sale, stage: Waiting) -> Send:
+    run = stage.run
+    return Send(
+        sale.buyer,
+        Delivered(
+            sale.id,
+            run.cid,
+            sale.salt,
+            run.exit_code,
+            run.units,
+            run.profile,
+            run.failure,
+            gateway=0,
+            signature=UNSIGNED,
         ),
     )
 
@@ -236,35 +311,18 @@ def _remind(sale: Sale, now: float, pause: float) -> tuple[Effect, ...]:
     return (WakeAt(now + pause, Timer(sale.id, f"resend:{pause}")),)
 
 
-def _collect_timer(sale: Sale) -> Effect:
-    assert isinstance(sale.stage, Waiting)
-    return WakeAt(sale.stage.collect_at, Timer(sale.id, "collect"))
-
-
-def _collect(sale: Sale, stage: Waiting, now: float) -> tuple[Effect, ...]:
-    deal = sale.deal
-    if now > deal.claim_until:
-        return (Transact(sale.id, Free(deal)),)
-    again = WakeAt(deal.claim_until + 1, Timer(sale.id, "collect"))
-    return (Transact(sale.id, _demand(sale, stage)), again)
-
-
 def _demand(sale: Sale, stage: Waiting) -> VaultCall:
     if stage.voucher and stage.granted == sale.deal.pay:
         return Redeem(sale.deal, stage.granted, stage.voucher)
-    return _claim_delivery(sale, stage)
-
-
-def _proof_of_delivery(sale: Sale, stage: Waiting) -> VaultCall:
-    if stage.voucher:
-        return Redeem(sale.deal, stage.granted, stage.voucher)
-    return _claim_delivery(sale, stage)
-
-
-def _claim_delivery(sale: Sale, stage: Waiting) -> Deliver:
     return Deliver(sale.deal, sealed(stage.run.cid, sale.salt), stage.receipt or None)
 
 
-def opened(deal: Deal, deal_id: DealId, job: Job, gateway: int, salt: bytes) -> Sale:
+def _proof_of_delivery(sale: Sale, stage: Waiting) -> VaultCall:
+    if stage.voucher and not stage.receipt:  # less than the pay is still better than the stake lost
+        return Redeem(sale.deal, stage.granted, stage.voucher)
+    return _demand(sale, stage)
+
+
+def opened(deal: Deal, deal_id: DealId, job: Job, terms: Terms, gateway: int, salt: bytes) -> Sale:
     """A sale at its beginning."""
-    return Sale(deal_id, deal, job, gateway, salt, Bound())
+    return Sale(deal_id, deal, job, gateway, salt, terms.mediators, Bound())

@@ -108,6 +108,8 @@ class Tender:
         self.mode = Mode.GATHERING
         self.bids: dict[Address, Bid] = {}
         self.round = 0
+        self.patience = 0
+        """How often it was begun to wait for what is undecided; earlier waits are void."""
         self.chosen: Address | None = None
         self.waited = False
         self.end: Failure | Bought | None = None
@@ -137,14 +139,12 @@ class Tender:
                 if opened or now < self.request.deadline:
                     return opened or self._timer(min(now + RETRY, self.request.deadline), "gather")
                 self.end = self._nobody_fits(now)
-            case str(), Mode.TALKING if phase == f"patience:{self.round}":
+            case str(), Mode.TALKING if phase == f"patience:{self.patience}":
                 late = [bid for bid in self.bids.values() if self._undecided(bid)]
                 left = [effect for bid in late for effect in self._leave(bid, "you took too long")]
                 return [*left, *self._conclude(now)]
             case str(), Mode.CONFIRMING if self.chosen and phase == f"bind:{self.round}:{self.chosen.hex()}":
-                left = self._leave(self.bids[self.chosen], "no signature came")
-                self.mode, self.chosen = Mode.TALKING, None
-                return [*left, *self._conclude(now)]
+                return self._lost(now, self.bids[self.chosen], "no signature came", final=False, tell=True)
             case str(), _ if phase == f"again:{self.round}":
                 return self._open_talks(now)
         return []
@@ -176,8 +176,8 @@ class Tender:
             return []
         try:
             talk = step_talk(bid.talk, Side.SELLER, move, digest(move))
-        except PeerFault as fault:
-            return [*self._leave(bid, str(fault), final=True), *self._conclude(now)]
+        except PeerFault as fault:  # or a message overtook another on the way, which is nobody's fault
+            return self._lost(now, bid, str(fault), final=False, tell=True)
         if talk is bid.talk:
             return []
         bid = self.bids[provider] = replace(bid, talk=talk)
@@ -195,7 +195,7 @@ class Tender:
             case Outbid():
                 if self.chosen == provider:
                     self.mode, self.chosen = Mode.TALKING, None
-                return self._consult(now, bid)
+                return [*self._consult(now, bid), *self._have_patience(now)]
             case Bind() if self.chosen == provider:
                 return self._bought(bid, move)
             case Decline(reason=reason, final=final) | Walk(reason=reason, final=final):
@@ -203,10 +203,10 @@ class Tender:
             case _:
                 return self._lost(now, bid, "the provider took its terms back", final=False)
 
-    def unreached(self, now: float, provider: Address) -> list[Effect]:
-        """A provider can't be talked to."""
+    def unreached(self, now: float, provider: Address, talk: bytes) -> list[Effect]:
+        """A move of this talk did not reach its provider, which may be there again in the next round."""
         bid = self.bids.get(provider)
-        return [] if bid is None or bid.over else self._lost(now, bid, "not reachable", final=True)
+        return [] if bid is None or bid.over or bid.id != talk else self._lost(now, bid, "not reachable", final=False)
 
     def cancel(self) -> list[Effect]:
         """The user no longer wants the job: leave every talk."""
@@ -227,8 +227,7 @@ class Tender:
     def _open_talks(self, now: float) -> list[Effect]:
         offers = whom_to_ask(self._fitting(now), self.request.job, self.strikes, self.rng)
         if not offers:
-            self.end = self._nobody_fits(now)
-            return []
+            return self._nobody_agrees(now)
         self.mode = Mode.TALKING
         self.round += 1
         asks = [price for offer in offers if (price := asking_price(offer, self.request.job)) is not None]
@@ -239,7 +238,11 @@ class Tender:
             base = self.rules.terms(now, self.request.job, 0, self.request.check_ppm, self._pool(now, offer))
             bid = self.bids[offer.provider] = Bid(offer.provider, self.rng.randbytes(16), mandate, base)
             effects += self._consult(now, bid)
-        return [*effects, *self._timer(now + PATIENCE, f"patience:{self.round}")]
+        return [*effects, *self._have_patience(now)]
+
+    def _have_patience(self, now: float) -> list[Effect]:
+        self.patience += 1
+        return self._timer(now + PATIENCE, f"patience:{self.patience}")
 
     def _pool(self, now: float, offer: ResourceOffer) -> tuple[Address, ...]:
         heard = {mediator.mediator for mediator in self.book.mediators(now)}
@@ -289,11 +292,14 @@ class Tender:
             return []
         return [Send(bid.provider, Walk(bid.id, bid.talk.head, reason[:300], final))]
 
-    def _lost(self, now: float, bid: Bid, reason: str, final: bool) -> list[Effect]:
+    def _lost(self, now: float, bid: Bid, reason: str, final: bool, *, tell: bool = False) -> list[Effect]:
+        left = self._leave(bid, reason, final) if tell else []
         self.bids[bid.provider] = replace(bid, over=True, reason=reason, final=final)
-        if self.chosen == bid.provider:
-            self.mode, self.chosen = Mode.TALKING, None
-        return self._conclude(now)
+        if self.chosen != bid.provider:
+            return [*left, *self._conclude(now)]
+        # the others may still be deciding: another bid released them while this one was being confirmed
+        self.mode, self.chosen = Mode.TALKING, None
+        return [*left, *self._conclude(now), *self._have_patience(now)]
 
     # --- the choice --------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""What goes wrong in a simulated world, and when: links, cuts, crashes, clocks and the chain's moods, drawn from a seed."""
+"""What goes wrong in a simulated world, and when: links, cuts, crashes, clocks, the chain; drawn from a seed."""
 
 from __future__ import annotations
 
@@ -103,6 +103,9 @@ class Clock:
         return moment
 
 
+EXACT = Clock()
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Everything that goes wrong in one run."""
@@ -152,6 +155,7 @@ def draw(rng: Random, peers: list[Address], start: float, heal_after: float) -> 
             offline.append(Offline(peer, begin, min(healed, begin + rng.uniform(2, 60))))
     confirmations = rng.choice((1, 2, 4))
     for _ in range(rng.choice((0, 1, 4)) if confirmations > 1 else 0):
-        reorgs.append((start + rng.uniform(0.02, 0.95) * heal_after, rng.randint(1, confirmations - 1)))
+        moment = start + rng.uniform(0.02, 0.95) * heal_after
+        reorgs.append((moment, rng.randint(1, confirmations - 1)))
     chain = Chain(rng.choice((0.5, 2.0, 5.0)), confirmations, rng.choice((0.2, 1.0, 4.0)), tuple(sorted(reorgs)))
     return Plan(links, tuple(cuts), tuple(crashes), tuple(offline), chain, healed)

@@ -18,16 +18,17 @@ from agents.effects import Effect, Send
 from agents.events import ChainSaw, Decided, Event, Got, Refused
 from agents.job_creator import JobCreator
 from agents.provider import Provider
-from agents.reports import Checked, Ended, Outcome, Report, Verdict
+from agents.reports import Checked, Ended, Report, Verdict
+from agents.reports import Outcome as End
 from agents.request import Request
 from agents.strategy import Counter as Countered
 from protocol.deal import Deal, DealId
 from protocol.identity import Address
 from protocol.messages import Bind, CannotRecheck, Outbid, Propose
 from protocol.negotiation import Phase
-from protocol.vault import bond
+from protocol.vault_book import bond
 from protocol.vault_calls import Absent, Finalize, Open, Redeem, Settle, Transfer
-from protocol.vault_state import DealState, State
+from protocol.vault_state import DealState, Outcome, State
 from simulator.ledger import Block
 from simulator.pretend import run_of
 from simulator.world import Peer, World
@@ -123,7 +124,7 @@ class Oracle:
                 self._hold(job not in self.ended, "a job ended twice")
                 self.ended[job] = report
                 self.sometimes[f"ended: {outcome.value}"] += 1
-                if outcome in (Outcome.DONE, Outcome.FAILED) and run is not None:
+                if outcome in (End.DONE, End.FAILED) and run is not None:
                     self._result(world, peer, job, run.cid)
             case _:
                 pass
@@ -141,8 +142,8 @@ class Oracle:
         """Rule 5, after faults have healed and time has passed."""
         for address, requests in self.requests.items():
             for request in requests:
-                name = world.peers[address].name
-                self._hold(request.id in self.ended, f"a job of {name} never ended: {request.id.hex()}")
+                whose = world.peers[address].name
+                self._hold(request.id in self.ended, f"a job of {whose} never ended: {request.id.hex()}")
         for name, state in world.ledger.vault.deals.items():
             self._hold(state.state is State.CLOSED, f"deal {name.hex()[:8]} is left in state {state.state.name}")
         for peer in world.peers.values():
@@ -171,7 +172,7 @@ class Oracle:
             deal = self.deals[name]
             paid = state.paid or state.state is State.CLOSED
             jc = 0 if paid else deal.jc_share
-            if state.state is State.ABSENT:
+            if state.state in (State.ABSENT, State.JURY, State.RULED):
                 jc += bond(deal)
             locked[deal.jc] += jc
             locked[deal.rp] += 0 if state.state is State.CLOSED else deal.rp_share
@@ -210,7 +211,11 @@ class Oracle:
 
     def _finalized(self, world: World, block: Block, deal: Deal, before: DealStates) -> None:
         name = deal.id(world.rules.domain)
-        if DealId(name) in self.claims:
+        after = world.ledger.vault.deals[name]
+        if after.outcome is Outcome.SPLIT:
+            self.sometimes["jury silent"] += 1
+            self._pay(block, "split deal", name, deal.pay // 2)
+        elif DealId(name) in self.claims:
             self.sometimes["silent buyer paid its stake"] += 1
             self._pay(block, "deal", name, deal.pay)
             self._blameless(world, deal, deal.jc, "lost its stake by silence")
@@ -305,5 +310,3 @@ class DealStates:
         """Whether the block paid this deal."""
         before = self._deals.get(name, DealState())
         return not before.paid and after[name].paid
-
-

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field, replace
 
+from eth_hash.auto import keccak
+
 from protocol.deal import Deal, DealId
 from protocol.eip712 import Domain
 from protocol.identity import Address
-from protocol.vault import Call, Recover, Refused, Vault, Windows
+from protocol.vault import Vault
+from protocol.vault_book import Call, Recover, Refused, Windows
 from protocol.vault_calls import Deposit, VaultCall, perform
-from protocol.vault_state import Account, DealState
+from protocol.vault_state import Account, DealState, Mediator
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,10 @@ class State:
 
     accounts: dict[Address, Account]
     deals: dict[DealId, DealState]
+    mediators: dict[Address, Mediator]
     sealed: dict[DealId, bytes]
+    tallies: dict[bytes, int]
+    held: int
 
 
 @dataclass(slots=True)
@@ -58,7 +64,7 @@ class Ledger:
     """One chain with one vault."""
 
     def __init__(self, domain: Domain, windows: Windows, recover: Recover, confirmations: int) -> None:
-        self.vault = Vault(domain, windows, recover)
+        self.vault = Vault(domain, windows, recover, lambda number: keccak(number.to_bytes(8, "big")))
         self.confirmations = confirmations
         self.pool: list[Transaction] = []
         self.known: set[tuple[Address, str, bytes]] = set()
@@ -69,7 +75,7 @@ class Ledger:
         self._order = 0
         self.recent: deque[Block] = deque()
         """Blocks that are not yet confirmed, oldest first."""
-        self.confirmed = State({}, {}, {})
+        self.confirmed = self._state()
         self.confirmed_time = 0
 
     def deposit(self, who: Address, value: int) -> None:
@@ -138,9 +144,19 @@ class Ledger:
 
     def _state(self) -> State:
         vault = self.vault
-        return State(dict(vault.accounts), dict(vault.deals), dict(vault.sealed))
+        return State(
+            dict(vault.accounts),
+            dict(vault.deals),
+            dict(vault.mediators),
+            dict(vault.sealed),
+            dict(vault.tallies),
+            vault.held,
+        )
 
     def _restore(self, state: State) -> None:
         self.vault.accounts = dict(state.accounts)
         self.vault.deals = dict(state.deals)
+        self.vault.mediators = dict(state.mediators)
         self.vault.sealed = dict(state.sealed)
+        self.vault.tallies = dict(state.tallies)
+        self.vault.held = state.held

@@ -1,7 +1,8 @@
-"""Who lives in a simulated world: buyers, providers and mediators with drawn prices and machines, and the jobs they want."""
+"""Who lives in a simulated world: buyers, providers and mediators with drawn prices and machines, and their jobs."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
@@ -19,9 +20,9 @@ from protocol.eip712 import Domain
 from protocol.identity import Address
 from protocol.job import Capacity
 from protocol.rules import Rules
-from simulator.faults import Clock
+from simulator.faults import EXACT, Clock
 from simulator.pretend import draw_job
-from simulator.world import Peer
+from simulator.world import Agent, Peer
 
 RULES = Rules(
     domain=Domain(1337, Address(b"\x77" * 20)),
@@ -53,19 +54,19 @@ def address(name: str) -> Address:
     return Address(blake2b(name.encode(), digest_size=20).digest())
 
 
-def buyer(name: str, number: int, strategy: str = DEFAULT, clock: Clock = Clock()) -> Peer:
+def buyer(name: str, number: int, strategy: str = DEFAULT, clock: Clock = EXACT) -> Peer:
     """A job creator."""
     who = address(name)
     return Peer(who, name, lambda rng: JobCreator(who, RULES, rng), BUILT_IN[strategy](), 4000 + number, clock)
 
 
 def provider(
-    name: str, number: int, shop: Shop, strategy: str = DEFAULT, clock: Clock = Clock(), kind: str = "honest"
+    name: str, number: int, shop: Shop, strategy: str = DEFAULT, clock: Clock = EXACT, kind: str = "honest"
 ) -> Peer:
     """A resource provider; kinds other than honest are in `agents.dishonest`."""
     who = address(name)
     honest = partial(Provider, who, RULES, shop)
-    makers = {
+    makers: dict[str, Callable[[Random], Agent]] = {
         "honest": honest,
         "liar": lambda rng: Liar(honest(rng)),
         "vanisher": lambda rng: Vanisher(honest(rng)),
@@ -74,7 +75,7 @@ def provider(
     return Peer(who, name, makers[kind], BUILT_IN[strategy](), 5000 + number, clock, honest=kind == "honest")
 
 
-def mediator(name: str, number: int, clock: Clock = Clock()) -> Peer:
+def mediator(name: str, number: int, clock: Clock = EXACT) -> Peer:
     """A mediator that can re-run everything."""
     who = address(name)
     bench = Bench(Capacity(64_000, 65_536, 65_536, 8, 65_536, 3600), ("wasm",), RULES.check_fee)

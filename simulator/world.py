@@ -2,7 +2,7 @@
 
 ::
 
-    heap ──(moment, peer, event)──► agent.handle(its clock, event) ──effects──► journal first, then network, ledger, heap
+    heap ──(moment, peer, event)──► agent.handle(its clock, event) ──effects──► journal, then network, ledger, heap
 
 Everything that is random comes from one seed, so the same seed gives the same run, event by event. Nothing here reads a
 clock of the machine or iterates over a set.
@@ -13,6 +13,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import blake2b
 from random import Random
 from typing import Any, Protocol, assert_never
@@ -57,9 +58,9 @@ from protocol.job import Resources
 from protocol.messages import Delivered, Gossip, Message, Propose, Recheck, Rechecked, Statement, protocol_of
 from protocol.rules import Rules
 from protocol.signing import seal, unseal
-from protocol.vault import Windows
+from protocol.vault_book import Windows
 from protocol.vault_state import DealState
-from simulator.faults import LONGEST_TAIL, Clock, Links, Plan
+from simulator.faults import EXACT, LONGEST_TAIL, Clock, Links, Plan
 from simulator.journal import Journal
 from simulator.ledger import Block, Ledger
 from simulator.pretend import run_of
@@ -88,7 +89,7 @@ class Peer:
     """A new agent with an empty memory."""
     strategy: Strategy
     port: int
-    clock: Clock = Clock()
+    clock: Clock = EXACT
     honest: bool = True
     agent: Agent | None = None
     """None while it is down."""
@@ -153,13 +154,13 @@ class World:
 
     def _setup(self) -> None:
         for peer in self.peers.values():
-            self._call(START + self._rng.random(), lambda peer=peer: self._begin(peer))
+            self._call(START + self._rng.random(), partial(self._begin, peer))
         for crash in self.plan.crashes:
             peer = self.peers[crash.peer]
-            self._call(crash.begin, lambda peer=peer, crash=crash: self._strike(peer, crash.mid_batch))
-            self._call(crash.end, lambda peer=peer: self._come_back(peer))
+            self._call(crash.begin, partial(self._strike, peer, crash.mid_batch))
+            self._call(crash.end, partial(self._come_back, peer))
         for moment, depth in self.plan.chain.reorgs:
-            self._call(moment, lambda depth=depth: self._reorganise(depth))
+            self._call(moment, partial(self._reorganise, depth))
         self._call(START + self.plan.chain.block_time, self._mine)
 
     def request(self, moment: float, peer: Peer, request: Request) -> None:
@@ -328,7 +329,7 @@ class World:
                 continue
             if rng.random() < self._links.gossip_reach:
                 moment = self._latency() + rng.expovariate(5.0)
-                self._call(moment, lambda other=other: self._feed(other, heard))
+                self._call(moment, partial(self._feed, other, heard))
 
     def _cut(self, sender: Address, receiver: Address, *, gossip: bool) -> bool:
         return any(cut.blocks(self.now, sender, receiver, gossip) for cut in self.plan.cuts)
