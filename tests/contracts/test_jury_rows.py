@@ -1,0 +1,455 @@
+"""Every row of the outcome table with a jury, on model and bytecode at once: who ends with what, to the unit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from eth_hash.auto import keccak
+
+from protocol.deal import Result, Ruling, Silence, Vote
+from protocol.vault_calls import (
+    Accuse,
+    Appeal,
+    CastVotes,
+    Collect,
+    Contest,
+    Deliver,
+    Draw,
+    Expose,
+    Finalize,
+    Free,
+    Join,
+    Leave,
+    Open,
+    Payment,
+    Redeem,
+    Settle,
+)
+from protocol.vault_disputes import LONGEST_DISPUTE, SEED_DELAY, Ballot, jury_order
+from protocol.vault_state import Flag, Mediator, Outcome, State
+from tests.contracts.twin import WINDOWS, Person, draft, drain, funded
+
+JC, RP = Person.number(1), Person.number(2)
+MEDIATORS = sorted((Person.number(n) for n in range(11, 32)), key=lambda person: person.address)
+PURSE = 1_000_000
+STAKE = 500
+"""What each mediator has joined with, and what one dispute puts at risk."""
+SEALED, EVIDENCE = b"\x05" * 32, b"\x06" * 32
+FEE = 100
+
+
+class Court:
+    """An open deal, its pool, and short names for what happens to it."""
+
+    def __init__(self, *, pool: int = 3, paid: bool = False, **changes: object) -> None:
+        self.members = MEDIATORS[:pool]
+        self.twin = funded([JC, RP, *self.members], PURSE)
+        for member in self.members:
+            assert self.twin.do(member, Join(STAKE)) is None
+        self.pool = b"".join(member.address for member in self.members)
+        self.deal = draft(JC, RP, self.twin.now, pool=keccak(self.pool), **changes)
+        assert self.twin.do(JC, Open(self.deal, self.twin.sign(RP, self.deal))) is None
+        if paid:
+            assert self.twin.do(JC, Settle((Payment(self.deal, self.deal.pay),))) is None
+        self.named = self.pool if pool == self.deal.jurors else b""
+
+    @property
+    def standing(self) -> object:
+        return self.twin.model.deal(self.deal)
+
+    @property
+    def sitting(self) -> list[int]:
+        bits = self.twin.model.deal(self.deal).sitting
+        return [seat for seat in range(24) if bits >> seat & 1]
+
+    def contested(self) -> Court:
+        assert self.twin.do(RP, Deliver(self.deal, SEALED, None)) is None
+        assert self.twin.do(JC, Contest(self.deal, self.named)) is None
+        return self.drawn()
+
+    def accused(self) -> Court:
+        result = Result(self.deal.id(self.twin.domain), SEALED, 0, 7)
+        accusation = Accuse(self.deal, result, self.twin.sign(RP, result), self.named)
+        assert self.twin.do(JC, accusation) is None
+        return self.drawn()
+
+    def drawn(self) -> Court:
+        if Flag.DRAWN not in self.twin.model.deal(self.deal).flags:
+            self.twin.block += SEED_DELAY + 1
+            assert self.twin.do(RP, Draw(self.deal, self.pool)) is None
+        return self
+
+    def vote(self, ruling: int, seats: Sequence[int], evidence: bytes = EVIDENCE) -> str | None:
+        votes = tuple((seat, self.ballot(ruling, seat, evidence).signature) for seat in seats)
+        return self.twin.do(RP, CastVotes(self.deal, self.pool, ruling, evidence, votes))
+
+    def ballot(self, ruling: int, seat: int, evidence: bytes = EVIDENCE) -> Ballot:
+        turn = int(Flag.APPEALED in self.twin.model.deal(self.deal).flags)
+        vote = Vote(self.deal.id(self.twin.domain), turn, ruling, evidence)
+        return Ballot(ruling, evidence, self.twin.sign(self.members[seat], vote))
+
+    def finalize(self, by: Person = RP) -> str | None:
+        return self.twin.do(by, Finalize(self.deal, self.pool))
+
+    def pass_deadline(self) -> Court:
+        self.twin.now = self.twin.model.deal(self.deal).deadline + 1
+        return self
+
+    def gains(self) -> tuple[int, int]:
+        """What the two parties won or lost, with nothing left locked and no juror's stake at risk."""
+        assert self.twin.model.deal(self.deal).state is State.CLOSED
+        accounts = [self.twin.model.account(person.address) for person in (JC, RP)]
+        assert all(account.locked == 0 for account in accounts)
+        assert all(self.twin.model.mediator(member.address).busy == 0 for member in self.members)
+        return accounts[0].balance - PURSE, accounts[1].balance - PURSE
+
+    def fees(self) -> dict[int, int]:
+        """What each mediator won or lost, where it did, by seat."""
+        changes = {s: self.twin.model.mediator(m.address).stake - STAKE for s, m in enumerate(self.members)}
+        return {seat: change for seat, change in changes.items() if change}
+
+
+def test_a_claimed_delivery_that_never_was_costs_stake_and_collateral() -> None:
+    court = Court().contested()
+    assert court.vote(Ruling.NOT_FETCHABLE, [0, 1]) is None
+    assert court.gains() == (11_000 - 2 * FEE, -11_000)
+    assert court.fees() == {0: FEE, 1: FEE}
+    drain(court.twin)
+
+
+def test_who_serves_jurors_but_not_the_payer_shares_the_fees_with_it() -> None:
+    court = Court().contested()
+    assert court.vote(Ruling.RIGHT, [0, 1, 2]) is None
+    assert court.gains() == (-1000 - 150, 1000 - 150)
+
+
+def test_a_contested_wrong_result_costs_the_collateral_only() -> None:
+    court = Court().contested()
+    assert court.vote(Ruling.WRONG, [1, 2]) is None
+    assert court.gains() == (10_000 - 2 * FEE, -10_000)
+
+
+@pytest.mark.parametrize("paid", [False, True])
+def test_a_wrong_result_costs_the_collateral_and_contains_the_pay(paid: bool) -> None:
+    court = Court(paid=paid).accused()
+    assert court.vote(Ruling.WRONG, [0, 2]) is None
+    won = 10_000 - 2 * FEE
+    assert court.gains() == ((won - 1000, -9_000) if paid else (won, -10_000))
+
+
+@pytest.mark.parametrize("paid", [False, True])
+def test_a_false_accusation_costs_the_bond(paid: bool) -> None:
+    court = Court(paid=paid).accused()
+    assert court.vote(Ruling.RIGHT, [0, 1]) is None
+    assert court.gains() == (-1000 - 3 * FEE, 1000 + FEE)
+
+
+def test_an_accused_result_that_nobody_can_fetch_costs_all() -> None:
+    court = Court().accused()
+    assert court.vote(Ruling.NOT_FETCHABLE, [0, 1]) is None
+    assert court.gains() == (11_000 - 2 * FEE, -11_000)
+
+
+def test_an_accusation_needs_the_providers_signature_or_its_word_on_chain() -> None:
+    court = Court()
+    name = court.deal.id(court.twin.domain)
+    result = Result(name, SEALED, 0, 7)
+    forged = Accuse(court.deal, result, court.twin.sign(JC, result), court.pool)
+    assert court.twin.do(JC, forged) == "not signed"
+    assert court.twin.do(RP, Deliver(court.deal, SEALED, None)) is None
+    court.pass_deadline()
+    assert court.finalize() is None
+    assert court.twin.do(JC, replace(forged, result=replace(result, sealed=EVIDENCE), signature=None)) == "not signed"
+    assert court.twin.do(JC, replace(forged, signature=None)) is None
+
+
+def test_nothing_is_accused_twice_nor_paid_while_a_jury_sits() -> None:
+    court = Court().accused()
+    result = Result(court.deal.id(court.twin.domain), SEALED, 0, 7)
+    assert court.twin.do(JC, Accuse(court.deal, result, court.twin.sign(RP, result), court.pool)) == "not open"
+    assert court.twin.do(JC, Settle((Payment(court.deal, court.deal.pay, final=True),))) is None
+    assert court.twin.model.deal(court.deal).state is State.JURY
+    assert court.twin.do(RP, Redeem(court.deal, 5, bytes(64))) == "no such claim"
+    assert court.vote(Ruling.RIGHT, [0, 1]) is None
+    assert court.twin.do(JC, Accuse(court.deal, result, court.twin.sign(RP, result), court.pool)) == "not open"
+
+
+def test_an_accusation_a_second_after_the_last_moment_is_too_late() -> None:
+    court = Court(paid=True)
+    result = Result(court.deal.id(court.twin.domain), SEALED, 0, 7)
+    accusation = Accuse(court.deal, result, court.twin.sign(RP, result), court.pool)
+    court.twin.at(court.deal.claim_until + 1)
+    assert court.twin.do(JC, accusation) == "too late"
+    assert court.twin.do(RP, Free(court.deal)) is None
+
+
+@pytest.mark.parametrize(
+    ("silence", "jc", "rp", "outcome"),
+    [
+        (Silence.SPLIT, -500, 500, Outcome.SPLIT),
+        (Silence.RIGHT, -1300, 1300, Outcome.RIGHT),
+        (Silence.WRONG, 10_000, -10_000, Outcome.WRONG),
+    ],
+)
+def test_a_silent_named_jury_leaves_the_agreed_default_and_loses_its_stakes(
+    silence: Silence, jc: int, rp: int, outcome: Outcome
+) -> None:
+    court = Court(silence=silence).accused()
+    assert court.vote(Ruling.WRONG, [1]) is None, "a lone vote costs only the fee"
+    assert court.finalize() == "too early"
+    court.pass_deadline()
+    assert court.finalize() is None
+    assert court.twin.model.deal(court.deal).outcome is outcome
+    assert court.gains() == (jc + STAKE, rp + STAKE)
+    assert court.fees() == {0: -STAKE, 2: -STAKE}
+
+
+def test_the_silent_are_replaced_once_and_votes_that_arrived_keep_counting() -> None:
+    court = Court(pool=7).accused()
+    first = court.sitting
+    assert court.vote(Ruling.WRONG, first[:1]) is None
+    court.pass_deadline()
+    assert court.finalize() is None
+    assert court.sitting == first[:1]
+    court.drawn()
+    fresh = [seat for seat in court.sitting if seat not in first]
+    assert len(fresh) == 2
+    assert not set(fresh) & set(first)
+    assert court.vote(Ruling.WRONG, fresh[:1]) is None
+    assert court.gains() == (10_000 - 2 * FEE + STAKE, -10_000 + STAKE)
+    assert court.fees() == {first[0]: FEE, fresh[0]: FEE, first[1]: -STAKE, first[2]: -STAKE}
+
+
+def test_a_jury_that_stays_silent_twice_ends_in_the_default() -> None:
+    court = Court(pool=7).accused().pass_deadline()
+    assert court.finalize() is None
+    court.drawn().pass_deadline()
+    assert court.finalize() is None
+    assert court.twin.model.deal(court.deal).outcome is Outcome.SPLIT
+    assert court.gains() == (-500 + 3 * STAKE, 500 + 3 * STAKE)
+
+
+def test_a_jury_that_nobody_draws_ends_in_the_default() -> None:
+    court = Court(pool=7)
+    assert court.twin.do(RP, Deliver(court.deal, SEALED, None)) is None
+    assert court.twin.do(JC, Contest(court.deal, b"")) is None
+    court.pass_deadline()
+    assert court.twin.do(RP, Draw(court.deal, court.pool)) == "too late"
+    assert court.finalize() is None
+    assert court.gains() == (-500, 500)
+
+
+def test_the_jury_is_drawn_by_a_block_that_the_dispute_did_not_know() -> None:
+    court = Court(pool=9)
+    twin = court.twin
+    assert twin.do(RP, Deliver(court.deal, SEALED, None)) is None
+    assert twin.do(JC, Contest(court.deal, b"")) is None
+    named = twin.model.deal(court.deal).block
+    assert named == twin.block + SEED_DELAY
+    twin.block = named
+    assert twin.do(RP, Draw(court.deal, court.pool)) == "too early"
+    assert twin.do(RP, Draw(court.deal, court.pool[20:])) == "pool"
+    twin.block = named + 257
+    assert twin.do(RP, Draw(court.deal, court.pool)) is None
+    assert twin.model.deal(court.deal).sitting == 0, "the chain forgot that block, a new one is named"
+    named = twin.model.deal(court.deal).block
+    twin.block = named + 256
+    assert twin.do(RP, Draw(court.deal, court.pool)) is None
+    seed = keccak(court.deal.id(twin.domain) + twin.block_hash(named))
+    assert court.sitting == sorted(seat for seat, _ in jury_order(court.pool, seed)[:3])
+    assert twin.do(RP, Draw(court.deal, court.pool)) == "not due"
+
+
+def test_parties_and_those_without_stake_are_passed_over() -> None:
+    members = sorted([JC, RP, *MEDIATORS[:4]], key=lambda person: person.address)
+    twin = funded([JC, RP, *MEDIATORS[:4]], PURSE)
+    for member in [JC, RP, *MEDIATORS[:3]]:
+        assert twin.do(member, Join(STAKE)) is None
+    assert twin.do(MEDIATORS[3], Join(STAKE - 1)) is None
+    pool = b"".join(member.address for member in members)
+    deal = draft(JC, RP, twin.now, pool=keccak(pool))
+    assert twin.do(JC, Open(deal, twin.sign(RP, deal))) is None
+    assert twin.do(RP, Deliver(deal, SEALED, None)) is None
+    assert twin.do(JC, Contest(deal, b"")) is None
+    twin.block += SEED_DELAY + 1
+    assert twin.do(RP, Draw(deal, pool)) is None
+    assert twin.model.deal(deal).sitting == sum(1 << members.index(member) for member in MEDIATORS[:3])
+
+
+def test_one_stake_backs_one_dispute_at_a_time() -> None:
+    court = Court().accused()
+    twin = court.twin
+    second = draft(JC, RP, twin.now, pool=keccak(court.pool), terms=b"\x01" * 32)
+    assert twin.do(JC, Open(second, twin.sign(RP, second))) is None
+    assert twin.do(RP, Deliver(second, SEALED, None)) is None
+    assert twin.do(JC, Contest(second, court.pool)) is None
+    assert twin.model.deal(second).sitting == 0
+    assert twin.do(court.members[0], Leave()) is None
+    twin.at(twin.now + LONGEST_DISPUTE * WINDOWS.longest)
+    assert twin.do(court.members[0], Collect()) == "too early"
+    twin.at(twin.now + 1)
+    assert twin.do(court.members[0], Collect()) is None
+    assert twin.model.mediator(court.members[0].address).ready == 0
+    assert twin.model.mediator(court.members[0].address).stake == STAKE, "it is still at risk"
+
+
+def test_a_mediator_leaves_after_the_longest_dispute_and_joining_again_takes_that_back() -> None:
+    court = Court()
+    twin, member = court.twin, court.members[0]
+    assert twin.do(member, Collect()) == "not leaving"
+    assert twin.do(member, Leave()) is None
+    assert twin.do(member, Join(1)) is None
+    assert twin.do(member, Collect()) == "not leaving"
+    assert twin.do(member, Leave()) is None
+    twin.at(twin.now + LONGEST_DISPUTE * WINDOWS.longest + 1)
+    assert twin.do(member, Collect()) is None
+    assert twin.model.mediator(member.address) == Mediator(0, 0, twin.model.mediator(member.address).leaves)
+    assert twin.model.account(member.address).free == PURSE
+
+
+def test_votes_over_different_evidence_do_not_add_up() -> None:
+    court = Court().accused()
+    assert court.vote(Ruling.WRONG, [0], evidence=b"\x01" * 32) is None
+    assert court.vote(Ruling.WRONG, [1], evidence=b"\x02" * 32) is None
+    assert court.twin.model.deal(court.deal).state is State.JURY
+    assert court.vote(Ruling.WRONG, [2], evidence=b"\x02" * 32) is None
+    assert court.fees() == {1: FEE, 2: FEE}
+
+
+def test_only_sitting_jurors_vote_once_and_in_time() -> None:
+    court = Court(pool=5).accused()
+    outsider = next(seat for seat in range(5) if seat not in court.sitting)
+    assert court.vote(Ruling.WRONG, [outsider]) == "not their turn"
+    assert court.vote(Ruling.WRONG, []) == "not their turn"
+    assert court.vote(0, court.sitting) == "ruling"
+    assert court.vote(4, court.sitting) == "ruling"
+    assert court.vote(Ruling.WRONG, court.sitting[:1]) is None
+    assert court.vote(Ruling.RIGHT, court.sitting[:1]) == "not their turn"
+    stolen = court.ballot(Ruling.WRONG, court.sitting[1]).signature
+    forged = CastVotes(court.deal, court.pool, Ruling.WRONG, EVIDENCE, ((court.sitting[2], stolen),))
+    assert court.twin.do(RP, forged) == "not signed"
+    court.twin.now = court.twin.model.deal(court.deal).deadline
+    assert court.vote(Ruling.RIGHT, court.sitting[1:2]) is None
+    court.pass_deadline()
+    assert court.vote(Ruling.WRONG, court.sitting[2:]) == "too late"
+
+
+def test_money_moves_only_after_the_time_to_appeal_or_when_the_loser_agrees() -> None:
+    court = Court(appeal=60).accused()
+    assert court.vote(Ruling.WRONG, [0, 1]) is None
+    assert court.twin.model.deal(court.deal).state is State.RULED
+    assert court.finalize(JC) == "not a party"
+    assert court.finalize(RP) is None
+    assert court.gains() == (10_000 - 2 * FEE, -10_000)
+    waiting = Court(appeal=60).accused()
+    assert waiting.vote(Ruling.RIGHT, [0, 1]) is None
+    assert waiting.finalize(RP) == "not a party"
+    assert waiting.pass_deadline().finalize(RP) is None
+    assert waiting.gains() == (-1000 - 3 * FEE, 1000 + FEE)
+
+
+@pytest.mark.parametrize("for_provider", [True, False])
+def test_an_appeal_that_fails_costs_the_appellant_its_bond(for_provider: bool) -> None:
+    court = Court(pool=10, appeal=60).accused()
+    ruling = Ruling.WRONG if for_provider else Ruling.RIGHT
+    first = court.sitting
+    assert court.vote(ruling, first[:2]) is None
+    loser = RP if for_provider else JC
+    assert court.twin.do(loser, Appeal(court.deal, court.pool, not for_provider)) == "not a party"
+    assert court.twin.do(loser, Appeal(court.deal, court.pool, for_provider)) is None
+    court.drawn()
+    assert len(court.sitting) == 7
+    assert not set(court.sitting) & set(first)
+    assert court.vote(ruling, court.sitting[:4]) is None
+    second = court.fees()
+    assert second == dict.fromkeys([*first[:2], *[s for s in second if s not in first]], FEE)
+    if for_provider:
+        assert court.gains() == (10_000 - 2 * FEE + 3 * FEE, -10_000 - 7 * FEE)
+    else:
+        assert court.gains() == (-1000 - 3 * FEE - 7 * FEE, 1000 + FEE + 3 * FEE)
+
+
+def test_an_overturned_jury_loses_its_stakes_half_to_each_party() -> None:
+    court = Court(pool=10, appeal=60).accused()
+    first = court.sitting
+    assert court.vote(Ruling.WRONG, first[:2]) is None
+    assert court.twin.do(RP, Appeal(court.deal, court.pool, True)) is None
+    court.drawn()
+    second = court.sitting
+    assert court.vote(Ruling.RIGHT, second[:4]) is None
+    assert court.fees() == {**dict.fromkeys(first[:2], -STAKE), **dict.fromkeys(second[:4], FEE)}
+    # four fees: three from the accuser's bond, which they use up, and one from the appellant's
+    assert court.gains() == (-1000 - 3 * FEE + STAKE, 1000 - FEE + STAKE)
+
+
+def test_a_ruling_stands_where_the_second_jury_does_not_decide() -> None:
+    court = Court(pool=10, appeal=60).accused()
+    first = court.sitting
+    assert court.vote(Ruling.WRONG, first[:2]) is None
+    assert court.twin.do(RP, Appeal(court.deal, court.pool, True)) is None
+    court.drawn()
+    silent = court.sitting[3:]
+    assert court.vote(Ruling.RIGHT, court.sitting[:3]) is None
+    court.pass_deadline()
+    assert court.finalize() is None
+    assert court.fees() == {**dict.fromkeys(first[:2], FEE), **dict.fromkeys(silent, -STAKE)}
+    assert court.gains() == (10_000 - 2 * FEE + 2 * STAKE, -10_000 + 2 * STAKE)
+
+
+def test_an_appeal_needs_enough_others_and_comes_once_and_in_time() -> None:
+    small = Court(pool=9, appeal=60).accused()
+    assert small.vote(Ruling.WRONG, small.sitting[:2]) is None
+    assert small.twin.do(RP, Appeal(small.deal, small.pool, True)) == "pool too small"
+    court = Court(pool=10, appeal=60).accused()
+    assert court.twin.do(RP, Appeal(court.deal, court.pool, True)) == "no ruling"
+    assert court.vote(Ruling.WRONG, court.sitting[:2]) is None
+    court.pass_deadline()
+    assert court.twin.do(RP, Appeal(court.deal, court.pool, True)) == "too late"
+
+
+def test_a_juror_that_signs_two_votes_loses_its_stake_and_its_seat() -> None:
+    court = Court(pool=5).accused()
+    seat, other, third = court.sitting
+    assert court.vote(Ruling.WRONG, [seat]) is None
+    one, two = court.ballot(Ruling.WRONG, seat), court.ballot(Ruling.RIGHT, seat)
+    assert court.twin.do(RP, Expose(court.deal, court.pool, seat, one, one)) == "the same vote"
+    assert court.twin.do(RP, Expose(court.deal, court.pool, other, one, two)) == "not signed"
+    assert court.twin.do(RP, Expose(court.deal, court.pool, 30, one, two)) == "not sitting"
+    assert court.twin.do(RP, Expose(court.deal, court.pool, seat, one, two)) is None
+    assert court.twin.do(RP, Expose(court.deal, court.pool, seat, one, two)) == "not sitting"
+    assert court.vote(Ruling.WRONG, [other]) is None
+    assert court.twin.model.deal(court.deal).state is State.JURY, "its vote counts no longer"
+    assert court.vote(Ruling.WRONG, [third]) is None
+    assert court.fees() == {seat: -STAKE, other: FEE, third: FEE}
+
+
+def test_a_winner_exposed_before_the_money_moves_gets_no_fee() -> None:
+    court = Court(appeal=60).accused()
+    assert court.vote(Ruling.WRONG, [0, 1]) is None
+    evidence = court.ballot(Ruling.WRONG, 0), court.ballot(Ruling.RIGHT, 0)
+    assert court.twin.do(RP, Expose(court.deal, court.pool, 0, *evidence)) is None
+    assert court.pass_deadline().finalize() is None
+    assert court.fees() == {0: -STAKE, 1: FEE}
+    assert court.gains() == (10_000 - FEE + STAKE // 2, -10_000 + STAKE // 2)
+
+
+def test_a_claim_with_no_free_money_for_its_bond_is_refused() -> None:
+    court = Court(jc_stake=PURSE - 1000)
+    assert court.twin.do(RP, Deliver(court.deal, SEALED, None)) is None
+    assert court.twin.do(JC, Contest(court.deal, court.pool)) == "not enough free"
+
+
+def test_a_jury_is_named_only_where_it_is_the_whole_pool() -> None:
+    court = Court(pool=4)
+    assert court.twin.do(RP, Deliver(court.deal, SEALED, None)) is None
+    assert court.twin.do(JC, Contest(court.deal, court.pool)) == "not named"
+    assert court.twin.do(JC, Contest(court.deal, court.pool[20:])) == "pool"
+
+
+def test_a_contest_a_second_late_is_refused() -> None:
+    court = Court()
+    assert court.twin.do(RP, Deliver(court.deal, SEALED, None)) is None
+    court.pass_deadline()
+    assert court.twin.do(JC, Contest(court.deal, court.pool)) == "too late"
