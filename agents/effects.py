@@ -1,6 +1,6 @@
 """What an agent wants done: a closed union of frozen dataclasses, all imperative; a world carries them out in order.
 
-Durability: a world writes all of a batch's `Save` and `Forget` before it carries out anything else of the batch.
+Durability: a world writes all of a batch's `Save`, `Forget` and `Tell` at once, before it carries out anything else of it.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class Execute:
 
 @dataclass(frozen=True, slots=True)
 class Tell:
-    """Let the node's user know."""
+    """Let the node's user know; it may read this later, so it is written as durably as what is saved."""
 
     job: bytes
     report: Report

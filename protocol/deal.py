@@ -67,7 +67,7 @@ class Deal:
     appeal: Span
     """How long a ruling can be appealed; 0: a ruling stands at once."""
     pool: Hash
-    """Keccak-256 over one 32-byte word for each mediator of the pool, sorted by address."""
+    """Keccak-256 over the addresses of the pool's mediators, 20 bytes each, sorted."""
     jurors: Small
     """n: how many are drawn; equal to the size of the pool means a named jury."""
     quorum: Small

@@ -51,8 +51,8 @@ class Terms:
 
 
 def pool_hash(mediators: tuple[Address, ...]) -> bytes:
-    """How a deal names its pool of mediators: Keccak-256 over one 32-byte word an address, as the vault hashes it."""
-    return keccak(b"".join(mediator.rjust(32, b"\0") for mediator in mediators))
+    """How a deal names its pool of mediators: Keccak-256 over their addresses, 20 bytes each, as the vault hashes it."""
+    return keccak(b"".join(mediators))
 
 
 def deal_of(terms: Terms, jc: Address, rp: Address, agreement: bytes) -> Deal:

@@ -247,10 +247,14 @@ class World:
     def _carry_out(self, peer: Peer, effects: list[Effect]) -> None:
         rest: list[Effect] = []
         for effect in effects:
-            if isinstance(effect, Save | Forget):
-                peer.journal.write(effect)
-            else:
-                rest.append(effect)
+            match effect:
+                case Save() | Forget():
+                    peer.journal.write(effect)
+                case Tell(job, report):
+                    for observer in self.observers:
+                        observer.told(self, peer, job, report)
+                case _:
+                    rest.append(effect)
         if peer.doomed and effects:
             for effect in rest[: self._rng.randint(0, len(rest))]:
                 self._carry(peer, effect)
@@ -281,10 +285,7 @@ class World:
                 self._fetch(peer, effect)
             case Execute():
                 self._execute(peer, effect)
-            case Tell(job, report):
-                for observer in self.observers:
-                    observer.told(self, peer, job, report)
-            case Save() | Forget():
+            case Save() | Forget() | Tell():
                 pass  # written before anything else of its batch
             case _:
                 assert_never(effect)

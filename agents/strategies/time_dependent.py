@@ -2,8 +2,8 @@
 
 The aspiration at time t in [0, 1] is 1 - t ** (1 / e), with e < 1 for a boulware (holds out, then gives way), 1 for a
 linear and e > 1 for a conceder. Source: Faratin, Sierra, Jennings, "Negotiation decision functions for autonomous
-agents" (1998), section 4.1. An offer is taken when it is no worse than what one would propose next (AC_next; Baarslag et
-al., 2013).
+agents" (1998), section 4.1. An offer is taken when it is no worse than what one would propose next (AC_next; Baarslag
+et al., 2013).
 """
 
 from __future__ import annotations
