@@ -38,9 +38,14 @@ async def run_devchain(
     windows: Windows = Windows(1, 7 * 86400),  # noqa: B008  frozen
     chain_id: int = 1337,
     port: int = 0,
+    block_time: float = 1.0,
 ) -> AsyncIterator[DevChain]:
-    """Start it, wait until it answers, end it on leaving. ``fund`` are coins, ``deposits`` money in the vault (wei)."""
+    """Start it, wait until it answers, end it on leaving. ``fund`` are coins, ``deposits`` money in the vault (wei).
+
+    While nothing happens an empty block comes every ``block_time`` seconds; 0: blocks only on demand.
+    """
     command = [sys.executable, "-m", "contracts.devchain", "--port", str(port), "--chain-id", str(chain_id)]
+    command += ["--block-time", str(block_time)]
     command += [f"--fund={show(who)}={amount}" for who, amount in (fund or {}).items()]
     command += [f"--deposit={show(who)}={amount}" for who, amount in (deposits or {}).items()]
     if vault or deposits:

@@ -35,6 +35,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--vault", action="store_true", help="deploy the vault in the first block")
     parser.add_argument("--deposit", type=_amount, action="append", default=[], metavar="ADDRESS=WEI")
     parser.add_argument("--windows", type=int, nargs=2, default=(1, 7 * 86400), metavar=("SHORTEST", "LONGEST"))
+    parser.add_argument(
+        "--block-time", type=float, default=1.0, help="seconds between blocks when nothing happens; 0: only on demand"
+    )
     return parser.parse_args()
 
 
@@ -59,6 +62,8 @@ async def _main() -> None:
         listeners = await trio.open_tcp_listeners(wanted.port, host="127.0.0.1")
         port = listeners[0].socket.getsockname()[1]
         nursery.start_soon(server.mine_on_demand)
+        if wanted.block_time > 0:
+            nursery.start_soon(server.keep_time, wanted.block_time)
         nursery.start_soon(trio.serve_listeners, server.serve_connection, listeners)
         ready = {
             "url": f"http://127.0.0.1:{port}",

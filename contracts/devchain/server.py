@@ -35,6 +35,14 @@ class DevServer:
                 self._ledger.mine()
                 await trio.lowlevel.checkpoint()
 
+    async def keep_time(self, interval: float) -> None:
+        """An empty block every ``interval`` seconds in which nothing else was mined, so that chain time passes."""
+        while True:
+            before = self._ledger.head.number
+            await trio.sleep(interval)
+            if self._methods.automine and self._ledger.head.number == before:
+                self._ledger.mine()
+
     async def serve_connection(self, stream: trio.SocketStream) -> None:
         """Answer requests until the client hangs up."""
         connection = h11.Connection(h11.SERVER)

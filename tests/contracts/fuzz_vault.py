@@ -41,9 +41,9 @@ from protocol.vault_calls import (
     VaultCall,
     Withdraw,
 )
-from protocol.vault_disputes import Ballot
+from protocol.vault_disputes import LONGEST_DISPUTE, Ballot
 from protocol.vault_state import DealState, Flag, State
-from tests.contracts.twin import Person, Twin, draft
+from tests.contracts.twin import WINDOWS, Person, Twin, draft
 
 PARTIES = [Person.number(n) for n in range(1, 5)]
 MEDIATORS = [Person.number(n) for n in range(11, 20)]
@@ -71,7 +71,7 @@ class World:
 
     def step(self) -> None:
         """One call, or one move of the clock."""
-        if self.rng.random() < 0.12:
+        if self.rng.random() < 0.1:
             self._tick()
             return
         if not self.deals or self.rng.random() < 0.08:
@@ -82,8 +82,40 @@ class World:
             by, call = self._about(self._a_deal())
         if self.rng.random() < 0.04:
             by = self.rng.choice(PEOPLE)
+        before = {person.address: self.twin.model.account(person.address).balance for person in PEOPLE}
+        closed = {name: standing for name, standing in self.twin.model.deals.items() if standing.state is State.CLOSED}
         told = self.twin.do(by, call)
+        for name, standing in closed.items():
+            assert self.twin.model.deals[name] == standing, "a deal ended twice"
+        if not isinstance(call, _MAY_COST_OTHERS):
+            for who, balance in before.items():
+                now = self.twin.model.account(who).balance
+                assert now >= balance or who == by.address, "somebody paid for another's call"
         self.seen[f"{type(call).__name__}: {'ok' if told is None else told}"] += 1
+
+    def wind_up(self) -> None:
+        """Everybody gets out: every deal ends without anyone's help, and the last coin leaves."""
+        for deal in self.deals:
+            for _ in range(6):
+                standing = self.twin.model.deal(deal)
+                if standing.state in (State.NONE, State.CLOSED):
+                    break
+                self.twin.now = max(self.twin.now, standing.deadline + 1)
+                call: VaultCall = Finalize(deal, self.pools[deal.terms] if standing.state >= State.JURY else b"")
+                if standing.state is State.OPEN:
+                    self.twin.now = max(self.twin.now, deal.claim_until + 1)
+                    call = Free(deal)
+                assert self.twin.do(PARTIES[0], call) is None
+            assert self.twin.model.deal(deal).state in (State.NONE, State.CLOSED)
+        for person in PEOPLE:
+            assert self.twin.do(person, Leave()) is None
+        self.twin.now += LONGEST_DISPUTE * WINDOWS.longest + 1
+        for person in PEOPLE:
+            assert self.twin.do(person, Collect()) is None
+            account = self.twin.model.account(person.address)
+            assert account.locked == 0
+            assert self.twin.do(person, Withdraw(account.balance, person.address)) is None
+        assert self.twin.model.total() == self.twin.model.held == 0
 
     def _tick(self) -> None:
         moments = [self.twin.now + self.rng.randrange(1, 90)]
@@ -97,7 +129,7 @@ class World:
 
     def _a_deal(self) -> Deal:
         alive = [d for d in self.deals if self.twin.model.deal(d).state not in (State.NONE, State.CLOSED)]
-        return self.rng.choice(alive if alive and self.rng.random() < 0.92 else self.deals)
+        return self.rng.choice(alive if alive and self.rng.random() < 0.96 else self.deals)
 
     def _open(self) -> tuple[Person, VaultCall]:
         rng = self.rng
@@ -115,7 +147,7 @@ class World:
             fee=fee,
             jc_stake=rng.randrange(300),
             rp_stake=rng.randrange(300),
-            cheat=pay + jurors * fee + rng.choice((-1, 0, 0, 1, 500)),
+            cheat=pay + jurors * fee + rng.choice((-1, 0, 0, 1, 1, 1, 500, 500)),
             jurors=jurors,
             quorum=quorum,
             juror_stake=rng.choice((0, 100, 101, 600)),
@@ -167,7 +199,7 @@ class World:
         if standing.state is State.JURY and Flag.DRAWN not in standing.flags:
             fitting = ("draw", "draw", "draw", "finalize")
         anything = [name for names in _FITTING.values() for name in names]
-        name = self.rng.choice(fitting if fitting and self.rng.random() < 0.85 else anything)
+        name = self.rng.choice(fitting if fitting and self.rng.random() < 0.9 else anything)
         return _MOVES[name](self, deal, standing)
 
     def _sign(self, by: Person, struct: object) -> bytes:
@@ -290,6 +322,8 @@ class World:
         return deal.id(self.twin.domain)
 
 
+_MAY_COST_OTHERS = (Redeem, Part, Deliver, CastVotes, Finalize)
+"""A voucher, a release or a receipt they signed; a ruling; a deadline they missed."""
 _MOVES: dict[str, Callable[[World, Deal, DealState], tuple[Person, VaultCall]]] = {
     "settle": World._settle,
     "redeem": World._redeem,
@@ -341,6 +375,7 @@ def fuzz(seconds: float, seed: int) -> tuple[int, int, Counter[str]]:
         try:
             for _ in range(CALLS_IN_A_WORLD):
                 world.step()
+            world.wind_up()
         except AssertionError as error:
             error.add_note(f"seed {seed}, world {number}")
             raise

@@ -70,7 +70,7 @@ def a_deal(now: int) -> Deal:
 @asynccontextmanager
 async def a_chain() -> AsyncIterator[tuple[DevChain, Rpc]]:
     people = {address(JC): COIN, address(RP): COIN}
-    async with run_devchain(people, people) as chain, Rpc(chain.url) as rpc:
+    async with run_devchain(people, people, block_time=0) as chain, Rpc(chain.url) as rpc:
         yield chain, rpc
 
 
@@ -254,6 +254,17 @@ async def test_a_deal_has_the_same_name_on_chain_and_off(tmp_path: Path) -> None
         query = "0x" + deal_id_query(deal).hex()
         answer = await rpc.call("eth_call", {"to": "0x" + chain.vault.hex(), "data": query}, "latest")
         assert bytes.fromhex(answer[2:]) == deal.id(client.domain) == digest(client.domain, deal)
+
+
+async def test_chain_time_passes_while_nothing_happens() -> None:
+    async with run_devchain(block_time=0.05) as chain, Rpc(chain.url) as rpc:
+        client = VaultClient(rpc, 1337, address(JC))
+        first = await client.head()
+        await trio.sleep(1.2)
+        later = await client.head()
+        assert later.number > first.number
+        assert later.timestamp > first.timestamp
+        assert abs(later.timestamp - time.time()) <= 1.5
 
 
 def _deposit(value: int) -> tuple[bytes, int]:
