@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
@@ -111,6 +112,13 @@ def leave_contact(home: Path, url: str, token: str) -> None:
     with os.fdopen(handle, "w") as file:
         json.dump({"url": url, "token": token, "pid": os.getpid()}, file)
     temporary.replace(path)
+
+
+def forget_contact(home: Path) -> None:
+    """Remove what `leave_contact` of this process wrote."""
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        if json.loads((home / CONTACT).read_text())["pid"] == os.getpid():
+            (home / CONTACT).unlink()
 
 
 def _refused(response: httpx.Response) -> UserError:

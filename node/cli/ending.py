@@ -18,8 +18,8 @@ def run_trio(main: Callable[[], Awaitable[Value]]) -> Value:
     """Run a command's coroutine; every known failure ends the process with its message and code."""
     import trio
 
-    # a service manager ends us by SIGTERM: take it like ^C, so that everything is put away
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # a service manager ends us by SIGTERM: pass it on as ^C, which trio takes at a safe moment
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         return trio.run(main)
     except BaseException as error:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json as json_format
 import logging
 import os
+import signal
 import sys
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ def start(config: Config, wish: Start) -> None:
     shop = load_shop(wish.offer) if "provider" in roles else None
     bench = load_bench(wish.fee) if "mediator" in roles else None
 
+    from node.client import forget_contact
     from node.keys import load_key
     from node.peer import Setup
 
@@ -69,14 +71,10 @@ def start(config: Config, wish: Start) -> None:
     logging.basicConfig(
         level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    with contextlib.suppress(KeyboardInterrupt):
-        try:
-            run_trio(lambda: _serve(setup, wish.json))
-        finally:
-            with contextlib.suppress(OSError):
-                contact = config.home / "node.json"
-                if json_format.loads(contact.read_text())["pid"] == os.getpid():
-                    contact.unlink()
+    try:
+        run_trio(lambda: _serve(setup, wish.json))
+    finally:
+        forget_contact(config.home)
 
 
 async def _serve(setup: Any, json: bool) -> None:
@@ -84,23 +82,33 @@ async def _serve(setup: Any, json: bool) -> None:
     from node.client import leave_contact
     from node.peer import open_peer
 
-    try:
+    import trio
+
+    # taken here rather than as an exception, so that the node is put away in order and at a moment of its own
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with open_pool(os.cpu_count() or 1) as pool, open_peer(setup, {"wasm": pool}) as peer:
             await peer.chain.client.check()
             leave_contact(setup.home, peer.url, peer.api.token)
-            status = await peer.status()
-            if json:
-                print(json_format.dumps(status), flush=True)
-            else:
-                print(
-                    f"peer {status['peer']}\naddress {status['address']}\nroles {', '.join(status['roles'])}",
-                    flush=True,
-                )
-                print("\n".join(status["addresses"]), flush=True)
-                print(f"http {status['http']}\nready", flush=True)
-            await peer.stop.wait()
-    except KeyboardInterrupt:
-        print("lilypad: ended; open deals go on at the next start", file=sys.stderr)
+            _announce(await peer.status(), json)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_stop_at, signals, peer.stop)
+                await peer.stop.wait()
+                nursery.cancel_scope.cancel()
+    print("lilypad: ended; open deals go on at the next start", file=sys.stderr)
+
+
+async def _stop_at(signals: AsyncIterator[int], stop: Any) -> None:
+    async for _ in signals:
+        stop.set()
+
+
+def _announce(status: dict[str, Any], json: bool) -> None:
+    if json:
+        print(json_format.dumps(status), flush=True)
+        return
+    print(f"peer {status['peer']}\naddress {status['address']}\nroles {', '.join(status['roles'])}")
+    print("\n".join(status["addresses"]))
+    print(f"http {status['http']}\nready", flush=True)
 
 
 def status(config: Config, json: bool) -> None:
