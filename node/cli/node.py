@@ -78,11 +78,11 @@ def start(config: Config, wish: Start) -> None:
 
 
 async def _serve(setup: Any, json: bool) -> None:
+    import trio
+
     from modules.wasm.pool import open_pool
     from node.client import leave_contact
     from node.peer import open_peer
-
-    import trio
 
     # taken here rather than as an exception, so that the node is put away in order and at a moment of its own
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
