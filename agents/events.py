@@ -90,6 +90,10 @@ class ChainSaw:
     """Time of the block in which it stood so, seconds of the chain's clock; 0 where the world doesn't say."""
 
 
+OWN_FUNDS = "not enough free money of our own in the vault"
+"""The reason of a `Refused` where the world has seen that it was ours that was missing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Refused:
     """The vault would not do that."""

@@ -9,6 +9,7 @@ from random import Random
 from agents import purchase as purchases
 from agents.effects import Effect, Forget, Publish, Save, Tell
 from agents.events import (
+    OWN_FUNDS,
     Began,
     Cancelled,
     ChainSaw,
@@ -242,6 +243,8 @@ class JobCreator:
                 bad = run.failure or (f"the module ended with exit code {run.exit_code}" if run.exit_code else "")
                 outcome = Outcome.FAILED if bad else Outcome.DONE
                 return self._end(before.wanted, Ended(outcome, bad or how, run, before.deal.pay))
+            case Locking() if how == OWN_FUNDS:  # nobody else could be paid either
+                return self._end(before.wanted, Ended(Outcome.NO_FUNDS, how, None, 0))
             case Locking() | Awaiting() | Fetching():
                 self.strikes[before.provider] = self.strikes.get(before.provider, 0) + 1
                 return self._another(now, before, how)

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from agents.effects import Effect, Fetch, Save, Send, Tell, Transact, Unwatch, WakeAt, Watch
-from agents.events import ChainSaw, Event, Fetched, Got, NotFetched, Refused, Timer, Unreached, Woke
+from agents.events import OWN_FUNDS, ChainSaw, Event, Fetched, Got, NotFetched, Refused, Timer, Unreached, Woke
 from agents.machine import Step
 from agents.reports import Arrived, Checked, Held, InVault, Noted, Running, Verdict
 from protocol.deal import Deal
@@ -273,6 +273,8 @@ def _saw(it: Purchase, now: float, standing: DealState, at: int) -> Step[Purchas
 
 def _refused(it: Purchase, now: float, call: VaultCall, reason: str) -> Step[Purchase]:
     match it.stage, call:
+        case Locking(), Open() if reason == OWN_FUNDS:
+            return _enter(it, Over(OWN_FUNDS), now)
         case Locking(), Open() if reason != "not new":
             return _enter(it, Over(f"the vault refused the deal: {reason}"[:200]), now)
         case _, _ if reason in HOPELESS:

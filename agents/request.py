@@ -8,6 +8,8 @@ from typing import Annotated
 from protocol.job import Job
 from protocol.types import Amount, Count, Limit, Moment, Party, Text
 
+ID_BYTES = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -27,3 +29,4 @@ class Request:
     deadline: Moment
     """Give up looking for a provider after this."""
     strategy: Text
+    """The name of who haggles for it; empty: whoever haggles for this node."""

@@ -20,9 +20,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from agents.request import ID_BYTES
 from agents.request import Request as JobRequest
+from agents.strategies.built_in import BUILT_IN
 from content.car import load_car
 from content.cid import Cid
+from contracts.errors import ChainError
+from node.errors import UserError
 from node.gateway import gateway_routes
 from protocol.errors import PeerFault
 from protocol.job import Job
@@ -67,7 +71,7 @@ class Api:
                 return JSONResponse({"error": problem}, status_code=403)
             try:
                 return await handler(request)
-            except PeerFault as fault:
+            except (PeerFault, UserError) as fault:
                 return JSONResponse({"error": str(fault)}, status_code=400)
 
         return guarded
@@ -120,18 +124,30 @@ class Api:
             at_market = body.get("max_price") is None
             most = 0 if at_market else int(body["max_price"])
             request_of = JobRequest(
-                id=secrets.token_bytes(16),
+                id=secrets.token_bytes(ID_BYTES),
                 job=job,
                 most_pay=most,
                 at_market=at_market,
                 check_ppm=round(float(body.get("check", 0.1)) * 1_000_000),
                 mediators=(),
                 deadline=int(self.peer.clock.now() + float(body["wait"])),
-                strategy="",
+                strategy=str(body.get("strategy") or ""),
             )
-        except (KeyError, TypeError, ValueError) as error:
+            about = {"module": dict(body["about"]["module"]), "compare": str(body["about"]["compare"])}
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             return JSONResponse({"error": f"not a job request: {error!r}"}, status_code=400)
-        self.peer.ask(request_of, body["about"])
+        if request_of.strategy not in ("", *BUILT_IN):
+            known = ", ".join(BUILT_IN)
+            return JSONResponse({"error": f"unknown strategy '{request_of.strategy}', known are {known}"}, 400)
+        _ = self.peer.buyer  # a node without that role has nothing to ask the chain for
+        try:
+            missing = await self.peer.can_pay(most)
+        except ChainError as error:
+            return JSONResponse({"error": f"the chain can't be asked: {error}"}, status_code=503)
+        if missing:
+            self.peer.refuse(request_of, about, missing)
+        else:
+            self.peer.ask(request_of, about)
         return JSONResponse({"job": request_of.id.hex()}, status_code=201)
 
     async def _job(self, request: Request) -> Response:
@@ -145,14 +161,22 @@ class Api:
         if self.peer.store.job(job) is None:
             return JSONResponse({"error": "no such job"}, status_code=404)
 
+        try:
+            after = int(request.query_params.get("after", -1))
+        except ValueError:
+            return JSONResponse({"error": "after is a number"}, status_code=400)
+
         async def lines() -> AsyncIterator[bytes]:
-            async for number, at, event in self.peer.jobs.follow(job, int(request.query_params.get("after", -1))):
+            async for number, at, event in self.peer.jobs.follow(job, after):
                 yield json.dumps({"number": number, "at": at, **event}).encode() + b"\n"
 
         return StreamingResponse(lines(), media_type="application/x-ndjson")
 
     async def _cancel(self, request: Request) -> Response:
-        self.peer.cancel(bytes.fromhex(request.path_params["job"]))
+        job = request.path_params["job"]
+        if self.peer.store.job(job) is None:
+            return JSONResponse({"error": "no such job"}, status_code=404)
+        self.peer.cancel(bytes.fromhex(job))
         return JSONResponse({})
 
     async def _stop(self, request: Request) -> Response:

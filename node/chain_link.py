@@ -12,18 +12,21 @@ from dataclasses import dataclass
 
 import trio
 
-from agents.events import ChainSaw, Event, Refused
+from agents.events import OWN_FUNDS, ChainSaw, Event, Refused
 from contracts.client import Intent, VaultClient
 from contracts.errors import ChainError, ChainUnreachable, NotSent, Reverted
 from node.clock import Clock
 from protocol.deal import Deal, DealId
-from protocol.vault_calls import VaultCall
+from protocol.vault_calls import Open, VaultCall
 from protocol.vault_state import DealState
 
 log = logging.getLogger("lilypad.chain")
 
 RETRY = 1.0
 """Seconds before a call is tried again that no endpoint would take."""
+
+NOT_ENOUGH = "not enough free"
+"""What the vault says of either side of an `Open`."""
 
 Hear = Callable[[Event], None]
 
@@ -98,6 +101,15 @@ class ChainLink:
                 for hear in list(hearers):
                     hear(ChainSaw(name, state))
 
+    async def _reason(self, call: VaultCall, reason: str) -> str:
+        if not isinstance(call, Open) or reason != NOT_ENOUGH:
+            return reason
+        try:
+            own = (await self.client.accounts((call.deal.jc,)))[0]
+        except ChainError:
+            return reason
+        return OWN_FUNDS if own.free < call.deal.jc_share else "the provider has not enough free in the vault"
+
     async def _submit(self, about: bytes, call: VaultCall, hear: Hear) -> None:
         kind = type(call).__name__
         intent = Intent(f"{kind}:{about.hex()}", call)
@@ -106,7 +118,7 @@ class ChainLink:
                 receipt = await self.client.wait(await self.client.submit(intent))
                 break
             except Reverted as error:
-                hear(Refused(about, call, error.reason))
+                hear(Refused(about, call, await self._reason(call, error.reason)))
                 return
             except NotSent as error:
                 hear(Refused(about, call, str(error)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import tempfile
@@ -20,6 +19,7 @@ from content.exporting import export
 from content.walk import walk
 from node.errors import ExitCode, UserError
 from node.fetching import fetch
+from node.lock import is_taken
 
 CONTACT = "node.json"
 
@@ -90,7 +90,8 @@ def running_node(home: Path) -> NodeClient | None:
     try:
         contact = json.loads((home / CONTACT).read_text())
         os.kill(contact["pid"], 0)
-        return NodeClient(contact["url"], contact["token"])
+        # the number may be another process's by now, but then nobody holds the folder
+        return NodeClient(contact["url"], contact["token"]) if is_taken(home) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -115,10 +116,8 @@ def leave_contact(home: Path, url: str, token: str) -> None:
 
 
 def forget_contact(home: Path) -> None:
-    """Remove what `leave_contact` of this process wrote."""
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        if json.loads((home / CONTACT).read_text())["pid"] == os.getpid():
-            (home / CONTACT).unlink()
+    """Whoever holds the folder's lock calls this, so that nobody looks for a node where none is."""
+    (home / CONTACT).unlink(missing_ok=True)
 
 
 def _refused(response: httpx.Response) -> UserError:
@@ -126,7 +125,8 @@ def _refused(response: httpx.Response) -> UserError:
         reason = response.json()["error"]
     except (ValueError, KeyError, TypeError):
         reason = f"HTTP {response.status_code}"
-    return UserError(ExitCode.USAGE, f"the node refused: {reason}")
+    code = ExitCode.UNREACHABLE if response.status_code == 503 else ExitCode.USAGE
+    return UserError(code, f"the node refused: {reason}")
 
 
 def _unreachable(url: str, error: Exception) -> UserError:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,12 +13,15 @@ from urllib.parse import urlsplit
 import httpx
 import trio
 
+from agents.effects import Tell
 from agents.events import Cancelled, Requested
 from agents.job_creator import JobCreator
 from agents.mediator import Bench, Mediator
 from agents.provider import Provider, Shop
-from agents.request import Request
-from agents.strategies.built_in import BUILT_IN
+from agents.reports import Ended, Outcome
+from agents.request import ID_BYTES, Request
+from agents.strategies.built_in import BUILT_IN, DEFAULT
+from agents.strategy import Strategy
 from content.blocks import FileBlocks
 from contracts.client import VaultClient
 from contracts.errors import ChainError
@@ -36,6 +37,7 @@ from node.directory import Directory
 from node.errors import ExitCode, UserError
 from node.jobs import Jobs
 from node.keys import Key
+from node.lock import only_one
 from node.post import Ear, Post
 from node.runtime import Agent, Runtime
 from node.serving import serving
@@ -46,7 +48,7 @@ from p2p.settings import Settings
 from protocol.identity import show
 from protocol.messages import PROTOCOLS
 from protocol.offers import JOB_OFFERS, RESOURCE_OFFERS, MediatorOffer, ResourceOffer
-from protocol.rules import Rules
+from protocol.rules import PERCENT, Rules
 
 CHAIN_POLL = 1.0
 """Seconds between two looks at the chain when nothing calls for an earlier one."""
@@ -105,6 +107,7 @@ class Peer:
         self.jobs = Jobs(store, clock, directory, setup.rules.domain)
         self.agents = _agents(setup, host.addrs, workshop.executors)
         self.api = Api(self)
+        self._strategies: dict[str, Strategy] = {name: make() for name, make in BUILT_IN.items()}
         self.url = ""
         self.stop = trio.Event()
         self.runtime: Runtime | None = None
@@ -123,6 +126,30 @@ class Peer:
         _ = self.buyer
         self.jobs.begin(request.id, about)
         self.runtime.feed("client", Requested(request))
+
+    def strategy_for(self, role: str, talk: bytes) -> Strategy:
+        """Who haggles in this talk: for a job of our own whom its user chose, else whom the node was started with."""
+        name = (self.setup.strategies or {}).get(role, DEFAULT)
+        if role == "client":
+            wanted = self.buyer.wanted.get(talk[:ID_BYTES])
+            name = (wanted.request.strategy if wanted is not None else "") or name
+        return self._strategies[name]
+
+    async def can_pay(self, most: int) -> str:
+        """Empty if the free money in the vault covers a job that costs this much at most, else what is missing.
+
+        Raises `ChainError`. Beside the pay a job creator locks its own timeout stake.
+        """
+        needed = most + most * self.setup.rules.jc_stake_percent // PERCENT
+        free = (await self.chain.client.accounts((self.setup.key.address,)))[0].free
+        if free >= max(needed, 1):
+            return ""
+        return f"the job can lock {needed} in the vault, where {free} are free" if most else "nothing is free there"
+
+    def refuse(self, request: Request, about: dict[str, Any], reason: str) -> None:
+        """Note a job that is over before it began, for want of money."""
+        self.jobs.begin(request.id, about)
+        self.jobs.tell(Tell(request.id, Ended(Outcome.NO_FUNDS, reason, None, 0)))
 
     def cancel(self, job: bytes) -> None:
         """Drop a job that has no deal yet."""
@@ -159,10 +186,9 @@ class Peer:
 @contextlib.asynccontextmanager
 async def open_peer(setup: Setup, executors: Mapping[str, Executor]) -> AsyncIterator[Peer]:
     """Run a peer for as long as the block lasts. Raises `UserError` where it can't start."""
-    setup.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     clock, directory = Clock(), Directory()
     async with contextlib.AsyncExitStack() as stack:
-        stack.enter_context(_only_one(setup.home))
+        stack.enter_context(only_one(setup.home))
         store = Store(setup.home / "state.sqlite", durable=setup.durable)
         stack.callback(store.close)
         runs = setup.home / "runs"
@@ -192,7 +218,6 @@ async def open_peer(setup: Setup, executors: Mapping[str, Executor]) -> AsyncIte
         peer.url = await stack.enter_async_context(serving(peer.api.app(), setup.http))
         post = Post(host, ear, setup.rules.domain, setup.key, directory, nursery)
         post.gateway = urlsplit(peer.url).port or 0
-        strategies = {role: BUILT_IN[name]() for role, name in (setup.strategies or {}).items()}
         chain.landed = peer.jobs.landed
         peer.runtime = Runtime(
             peer.agents,
@@ -202,7 +227,7 @@ async def open_peer(setup: Setup, executors: Mapping[str, Executor]) -> AsyncIte
             host=host,
             chain=chain,
             workshop=workshop,
-            strategies=strategies,
+            strategy_for=peer.strategy_for,
             tell=peer.jobs.tell,
             nursery=nursery,
         )
@@ -237,24 +262,6 @@ def _restore(peer: Peer) -> None:
     for role, agent in peer.agents.items():
         if isinstance(agent, Provider | JobCreator):
             agent.restore(peer.store.records(role))
-
-
-@contextlib.contextmanager
-def _only_one(home: Path) -> Any:
-    """Keep a second process off a data folder: two nodes with one key would sign against each other."""
-    handle = os.open(home / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                ExitCode.USAGE,
-                f"another lilypad process works in {home}",
-                "wait for it, stop it with `lilypad node stop`, or set LILYPAD_HOME to another folder",
-            ) from None
-        yield
-    finally:
-        os.close(handle)
 
 
 def _describe_provider(offer: ResourceOffer, peer: str, now: float) -> dict[str, Any]:

@@ -36,7 +36,6 @@ from agents.effects import (
     Watch,
 )
 from agents.events import Began, Decided, Event, Fetched, NotFetched, Ran, Timer, Woke
-from agents.strategies.built_in import BUILT_IN
 from agents.strategy import Answer, Strategy, View, Walk
 from node.chain_link import ChainLink, Hear
 from node.clock import Clock
@@ -74,7 +73,7 @@ class Runtime:
         host: Host,
         chain: ChainLink,
         workshop: Workshop,
-        strategies: Mapping[str, Strategy],
+        strategy_for: Callable[[str, bytes], Strategy],
         tell: Callable[[Tell], None],
         nursery: trio.Nursery,
     ) -> None:
@@ -85,7 +84,7 @@ class Runtime:
         self._host = host
         self._chain = chain
         self._workshop = workshop
-        self._strategies = {role: strategies.get(role) or BUILT_IN["linear"]() for role in agents}
+        self._strategy_for = strategy_for
         self._tell = tell
         self._nursery = nursery
         self._queue: deque[tuple[str, Event]] = deque()
@@ -151,7 +150,7 @@ class Runtime:
                 heapq.heappush(self._timers, (moment, next(self._order), role, timer))
                 self._timers_changed.set()
             case Consult(talk, view):
-                self._queue.append((role, Decided(talk, self._decide(role, view))))
+                self._queue.append((role, Decided(talk, self._decide(role, talk, view))))
             case Transact(about, call):
                 self._chain.transact(about, call, hear)
             case Watch(deal):
@@ -167,9 +166,9 @@ class Runtime:
             case _:
                 assert_never(effect)
 
-    def _decide(self, role: str, view: View) -> Answer:
+    def _decide(self, role: str, talk: bytes, view: View) -> Answer:
         try:
-            return self._strategies[role].decide(view)
+            return self._strategy_for(role, talk).decide(view)
         except Exception:
             log.exception("the %s's strategy failed, so its talk ends", role)
             return Walk("the strategy failed", final=True)

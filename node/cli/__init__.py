@@ -5,6 +5,12 @@ from __future__ import annotations
 
 def main() -> None:
     """Run the command line."""
-    from node.cli.app import run_app
+    import sys
 
-    run_app()
+    try:
+        from node.cli.app import run_app
+
+        run_app()
+    except KeyboardInterrupt:  # before any command had begun
+        print("lilypad: interrupted", file=sys.stderr)
+        sys.exit(130)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,6 +32,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 def run_app() -> None:
     """Run the command line."""
+    # a service manager ends us by SIGTERM: take it like ^C, so that everything is put away
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     app()
 
 
@@ -212,6 +215,19 @@ def jobs_get(
     _do(get_job, home, None, job, output, json)
 
 
+@jobs.command("resume")
+def jobs_resume(
+    job: str,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to put the result directory.")] = None,
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Follow a job again, after ^C or from elsewhere, and fetch its result; the same as `get`."""
+    from node.cli.run import get_job
+
+    _do(get_job, home, None, job, output, json)
+
+
 @jobs.command("cancel")
 def jobs_cancel(job: str, home: Home = None) -> None:
     """Drop a job that has no deal yet."""
@@ -234,5 +250,5 @@ def _do(command: Any, home: Path | None, network: str | None, *arguments: Any) -
 
     try:
         command(load_config(home, network), *arguments)
-    except UserError as error:
+    except (UserError, KeyboardInterrupt, OSError) as error:
         fail(error)

@@ -14,16 +14,42 @@ from node.errors import ExitCode, UserError
 Value = TypeVar("Value")
 
 
-def run_trio(main: Callable[[], Awaitable[Value]]) -> Value:
-    """Run a command's coroutine; every known failure ends the process with its message and code."""
+def stop_here() -> NoReturn:
+    """What most commands do when they were interrupted."""
+    raise UserError(ExitCode.INTERRUPTED, "interrupted")
+
+
+def run_trio(main: Callable[[], Awaitable[Value]], interrupted: Callable[[], Value] = stop_here) -> Value:
+    """Run a command's coroutine; every known failure ends the process with its message and code.
+
+    ^C and SIGTERM cancel the coroutine, so that everything is put away, then ``interrupted`` has the last word. Only
+    the first signal is taken so gently.
+    """
     import trio
 
-    # a service manager ends us by SIGTERM: pass it on as ^C, which trio takes at a safe moment
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    async def guarded() -> Value:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(_cancel_on_signal, nursery.cancel_scope)
+            value = await main()
+            nursery.cancel_scope.cancel()
+            return value
+        return interrupted()
+
     try:
-        return trio.run(main)
+        return trio.run(guarded)
     except BaseException as error:
         fail(error)
+
+
+async def _cancel_on_signal(scope: Any, *, task_status: Any) -> None:
+    import trio
+
+    # an exception thrown by a signal handler could hit the scheduler itself, and nothing would be put away
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
+        async for _ in signals:
+            scope.cancel()
+            return
 
 
 def fail(error: BaseException) -> NoReturn:
@@ -36,9 +62,6 @@ def fail(error: BaseException) -> NoReturn:
         if isinstance(leaf, typer.Exit):
             raise leaf
     for leaf in leaves:
-        if isinstance(leaf, KeyboardInterrupt):
-            complain("interrupted")
-            raise typer.Exit(ExitCode.INTERRUPTED) from None
         found = _known(leaf)
         if found is not None:
             complain(found.what, found.mend)
@@ -48,7 +71,7 @@ def fail(error: BaseException) -> NoReturn:
 
 def complain(what: str, mend: str = "") -> None:
     """One line on stderr, and one with what mends it."""
-    print(f"lilypad: {what}", file=sys.stderr)
+    print(f"lilypad: {' '.join(what.split())}", file=sys.stderr)
     if mend:
         print(f"  → {mend}", file=sys.stderr)
 
@@ -62,16 +85,21 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 
 def _known(error: BaseException) -> UserError | None:
+    if isinstance(error, KeyboardInterrupt):
+        return UserError(ExitCode.INTERRUPTED, "interrupted")
     from contracts.errors import ChainError
-    from p2p.errors import CantListen
+    from p2p.errors import CantListen, NotDialable
     from protocol.errors import PeerFault
 
     kinds: list[tuple[Any, ExitCode, str]] = [
         (ChainError, ExitCode.UNREACHABLE, "check the network's rpc, chain_id and vault"),
         (CantListen, ExitCode.USAGE, "choose another --listen"),
+        (NotDialable, ExitCode.USAGE, "write it as /ip4/…/tcp/…/p2p/…"),
         (PeerFault, ExitCode.USAGE, ""),
     ]
     for kind, code, mend in kinds:
         if isinstance(error, kind):
             return UserError(code, str(error) or repr(error), mend)
+    if isinstance(error, OSError) and error.filename is not None:
+        return UserError(ExitCode.USAGE, f"{error.filename}: {error.strerror}", "check the path and its permissions")
     return None

@@ -5,18 +5,20 @@ from __future__ import annotations
 import json as json_format
 import logging
 import os
-import signal
 import sys
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from node.cli.ending import run_trio
 from node.cli.passphrase import passphrase
+from node.cli.strategies import check_strategy
 from node.cli.tables import print_table
 from node.config import LOCAL, Config, load_bench, load_shop
 from node.errors import ExitCode, UserError
+
+if TYPE_CHECKING:
+    from node.peer import Setup
 
 ROLES = ("provider", "mediator", "client")
 
@@ -46,11 +48,10 @@ def start(config: Config, wish: Start) -> None:
             "name one with --network and describe it in ./lilypad.toml",
         )
     network = config.load_network(config.network)
-    strategy = _strategy(wish.strategy)
+    strategy = check_strategy(wish.strategy)
     shop = load_shop(wish.offer) if "provider" in roles else None
     bench = load_bench(wish.fee) if "mediator" in roles else None
 
-    from node.client import forget_contact
     from node.keys import load_key
     from node.peer import Setup
 
@@ -71,43 +72,31 @@ def start(config: Config, wish: Start) -> None:
     logging.basicConfig(
         level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    try:
-        run_trio(lambda: _serve(setup, wish.json))
-    finally:
-        forget_contact(config.home)
-
-
-async def _serve(setup: Any, json: bool) -> None:
-    import trio
-
-    from modules.wasm.pool import open_pool
-    from node.client import leave_contact
-    from node.peer import open_peer
-
-    # taken here rather than as an exception, so that the node is put away in order and at a moment of its own
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async with open_pool(os.cpu_count() or 1) as pool, open_peer(setup, {"wasm": pool}) as peer:
-            await peer.chain.client.check()
-            leave_contact(setup.home, peer.url, peer.api.token)
-            _announce(await peer.status(), json)
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(_stop_at, signals, peer.stop)
-                await peer.stop.wait()
-                nursery.cancel_scope.cancel()
+    run_trio(lambda: _serve(setup, wish.json), lambda: None)
     print("lilypad: ended; open deals go on at the next start", file=sys.stderr)
 
 
-async def _stop_at(signals: AsyncIterator[int], stop: Any) -> None:
-    async for _ in signals:
-        stop.set()
+async def _serve(setup: Setup, json: bool) -> None:
+    from modules.wasm.pool import open_pool
+    from node.client import forget_contact, leave_contact
+    from node.peer import open_peer
+
+    async with open_pool(os.cpu_count() or 1) as pool, open_peer(setup, {"wasm": pool}) as peer:
+        await peer.chain.client.check()
+        leave_contact(setup.home, peer.url, peer.api.token)
+        try:
+            _introduce(await peer.status(), json)
+            await peer.stop.wait()
+        finally:
+            forget_contact(setup.home)
 
 
-def _announce(status: dict[str, Any], json: bool) -> None:
+def _introduce(status: dict[str, Any], json: bool) -> None:
     if json:
         print(json_format.dumps(status), flush=True)
         return
     print(f"peer {status['peer']}\naddress {status['address']}\nroles {', '.join(status['roles'])}")
-    print("\n".join(status["addresses"]))
+    print("\n".join(f"listening on {place}" for place in status["addresses"]))
     print(f"http {status['http']}\nready", flush=True)
 
 
@@ -169,11 +158,3 @@ def _roles(text: str) -> list[str]:
     if unknown or not roles:
         raise UserError(ExitCode.USAGE, f"unknown role '{', '.join(unknown)}'", f"choose from {', '.join(ROLES)}")
     return roles
-
-
-def _strategy(name: str | None) -> str | None:
-    from agents.strategies.built_in import BUILT_IN
-
-    if name is not None and name not in BUILT_IN:
-        raise UserError(ExitCode.USAGE, f"unknown strategy '{name}'", f"choose from {', '.join(BUILT_IN)}")
-    return name

@@ -9,19 +9,29 @@ import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from node.cli.ending import complain, run_trio
 from node.cli.progress import Progress
+from node.cli.strategies import check_strategy
 from node.config import LOCAL, Config
 from node.errors import ExitCode, UserError
 from node.preparing import Prepared, bind_inputs, find_module, parse_pairs, prepare
 
+if TYPE_CHECKING:
+    from node.client import NodeClient
+
 LOCAL_CHECK = 1.0
 CHECK = 0.1
 """The starting rules' share of checks; in a local market the mediators cost nothing, so all is checked."""
+
+LOCAL_WAIT = 5.0
+WAIT = 20.0
+"""Seconds to look for a provider; in a local market all are there from the start."""
+MOST_TEXT = 256 * 1024
+"""Characters of each output stream that a document or a terminal is given; the file has all."""
 
 EXIT_CODES = {
     "DONE": ExitCode.OK,
@@ -58,11 +68,18 @@ def run_job(config: Config, wish: Wish) -> None:
     _check_numbers(wish)
     module = find_module(wish.module)
     bound = bind_inputs(module, wish.text, parse_pairs(wish.values, "-i"), _paths(wish.files))
+    check_strategy(wish.strategy)
     if wish.output is not None and wish.output.exists():
         raise UserError(ExitCode.USAGE, f"{wish.output} exists already", "name a new folder with -o")
     with tempfile.TemporaryDirectory(prefix="lilypad-run-") as folder:
         prepared = prepare(module, bound, Path(folder))
-        code = run_trio(lambda: _run(config, wish, prepared))
+        attempt = _Attempt()
+
+        def interrupted() -> int:
+            attempt.broken_off(wish, "CANCELLED", "interrupted")
+            raise UserError(ExitCode.INTERRUPTED, "interrupted", attempt.goes_on())
+
+        code = run_trio(lambda: _run(config, wish, prepared, attempt), interrupted)
     if code:
         raise typer.Exit(code)
 
@@ -76,50 +93,84 @@ def get_job(config: Config, job: str, output: Path | None, json: bool) -> None:
         async with need_node(config.home) as client:
             return await _finish(config, client, job, output, json, progress)
 
-    code = run_trio(get)
+    if output is not None and output.exists():
+        raise UserError(ExitCode.USAGE, f"{output} exists already", "name a new folder with -o")
+
+    def interrupted() -> int:
+        raise UserError(
+            ExitCode.INTERRUPTED, "interrupted", f"the job goes on: `lilypad jobs resume {job}` follows it again"
+        )
+
+    code = run_trio(get, interrupted)
     if code:
         raise typer.Exit(code)
 
 
-async def _run(config: Config, wish: Wish, prepared: Prepared) -> int:
+@dataclass(slots=True)
+class _Attempt:
+    """How far a run has come: what its ending has to tell."""
+
+    job: str | None = None
+    local: bool = False
+    document: dict[str, Any] | None = None
+    """As far as it was known when the run was broken off."""
+
+    def goes_on(self, otherwise: str = "") -> str:
+        """What is not lost when the command ends now."""
+        if self.local:
+            return "the local market and all that was in it are gone" + (f"; {otherwise}" if otherwise else "")
+        if self.job is None:
+            return otherwise
+        return f"a deal that was signed goes on: `lilypad jobs resume {self.job}` follows it and fetches its result"
+
+    def broken_off(self, wish: Wish, outcome: str, reason: str) -> None:
+        """Print the document of a run that did not come to its end."""
+        if not wish.json or self.document is None:
+            return
+        if self.document["outcome"] in ("RUNNING", "CANCELLED"):
+            self.document |= {"outcome": outcome, "reason": reason}
+        _print_document(self.document)
+
+
+async def _run(config: Config, wish: Wish, prepared: Prepared, attempt: _Attempt) -> int:
     import trio
 
     progress = Progress(quiet=wish.json)
-    job: str | None = None
-    client: Any = None
-    local = False
     try:
         with trio.fail_after(wish.timeout):
-            async with _node(config, progress) as (client, local):
-                if wish.dry_run:
-                    _show_offers(await client.get("/api/v1/offers"), wish.json)
-                    return ExitCode.OK
-                if local and wish.detach:
-                    raise UserError(
-                        ExitCode.USAGE, "--detach needs a running node", "start one with `lilypad node start`"
-                    )
-                await client.upload(prepared.module_cid, prepared.blocks)
-                await client.upload(prepared.inputs_cid, prepared.blocks)
-                job = (await client.post("/api/v1/jobs", _request(wish, prepared, local)))["job"]
-                if wish.detach:
-                    print(json_format.dumps({"job": job}) if wish.json else job)
-                    return ExitCode.OK
-                try:
-                    return await _finish(config, client, job, wish.output, wish.json, progress)
-                except BaseException:
-                    await _let_go(client, job)
-                    raise
+            async with _node(config, progress) as (client, attempt.local):
+                return await _ask(config, wish, prepared, attempt, client, progress)
     except trio.TooSlowError:
-        complain(f"no result within {wish.timeout:g} s", _what_goes_on(local, job, "give it more with --timeout"))
+        reason = f"no result within {wish.timeout:g} s"
+        attempt.broken_off(wish, "TIMED_OUT", reason)
+        complain(reason, attempt.goes_on("give it more with --timeout"))
         return ExitCode.TIMED_OUT
-    except KeyboardInterrupt:
-        complain("interrupted", _what_goes_on(local, job, ""))
-        return ExitCode.INTERRUPTED
+
+
+async def _ask(
+    config: Config, wish: Wish, prepared: Prepared, attempt: _Attempt, client: NodeClient, progress: Progress
+) -> int:
+    if wish.dry_run:
+        _show_offers(await client.get("/api/v1/offers"), wish.json)
+        return ExitCode.OK
+    if attempt.local and wish.detach:
+        raise UserError(ExitCode.USAGE, "--detach needs a running node", "start one with `lilypad node start`")
+    await client.upload(prepared.module_cid, prepared.blocks)
+    await client.upload(prepared.inputs_cid, prepared.blocks)
+    job = attempt.job = (await client.post("/api/v1/jobs", _request(wish, prepared, attempt.local)))["job"]
+    if wish.detach:
+        print(json_format.dumps({"job": job}) if wish.json else job)
+        return ExitCode.OK
+    try:
+        return await _finish(config, client, job, wish.output, wish.json, progress)
+    except BaseException:
+        attempt.document = await _let_go(client, job)
+        raise
 
 
 @contextlib.asynccontextmanager
-async def _node(config: Config, progress: Progress) -> AsyncIterator[tuple[Any, bool]]:
-    from node.client import NodeClient, running_node
+async def _node(config: Config, progress: Progress) -> AsyncIterator[tuple[NodeClient, bool]]:
+    from node.client import NodeClient, forget_contact, running_node
 
     client = running_node(config.home)
     if client is not None:
@@ -132,12 +183,16 @@ async def _node(config: Config, progress: Progress) -> AsyncIterator[tuple[Any, 
             f"no node works in {config.home} for network '{config.network}'",
             f"start one with `lilypad node start --network {config.network}`",
         )
-    from node.local_market import open_local_market
+    from node.lock import only_one
 
-    progress.say("starting a market on this machine")
-    async with open_local_market() as peer, NodeClient(peer.url, peer.api.token) as client:
-        progress.say("3 providers and 3 mediators are there")
-        yield client, True
+    with only_one(config.home):
+        forget_contact(config.home)
+        from node.local_market import open_local_market
+
+        progress.say("starting a market on this machine")
+        async with open_local_market() as peer, NodeClient(peer.url, peer.api.token) as client:
+            progress.say("3 providers and 3 mediators are there")
+            yield client, True
 
 
 def _request(wish: Wish, prepared: Prepared, local: bool) -> dict[str, Any]:
@@ -148,16 +203,24 @@ def _request(wish: Wish, prepared: Prepared, local: bool) -> dict[str, Any]:
         "max_price": wish.max_price,
         "check": check,
         "strategy": wish.strategy,
-        "wait": min(wish.timeout, 30.0 if local else 60.0),
+        "wait": min(wish.timeout, LOCAL_WAIT if local else WAIT),
     }
 
 
-async def _finish(config: Config, client: Any, job: str, output: Path | None, json: bool, progress: Progress) -> int:
+async def _finish(
+    config: Config, client: NodeClient, job: str, output: Path | None, json: bool, progress: Progress
+) -> int:
     from content.cid import Cid
 
     async for event in client.follow(job):
         progress.event(event)
     document = await client.get(f"/api/v1/jobs/{job}")
+    if document["outcome"] not in EXIT_CODES:
+        raise UserError(
+            ExitCode.UNREACHABLE,
+            "the node ended before the job did",
+            f"start it again and follow the job with `lilypad jobs resume {job}`",
+        )
     cid = document["result"]["cid"]
     got = document["outcome"] in ("DONE", "FAILED", "DISPUTED") and cid is not None
     if got:
@@ -171,24 +234,34 @@ async def _finish(config: Config, client: Any, job: str, output: Path | None, js
 
 
 def _content(place: Path) -> dict[str, Any]:
-    streams = {name: (place / name).read_bytes() for name in ("stdout", "stderr") if (place / name).is_file()}
-    texts = {name: streams.get(name, b"").decode(errors="replace") for name in ("stdout", "stderr")}
-    return {"path": str(place.resolve()), **texts}
+    return {"path": str(place.resolve()), **{name: _text(place / name) for name in ("stdout", "stderr")}}
+
+
+def _text(file: Path) -> str:
+    if not file.is_file():
+        return ""
+    with file.open("rb") as stream:
+        text = stream.read(MOST_TEXT + 1).decode(errors="replace")
+    return text if len(text) <= MOST_TEXT else text[:MOST_TEXT] + "… (the file has the rest)\n"
 
 
 def _print(document: dict[str, Any], json: bool) -> None:
-    if json:
-        print(json_format.dumps(document, indent=2))
-        return
     result = document["result"]
-    sys.stdout.write(result.get("stdout", ""))
-    sys.stdout.flush()
-    sys.stderr.write(result.get("stderr", ""))
-    if document["outcome"] == "DONE":
+    if json:
+        _print_document(document)
+    else:
+        sys.stdout.write(result.get("stdout", ""))
+        sys.stdout.flush()
+        sys.stderr.write(result.get("stderr", ""))
+    if document["outcome"] != "DONE":
+        complain(_outcome_text(document), _outcome_mend(document))
+    elif not json:
         place = result.get("path")
         print(f"lilypad: paid {document['price']['paid']}; the result is in {place}", file=sys.stderr)
-    else:
-        complain(_outcome_text(document), _outcome_mend(document))
+
+
+def _print_document(document: dict[str, Any]) -> None:
+    print(json_format.dumps(document, indent=2))
 
 
 def _outcome_text(document: dict[str, Any]) -> str:
@@ -221,19 +294,15 @@ def _show_offers(offers: list[dict[str, Any]], json: bool) -> None:
         print_offers(offers)
 
 
-async def _let_go(client: Any, job: str) -> None:
+async def _let_go(client: NodeClient, job: str) -> dict[str, Any] | None:
+    """Drop the job if it has no deal yet; its document as it stands, if the node still answers."""
     import trio
 
     with trio.CancelScope(shield=True), trio.move_on_after(1), contextlib.suppress(UserError):
         await client.post(f"/api/v1/jobs/{job}/cancel")
-
-
-def _what_goes_on(local: bool, job: str | None, otherwise: str) -> str:
-    if local:
-        return "the local market and all that was in it are gone" + (f"; {otherwise}" if otherwise else "")
-    if job is None:
-        return otherwise
-    return f"a deal that was signed goes on: `lilypad jobs get {job}` fetches its result"
+        found: dict[str, Any] = await client.get(f"/api/v1/jobs/{job}")
+        return found
+    return None
 
 
 def _check_numbers(wish: Wish) -> None:
