@@ -21,7 +21,11 @@ from libp2p.transport.tcp.tcp import TCP
 from libp2p.transport.upgrader import TransportUpgrader
 from multiaddr import Multiaddr
 
-from p2p import corrections
+from p2p.corrections import names as _names  # noqa: F401  (replaces names of the library)
+from p2p.corrections.connections import CorrectedHost, CorrectedSwarm
+from p2p.corrections.gossip import CorrectedPubsub, CorrectedRouter
+from p2p.corrections.release import check_release
+from p2p.corrections.watch import Watch
 from p2p.errors import CantListen
 
 
@@ -30,15 +34,15 @@ class Machinery:
     """The parts of one libp2p node."""
 
     peer_id: str
-    swarm: corrections.CorrectedSwarm
-    host: corrections.CorrectedHost
-    router: corrections.CorrectedRouter
-    pubsub: corrections.CorrectedPubsub
+    swarm: CorrectedSwarm
+    host: CorrectedHost
+    router: CorrectedRouter
+    pubsub: CorrectedPubsub
 
 
-def build(secret: bytes, topics: Sequence[str], watch: corrections.Watch, counter: int) -> Machinery:
+def build(secret: bytes, topics: Sequence[str], watch: Watch, counter: int) -> Machinery:
     """A node for a 32-byte secret. Nothing runs yet. ``counter`` is the first gossip number: nanoseconds since 1970."""
-    corrections.check_release()
+    check_release()
     settings = watch.settings
     keys = create_new_key_pair(secret)
     peer_id = ID.from_pubkey(keys.public_key)
@@ -46,7 +50,7 @@ def build(secret: bytes, topics: Sequence[str], watch: corrections.Watch, counte
     store.add_key_pair(peer_id, keys)
     # what the library offers by default includes plaintext
     security = {NOISE: Noise(keys, noise_privkey=create_noise_key_pair().private_key)}
-    swarm = corrections.CorrectedSwarm(
+    swarm = CorrectedSwarm(
         peer_id,
         store,
         TransportUpgrader(security, {YAMUX: Yamux}, negotiate_timeout=5),
@@ -65,9 +69,9 @@ def build(secret: bytes, topics: Sequence[str], watch: corrections.Watch, counte
         ),
         watch=watch,
     )
-    host = corrections.CorrectedHost(swarm)
-    router = corrections.CorrectedRouter(watch, topics)
-    pubsub = corrections.CorrectedPubsub(host, router, watch, topics, counter)
+    host = CorrectedHost(swarm)
+    router = CorrectedRouter(watch, topics)
+    pubsub = CorrectedPubsub(host, router, watch, topics, counter)
     return Machinery(str(peer_id), swarm, host, router, pubsub)
 
 

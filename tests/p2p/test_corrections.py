@@ -15,7 +15,7 @@ from libp2p.peer.id import ID
 from libp2p.pubsub.pb import rpc_pb2
 from multiaddr import Multiaddr
 
-from p2p import corrections
+from p2p.corrections import release
 from p2p.errors import WrongLibrary
 from p2p.settings import Settings
 
@@ -26,9 +26,9 @@ IDENTIFY = "/ipfs/id/1.0.0"
 
 
 def test_another_release_of_the_library_is_refused(monkeypatch):
-    monkeypatch.setattr(corrections, "version", lambda name: "0.9.0")
+    monkeypatch.setattr(release, "version", lambda name: "0.9.0")
     with pytest.raises(WrongLibrary, match=r"0\.9\.0"):
-        corrections.check_release()
+        release.check_release()
 
 
 def test_the_light_parts_don_t_load_the_library():

@@ -1,0 +1,28 @@
+"""What the corrected classes ask of, and tell, the host that owns them."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from p2p.settings import Settings
+from p2p.statistics import Counters
+from protocol.errors import PeerFault
+
+
+class Watch(Protocol):
+    """What the corrected classes ask of, and tell, the host that owns them; nothing here may raise."""
+
+    settings: Settings
+    counters: Counters
+
+    def admits_ip(self, ip: str) -> bool:
+        """Whether a new connection from this IP may begin its handshake."""
+
+    def admits_peer(self, peer_id: Any, ip: str) -> bool:
+        """Whether a proven peer may stay connected."""
+
+    def blame(self, peer_id: Any, fault: PeerFault, points: float) -> None:
+        """A peer did something that it must not."""
+
+    def heard(self, topic: str, data: bytes) -> None:
+        """A valid message of somebody else."""
