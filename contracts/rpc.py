@@ -29,6 +29,7 @@ class Rpc:
         self.url = url
         self._client = httpx.AsyncClient(timeout=timeout, trust_env=False)
         self._id = 0
+        self._batches = True
 
     async def __aenter__(self) -> Rpc:
         return self
@@ -52,11 +53,18 @@ class Rpc:
     async def batch(self, requests: Sequence[Request]) -> list[Any]:
         """Results in order, an error in its place as a `ChainError`; raises only where nothing was answered."""
         results: list[Any] = []
-        for start in range(0, len(requests), _MOST_IN_A_BATCH):
-            results += await self._post(requests[start : start + _MOST_IN_A_BATCH])
+        start = 0
+        while start < len(requests):
+            part = requests[start : start + (_MOST_IN_A_BATCH if self._batches else 1)]
+            answers = await self._post(part)
+            if answers is None:
+                self._batches = False  # this endpoint takes none; one by one from now on
+                continue
+            results += answers
+            start += len(part)
         return results
 
-    async def _post(self, requests: Sequence[Request]) -> list[Any]:
+    async def _post(self, requests: Sequence[Request]) -> list[Any] | None:
         first = self._id + 1
         self._id += len(requests)
         body = [
@@ -77,15 +85,16 @@ class Rpc:
         return _sort(raw, first, len(body))
 
 
-def _sort(raw: bytes, first: int, count: int) -> list[Any]:
+def _sort(raw: bytes, first: int, count: int) -> list[Any] | None:
+    """Answers in order; None where a batch was refused as such."""
     try:
         answer = json.loads(raw)
     except ValueError as error:
         raise Garbled("an answer that is not JSON") from error
     items = answer if isinstance(answer, list) else [answer]
     by_id = {item.get("id"): item for item in items if isinstance(item, dict)}
-    if count > 1 and len(items) == 1 and isinstance(items[0], dict) and items[0].get("id") is None:
-        return [_error(items[0])] * count  # the endpoint refuses batches, or this one
+    if count > 1 and isinstance(answer, dict):
+        return None
     return [_result(by_id.get(first + place)) for place in range(count)]
 
 

@@ -26,6 +26,8 @@ from protocol.identity import Address, address_of_public_key, show
 
 _KNOWN = ("already known", "already imported", "known transaction", "already exists", "alreadyknown")
 _USED = ("nonce too low", "nonce is too low", "invalid nonce", "old nonce", "minimum expected nonce")
+_USUAL_TIP = 100_000_000
+"""Offered, in wei a unit of gas, where the endpoint has no opinion."""
 _UNDERPRICED = ("underpriced", "replacement", "too low to replace")
 
 
@@ -113,7 +115,7 @@ class Sender:
         )
         if gas is None:
             gas = quantity(estimate) * self.profile.gas_margin_percent // 100
-        reward = quantity(tip)
+        reward = _USUAL_TIP if isinstance(tip, RpcRefused) else quantity(tip)
         most = 2 * quantity(field(head, "baseFeePerGas")) + reward
         nonce = max(quantity(count), self._journal.next_nonce())
         return self._sign(intent, nonce, to, value, data, gas, most, reward)

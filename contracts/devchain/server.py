@@ -20,10 +20,10 @@ _CHUNK = 1 << 16
 class DevServer:
     """Serves one ledger and mines whenever something waits."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, methods: type[Methods] = Methods) -> None:
         self._ledger = ledger
         self._wanted = trio.Event()
-        self._methods = Methods(ledger, lambda: self._wanted.set())
+        self._methods = methods(ledger, lambda: self._wanted.set())
 
     async def mine_on_demand(self) -> None:
         """Group what arrives within a few milliseconds into one block, for ever."""

@@ -135,6 +135,14 @@ def test_a_lone_deal_costs_at_most_125_000(bench: Bench) -> None:
     show("lone deal by voucher", open=gas, redeem=redeem, release=bench.do(RP, Free(deal)))
 
 
+def test_a_line_of_a_hundred_jobs_costs_at_most_1_500_each(bench: Bench) -> None:
+    line, gas = bench.opened()
+    owed = line.pay * 9 // 10
+    bill = bench.sign(RP, Bill(line.id(bench.domain), owed))
+    settle = bench.do(JC, Settle((Payment(line, owed, bill, final=True),)))
+    assert show("one of a line of 100 jobs", open=gas // 100, settle=settle // 100) <= 1_500
+
+
 @pytest.mark.parametrize("size", [8, 32])
 def test_settling_with_many_at_once(bench: Bench, size: int) -> None:
     opened = [bench.opened(rp) for rp in PROVIDERS[:size]]

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from eth_hash.auto import keccak
 
+from contracts.encoding import compact, deal_words, encode_call
 from protocol.deal import Bill, Deal, Receipt, Release, Started, Voucher
+from protocol.eip712 import layout
 from protocol.vault import MAX_LOCK
 from protocol.vault_calls import (
     Absent,
@@ -307,3 +310,26 @@ def test_money_moves_only_while_it_is_free() -> None:
     assert twin.do(OTHER, Transfer(OTHER.address, 10)) is None
     assert twin.do(JC, Withdraw(free - 10, OTHER.address)) is None
     assert twin.do(OTHER, Deposit(JC.address, 0)) is None
+
+
+@pytest.mark.parametrize("name", ["pay", "jc_stake", "rp_stake", "cheat", "fee", "juror_stake"])
+def test_an_amount_beyond_its_type_is_refused_whatever_is_signed(name: str) -> None:
+    twin = funded([JC, RP], PURSE)
+    plan = layout(Deal)
+    raw = deal_words(draft(JC, RP, twin.now))
+    words = [raw[at : at + 32] for at in range(0, len(raw), 32)]
+    words[[field for field, _ in plan.fields].index(name)] = (1 << 96).to_bytes(32, "big")
+    struct = keccak(plan.hash + b"".join(words))
+    signature = compact(RP.sign(keccak(b"\x19\x01" + twin.domain.separator() + struct)))
+    selector = encode_call(Open(draft(JC, RP, twin.now), bytes(64)))[0][:4]
+    assert twin.send(JC, selector + b"".join(words) + signature) == "amount"
+
+
+def test_a_line_is_one_deal_whose_vouchers_name_the_running_total() -> None:
+    twin, line = opened(pay=100_000, cheat=110_000)
+    name = line.id(twin.domain)
+    vouchers = [twin.sign(JC, Voucher(name, 1000 * job)) for job in range(1, 101)]
+    bill = twin.sign(RP, Bill(name, 40_000))
+    assert twin.do(RP, Redeem(line, 40_000, vouchers[38])) == "not signed"
+    assert twin.do(JC, Settle((Payment(line, 40_000, bill, final=True),))) is None
+    assert gains(twin) == (-40_000, 40_000)

@@ -125,7 +125,10 @@ class Twin:
         return None
 
     def _do_bytecode(self, by: Person, call: VaultCall) -> str | None:
-        payload, value = encode_call(call)
+        return self.send(by, *encode_call(call))
+
+    def send(self, by: Person, payload: bytes, value: int = 0) -> str | None:
+        """Bytes to the bytecode alone; the reason of a refusal or None."""
         self._set_block()
         try:
             self.evm.message_call(show(by.address), self.vault, calldata=payload, value=value, gas=20_000_000)

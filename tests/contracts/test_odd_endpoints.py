@@ -1,0 +1,176 @@
+"""Endpoints as they are on Filecoin, IPC and behind gateways: the client gets through and never asks for a filter."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import trio
+
+from contracts.artifact import vault_artifact
+from contracts.client import Intent, VaultClient
+from contracts.devchain.genesis import born
+from contracts.devchain.ledger import Ledger
+from contracts.devchain.methods import Methods, RpcError
+from contracts.devchain.server import DevServer
+from contracts.errors import ChainError, ChainUnreachable, Garbled, RpcRefused, WrongChain
+from contracts.journal import SqliteJournal
+from contracts.profile import DEV
+from contracts.rpc import Rpc
+from contracts.sender import Sender
+from protocol.identity import Address
+from protocol.vault_calls import Deposit
+from tests.contracts.twin import Person
+
+COIN = 10**18
+ME = Person.number(1)
+HASTY = replace(DEV, resend_after=0.05)
+
+
+class Odd(Methods):
+    """Null rounds, receipts that come late, no tip to ask for, dear gas, odd nonces; and it counts what it is asked."""
+
+    asked: ClassVar[Counter[str]] = Counter()
+
+    def answer(self, method: str, params: Sequence[Any]) -> Any:
+        turn = self.asked[method]
+        self.asked[method] += 1
+        if "ilter" in method or "Logs" in method or "subscribe" in method:
+            raise RpcError(-32601, "filter not found")
+        if method == "eth_maxPriorityFeePerGas":
+            raise RpcError(-32601, "method not found")
+        if method in ("eth_getTransactionReceipt", "eth_getBlockByNumber") and turn % 3 == 0:
+            return None
+        if method == "eth_blockNumber" and turn % 4 == 1:
+            raise RpcError(12, "requested epoch was a null round")
+        if method == "eth_getTransactionCount" and params[1] == "pending":
+            return hex(999)
+        if method == "eth_sendRawTransaction" and turn == 0:
+            super().answer(method, params)
+            return "0x" + "00" * 32
+        if method == "eth_estimateGas":
+            return hex(int(super().answer(method, params), 16) * 20)
+        return super().answer(method, params)
+
+
+class Forgetful(Methods):
+    """Swallows the first two transactions while saying that it took them."""
+
+    swallowed = 0
+
+    def answer(self, method: str, params: Sequence[Any]) -> Any:
+        if method == "eth_sendRawTransaction" and self.swallowed < 2:
+            self.swallowed += 1
+            return "0x" + "00" * 32
+        return super().answer(method, params)
+
+
+class Single(DevServer):
+    """Takes no batches."""
+
+    def _answer(self, body: bytes) -> bytes:
+        if body.startswith(b"["):
+            return b'{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"batches are not supported"}}'
+        return super()._answer(body)
+
+
+class Babbling(DevServer):
+    """Answers what is no answer."""
+
+    replies: ClassVar[list[bytes]] = [
+        b"<html>",
+        b"[]",
+        b'{"jsonrpc":"2.0","id":1}',
+        b'{"id":2,"error":"no"}',
+        b'{"id":3,"result":"moon"}',
+    ]
+
+    def _answer(self, body: bytes) -> bytes:
+        return self.replies.pop(0) if self.replies else super()._answer(body)
+
+
+@asynccontextmanager
+async def served(
+    server: type[DevServer] = DevServer, methods: type[Methods] = Methods
+) -> AsyncIterator[tuple[str, Address]]:
+    ledger: Ledger
+    ledger, vault = born(1337, {ME.address: COIN}, {}, 60, 600, vault_artifact())
+    face = server(ledger, methods)
+    async with trio.open_nursery() as nursery:
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        nursery.start_soon(face.mine_on_demand)
+        nursery.start_soon(trio.serve_listeners, face.serve_connection, listeners)
+        yield f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}", Address(vault)
+        nursery.cancel_scope.cancel()
+
+
+async def pay_in_three_times(url: str, vault: Address, folder: Path) -> None:
+    async with Rpc(url) as rpc, trio.open_nursery() as nursery:
+        sender = Sender(rpc, SqliteJournal(folder / "journal", 1337, ME.address), ME.key, HASTY)
+        client = VaultClient(rpc, 1337, vault, sender)
+        nursery.start_soon(sender.run)
+        for number in range(3):
+            receipt = await client.wait(await again(client, Intent(f"pay in {number}", Deposit(ME.address, 5))))
+            assert receipt.status == 1
+        with trio.fail_after(5):
+            while (await balance(client)) != 15:  # noqa: ASYNC110
+                await trio.sleep(0.01)
+        nursery.cancel_scope.cancel()
+
+
+async def balance(client: VaultClient) -> int | None:
+    try:
+        return (await client.accounts([ME.address]))[0].balance
+    except ChainError:
+        return None
+
+
+async def again(client: VaultClient, intent: Intent) -> Any:
+    for _ in range(10):
+        try:
+            return await client.submit(intent)
+        except ChainError:
+            await trio.sleep(0.01)
+    raise AssertionError("it never got through")
+
+
+async def test_null_rounds_late_receipts_and_dear_gas_lose_nothing(tmp_path: Path) -> None:
+    async with served(methods=Odd) as (url, vault):
+        await pay_in_three_times(url, vault, tmp_path)
+    assert not [method for method in Odd.asked if "ilter" in method or "Logs" in method]
+
+
+async def test_a_swallowed_transaction_is_sent_again(tmp_path: Path) -> None:
+    async with served(methods=Forgetful) as (url, vault):
+        await pay_in_three_times(url, vault, tmp_path)
+
+
+async def test_an_endpoint_without_batches_is_asked_one_by_one(tmp_path: Path) -> None:
+    async with served(server=Single) as (url, vault):
+        await pay_in_three_times(url, vault, tmp_path)
+
+
+async def test_what_is_no_answer_is_told_apart_from_an_error() -> None:
+    async with served(server=Babbling) as (url, vault), Rpc(url) as rpc:
+        for _ in range(3):
+            with pytest.raises(Garbled):
+                await rpc.call("eth_chainId")
+        with pytest.raises(Garbled):
+            await rpc.call("eth_chainId")
+        with pytest.raises(Garbled):
+            await VaultClient(rpc, 1337, vault).head()
+        with pytest.raises(RpcRefused, match="does not exist"):
+            await rpc.call("eth_newFilter", {})
+        with pytest.raises(WrongChain):
+            await VaultClient(rpc, 1, vault).check()
+
+
+async def test_nobody_at_home_is_unreachable() -> None:
+    async with Rpc("http://127.0.0.1:9", timeout=1) as rpc:
+        with pytest.raises(ChainUnreachable):
+            await rpc.call("eth_chainId")
