@@ -22,15 +22,9 @@ types: .venv/ready
 layers: .venv/ready
 	$(BIN)/lint-imports
 
-# One of py-libp2p's dependencies (fastecdsa) is built on the spot and needs GMP's header.
 .venv/ready: requirements.lock pyproject.toml
-	@echo '#include <gmp.h>' | gcc -E - >/dev/null 2>&1 || { \
-	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    apt-get update -qq && apt-get install -y -qq libgmp-dev >/dev/null; \
-	  else \
-	    echo "GMP's header gmp.h is missing: install it first (Debian: apt-get install libgmp-dev)" >&2; exit 1; \
-	  fi; }
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install it, or say make PYTHON=…" >&2; exit 1; }
+	@PYTHON=$(PYTHON) ./.ci/prerequisites
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
