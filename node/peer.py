@@ -209,6 +209,7 @@ async def open_peer(setup: Setup, executors: Mapping[str, Executor]) -> AsyncIte
                 validate=ear.validate,
                 bootstrap=setup.bootstrap,
                 settings=replace(setup.settings, announce=setup.announce),
+                blocks=workshop.blocks,
             )
         )
         nursery = await stack.enter_async_context(trio.open_nursery())

@@ -13,7 +13,7 @@ from __future__ import annotations
 import random
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -21,7 +21,10 @@ import trio
 from libp2p.peer.id import ID
 from multiaddr import Multiaddr
 
+from content.blocks import Blocks
 from p2p import machinery
+from p2p.bitswap import Bitswap
+from p2p.blocks_wire import PROTOCOL as BITSWAP
 from p2p.book import Book
 from p2p.errors import FrameTooLong, UnknownName, Unreachable
 from p2p.events import Got, Heard, HostEvent, Peer, PeerJoined, PeerLeft
@@ -49,15 +52,19 @@ async def open_host(
     validate: Validate,
     bootstrap: Sequence[str] = (),
     settings: Settings | None = None,
+    blocks: Blocks | None = None,
 ) -> AsyncIterator[Host]:
     """Run a host as long as the block lasts.
 
     ``secret``: the 32 bytes of a secp256k1 key. ``listen``: multiaddrs such as ``/ip4/127.0.0.1/tcp/0``.
     ``bootstrap``: multiaddrs with a ``/p2p`` part, dialled again for as long as the host lives.
+    ``blocks``: a store to serve and to fill over bitswap.
     Raises `NotDialable` for a bootstrap address that can't be one, `CantListen`, and `WrongLibrary` under another
     release of the library.
     """
     host = Host(secret, protocols, topics, validate, settings or Settings())
+    if blocks is not None:
+        host.exchange(blocks)
     for place in bootstrap:
         host.keep(place)
     failure: Exception | None = None
@@ -116,6 +123,8 @@ class Host:
         self._changed = trio.Event()
         self._redial = trio.Event()
         self._nursery: trio.Nursery | None = None
+        self.bitswap: Bitswap | None = None
+        """Blocks to and from IPFS peers, if the host was opened with a store."""
         for protocol in protocols:
             self.machinery.host.set_stream_handler(protocol, self._accepted)
         for topic in topics:
@@ -214,6 +223,11 @@ class Host:
 
     # -- what `open_host` does ------------------------------------------------------------------------------------
 
+    def exchange(self, blocks: Blocks) -> None:
+        """Serve a store over bitswap."""
+        self.bitswap = Bitswap(blocks, self)
+        self.machinery.host.set_stream_handler(BITSWAP, self.bitswap.accepted)
+
     async def begin(self, nursery: trio.Nursery) -> None:
         """Start our own tasks; the machinery runs already."""
         self._nursery = nursery
@@ -270,6 +284,21 @@ class Host:
         else:
             self.counters.gossip_in += 1
 
+    # -- what bitswap asks (`bitswap.Lines`) ------------------------------------------------------------------------
+
+    async def open_stream(self, to: bytes, protocol: str, *, dial: bool) -> Any:
+        """A new stream to a peer, connecting first if ``dial`` allows it; raises `Unreachable`."""
+        peer = await self._connect(to, self._book.addrs(to) if dial else ())
+        try:
+            return await self.machinery.host.new_stream(ID.from_base58(peer.id), [protocol])
+        except Exception as error:  # the library raises many kinds
+            raise Unreachable(to, f"no stream for {protocol}: {error}") from error
+
+    def start(self, task: Callable[[], Awaitable[None]]) -> None:
+        """Run a task for as long as the host lives."""
+        assert self._nursery is not None
+        self._nursery.start_soon(task)
+
     # -- streams --------------------------------------------------------------------------------------------------
 
     async def _accepted(self, stream: Any) -> None:
@@ -284,10 +313,7 @@ class Host:
                 if (talk := self._talks.live(to, protocol)) is not None:
                     return talk
                 peer = await self._connect(to, self._book.addrs(to))
-                try:
-                    stream = await self.machinery.host.new_stream(ID.from_base58(peer.id), [protocol])
-                except Exception as error:
-                    raise Unreachable(to, f"no stream for {protocol}: {error}") from error
+                stream = await self.open_stream(to, protocol, dial=False)
                 talk = self._new_talk(peer, protocol, stream)
                 assert self._nursery is not None
                 self._nursery.start_soon(self._listen, talk)

@@ -18,6 +18,7 @@ _GOSSIP_RPCS_IN = Rate(200, 600)
 _GOSSIP_BUDGET = Rate(8 * KIB * KIB, 16 * KIB * KIB)
 _MUX_FRAMES = Rate(4000, 8000)
 _GOSSIP_BYTES_IN = Rate(KIB * KIB, 2 * KIB * KIB)
+_BLOCK_BYTES_OUT = Rate(64 * KIB * KIB, 64 * KIB * KIB)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,22 @@ class Settings:
     remember: int = 50_000
     """Message ids kept against hearing the same twice, for at most ``remember_for`` seconds."""
     remember_for: float = 120.0
+
+    # blocks, over bitswap
+    block_bytes_out: Rate = _BLOCK_BYTES_OUT
+    """Bytes of blocks to one peer; above it that peer waits."""
+    wants_per_peer: int = 1024
+    """Blocks that one peer may be waiting for; what it wants beyond them is not answered."""
+    block_messages_out: int = 16
+    """Messages with blocks under way to all peers together, each below 3 MiB."""
+    blocks_asked: int = 16
+    """Blocks that we ask of one peer ahead of those that arrived; each has up to 2 MiB."""
+    block_silence: float = 20.0
+    """A fetch ends when no block came for this long."""
+    block_message_within: float = 30.0
+    """A message with blocks that has begun must end within this time, in either direction."""
+    block_linger: float = 5.0
+    """A stream for our answers stays open this long after the last one."""
 
     # whom we dial
     redial_first: float = 0.2

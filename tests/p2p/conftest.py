@@ -20,6 +20,7 @@ from libp2p.security.noise.transport import Transport as Noise
 from libp2p.transport.tcp.tcp import TCP
 from multiaddr import Multiaddr
 
+from content.blocks import Blocks
 from p2p.events import Got, Heard, HostEvent
 from p2p.host import Host, open_host
 from p2p.settings import Settings
@@ -60,6 +61,7 @@ async def _honest(
     bootstrap: tuple[str, ...] = (),
     settings: Settings | None = None,
     consume: bool = True,
+    blocks: Blocks | None = None,
 ) -> AsyncIterator[Honest]:
     secret = (next(_seeds) if seed is None else seed).to_bytes(32, "big")
     async with open_host(
@@ -70,6 +72,7 @@ async def _honest(
         validate=validate,
         bootstrap=bootstrap,
         settings=settings,
+        blocks=blocks,
     ) as host:
         honest = Honest(host, [])
 
