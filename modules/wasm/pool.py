@@ -89,6 +89,9 @@ class WasmPool:
         except trio.ClosedResourceError:
             raise Misuse("the pool is closed") from None
         try:
+            if slot is not None and not slot.alive:  # it died while it had nothing to do: no program's fault
+                await self._end(slot)
+                slot = None
             worker = slot if slot is not None else await self._start()
         except BaseException as error:
             if not self._closed:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -14,6 +13,7 @@ from typing import Final
 import trio
 
 from modules.executor import Reason
+from modules.wasm.child import Child
 from modules.wasm.inside import frames
 from modules.wasm.inside.verdict import Request, Verdict
 from modules.wasm.sandbox import Sandbox, Scratch
@@ -40,7 +40,7 @@ class WorkerDied(Exception):
 class WorkerProcess:
     """A process that runs one program after the other; after any error it must be killed."""
 
-    def __init__(self, process: trio.Process, scratch: Scratch) -> None:
+    def __init__(self, process: Child, scratch: Scratch) -> None:
         self._process = process
         self.scratch = scratch
         self.runs = 0
@@ -50,11 +50,15 @@ class WorkerProcess:
         """The process that we started: the worker itself, or the walls around it."""
         return self._process.pid
 
+    @property
+    def alive(self) -> bool:
+        """Whether it can still be asked, as far as one can see from outside."""
+        return self._process.alive
+
     async def ask(self, request: Request) -> Verdict:
         """Run a program. Raises `WorkerDied`. A cancelled call leaves the worker running: kill it."""
         self.runs += 1
         try:
-            assert self._process.stdin is not None
             await self._process.stdin.send_all(frames.encode(asdict(request)))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             raise WorkerDied(self._last_words()) from None
@@ -76,8 +80,7 @@ class WorkerProcess:
             with trio.move_on_after(_GONE_SECONDS):
                 await self._drain()
             for stream in (self._process.stdin, self._process.stdout):
-                if stream is not None:
-                    await stream.aclose()
+                await stream.aclose()
 
     async def remove(self) -> None:
         """Stop it and remove its scratch folder. Can't be cancelled."""
@@ -87,7 +90,6 @@ class WorkerProcess:
 
     async def _drain(self) -> None:
         """Read until nobody holds the pipe's other end: only then is the last process behind the walls gone."""
-        assert self._process.stdout is not None
         try:
             while await self._process.stdout.receive_some(65536):
                 pass
@@ -102,7 +104,6 @@ class WorkerProcess:
             raise WorkerDied(f"it sent {error}") from None
 
     async def _receive_exactly(self, size: int) -> bytes:
-        assert self._process.stdout is not None
         data = bytearray()
         while len(data) < size:
             try:
@@ -129,9 +130,7 @@ async def start_worker(sandbox: Sandbox, parent: Path | None) -> WorkerProcess:
     scratch.outbox.mkdir()
     try:
         with scratch.log.open("wb") as log:
-            process = await trio.lowlevel.open_process(
-                sandbox.command(scratch), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env={}
-            )
+            process = Child(sandbox.command(scratch), log)
     except BaseException as error:
         shutil.rmtree(scratch.folder, ignore_errors=True)
         if isinstance(error, OSError):
