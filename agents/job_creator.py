@@ -73,6 +73,8 @@ class JobCreator:
         self.rules = rules
         self.rng = rng
         self.book = OrderBook()
+        self.began = float("inf")
+        """Since when it listens."""
         self.strikes: dict[Address, int] = {}
         """How often a provider broke its word to this buyer."""
         self.tenders: dict[bytes, Tender] = {}
@@ -94,6 +96,7 @@ class JobCreator:
         """What this event makes the job creator do."""
         match event:
             case Began():
+                self.began = now
                 return self._resume(now)
             case Heard(offer):
                 return self._heard(now, event) if self.book.hear(now, offer) else []
@@ -147,7 +150,7 @@ class JobCreator:
     def _tender(self, now: float, request: Request) -> list[Effect]:
         tender = self.tenders[request.id] = Tender(self.me, self.rules, request, self.book, self.strikes, self.rng)
         offer = JobOffer(self.me, int(now * 1000), int(now) + JOB_OFFER_LIFE, request.job, (self.rules.vault,))
-        return [Publish(offer), *self._tendered(now, request.id, tender.begin(now))]
+        return [Publish(offer), *self._tendered(now, request.id, tender.begin(now, now - self.began))]
 
     def _heard(self, now: float, event: Heard) -> list[Effect]:
         if isinstance(event.offer, JobOffer):

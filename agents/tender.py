@@ -36,6 +36,10 @@ from protocol.wire import digest
 
 GATHER = 1.5
 """Seconds to listen before the first talk, when little has been heard yet."""
+GATHER_KNOWN = 0.3
+"""Seconds to listen when somebody fits already: time for others to answer the job offer just published."""
+HEARD_ALL = 30.0
+"""Seconds of listening after which every provider has announced itself at least once: no need to listen more."""
 ENOUGH = 3
 """Fitting offers that are worth starting with at once."""
 PATIENCE = 5.0
@@ -116,17 +120,21 @@ class Tender:
 
     # --- events ------------------------------------------------------------------------------------------------------
 
-    def begin(self, now: float) -> list[Effect]:
-        """Start talking if enough is known, else listen a little first."""
-        return [*self.heard(now), *self._timer(now + GATHER, "gather")]
+    def begin(self, now: float, listened: float) -> list[Effect]:
+        """Start talking if enough is known, else listen a little first; ``listened`` seconds have passed doing so."""
+        self.waited = listened >= HEARD_ALL
+        opened = self.heard(now)
+        if opened:
+            return opened
+        pause = GATHER_KNOWN if self._judged(now) and any(True for _ in self._fitting(now)) else GATHER
+        return self._timer(now + pause, "gather")
 
     def heard(self, now: float) -> list[Effect]:
         """Something new is on offer."""
         if self.mode is not Mode.GATHERING:
             return []
         known = sum(1 for _ in self._fitting(now))
-        judged = bool(self.request.mediators) or any(True for _ in self.book.mediators(now))
-        if (known >= ENOUGH and judged) or (self.waited and known):
+        if (known >= ENOUGH and self._judged(now)) or (self.waited and known):
             return self._open_talks(now)
         return []
 
@@ -223,6 +231,9 @@ class Tender:
             and offer.provider != self.me
             and misfit(offer, self.request.job, self.rules.vault) is None
         ]
+
+    def _judged(self, now: float) -> bool:
+        return bool(self.request.mediators) or any(True for _ in self.book.mediators(now))
 
     def _open_talks(self, now: float) -> list[Effect]:
         offers = whom_to_ask(self._fitting(now), self.request.job, self.strikes, self.rng)
