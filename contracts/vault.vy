@@ -50,6 +50,7 @@ RECEIPT_TYPE: constant(bytes32) = keccak256("Receipt(bytes32 deal,bytes32 sealed
 VOUCHER_TYPE: constant(bytes32) = keccak256("Voucher(bytes32 deal,uint96 amount)")
 BILL_TYPE: constant(bytes32) = keccak256("Bill(bytes32 deal,uint96 amount)")
 RESULT_TYPE: constant(bytes32) = keccak256("Result(bytes32 deal,bytes32 sealed,uint8 exitCode,uint64 units)")
+SEATED_TYPE: constant(bytes32) = keccak256("Seated(bytes32 deal,uint8 round)")
 VOTE_TYPE: constant(bytes32) = keccak256("Vote(bytes32 deal,uint8 round,uint8 ruling,bytes32 commitments)")
 RELEASE_TYPE: constant(bytes32) = keccak256("Release(bytes32 deal,uint96 amount)")
 
@@ -503,6 +504,12 @@ def _member(pool: Bytes[480], position: uint256) -> address:
 
 @internal
 @pure
+def _ready(mediator: uint256) -> uint256:
+    return (mediator & LOW96) - ((mediator >> 96) & LOW96)
+
+
+@internal
+@pure
 def _count(seats: uint256) -> uint256:
     rest: uint256 = seats
     count: uint256 = 0
@@ -515,9 +522,11 @@ def _count(seats: uint256) -> uint256:
 
 
 @internal
+@view
 def _seat(deal: Deal, word: uint256, pool: Bytes[480], wanted: uint256, seed: bytes32) -> uint256:
     # The pool is shuffled by the seed alone and those who can't serve are passed over, so nobody gains a place by
-    # joining or leaving once the seed is known. A juror's stake is at risk for one dispute at a time.
+    # joining or leaving once the seed is known. Nothing is put at risk here: only what a mediator signs can cost it
+    # anything, or strangers could drain and occupy it with disputes it never heard of.
     barred: uint256 = (word >> SITTING) | (word >> FORMER) | (word >> OUT)
     size: uint256 = len(pool) // 20
     order: uint256 = ORDER
@@ -535,9 +544,8 @@ def _seat(deal: Deal, word: uint256, pool: Bytes[480], wanted: uint256, seed: by
         if who == deal.jc or who == deal.rp:
             continue
         mediator: uint256 = self.mediators[who]
-        if (mediator & LOW96) - ((mediator >> 96) & LOW96) < deal.juror_stake:
+        if mediator >> 192 != 0 or mediator & LOW96 < deal.juror_stake:
             continue
-        self.mediators[who] = mediator + (deal.juror_stake << 96)
         seated |= 1 << position
         count += 1
     return seated
@@ -583,17 +591,21 @@ def vote(deal: Deal, pool: Bytes[480], ruling: uint256, commitments: bytes32, vo
     assert 0 < ruling and ruling <= NOT_FETCHABLE, "ruling"
     sitting: uint256 = (word >> SITTING) & SEATS
     assert voters != 0 and voters & ~(sitting & ~(word >> VOTED)) == 0, "not their turn"
-    round: uint256 = 0
+    round: uint256 = (word // APPEALED) & 1
     quorum: uint256 = deal.quorum
-    if word & APPEALED != 0:
-        round = 1
+    if round == 1:
         quorum = deal.jurors + 1
     digest: bytes32 = self._digest(keccak256(abi_encode(VOTE_TYPE, id, round, ruling, commitments)))
     used: uint256 = 0
     for i: uint256 in range(24):
         if (voters >> i) & 1 == 1:
-            self._signed(digest, votes[used], self._member(pool, i))
+            who: address = self._member(pool, i)
+            self._signed(digest, votes[used], who)
             used += 1
+            # One stake backs one vote at a time.
+            mediator: uint256 = self.mediators[who]
+            assert self._ready(mediator) >= deal.juror_stake, "no stake left"
+            self.mediators[who] = mediator + (deal.juror_stake << 96)
     # One who lost its seat meanwhile no longer counts.
     tally: uint256 = (self.tallies[digest] & sitting) | voters
     word |= voters << VOTED
@@ -629,6 +641,7 @@ def appeal(deal: Deal, pool: Bytes[480], for_provider: bool):
     out: uint256 = (word >> OUT) & SEATS
     assert len(pool) // 20 >= self._count(sitting | out) + 2 * deal.jurors + 1, "pool too small"
     self._lock(party, (2 * deal.jurors + 1) * deal.fee)
+    self._dismiss(deal, pool, (word >> VOTED) & ~(word >> WINNERS) & ~out, 0, 0)
     flags |= word & (PAID | CONTESTED) | (word & (SEATS << OUT)) | (word & (SEATS << WINNERS)) | (word & (STATE << OUTCOME))
     flags |= ((block.timestamp + deal.judge) << DEADLINE) | ((block.number + SEED_DELAY) << BLOCK)
     self.deals[id] = JURY | flags | (sitting << FORMER)
@@ -646,19 +659,21 @@ def expose(deal: Deal, pool: Bytes[480], position: uint256, rulings: uint256[2],
     seat: uint256 = 1 << position
     assert (word >> SITTING) & SEATS & seat != 0, "not sitting"
     assert rulings[0] != rulings[1] or commitments[0] != commitments[1], "the same vote"
-    round: uint256 = 0
-    if word & APPEALED != 0:
-        round = 1
+    round: uint256 = (word // APPEALED) & 1
     for i: uint256 in range(2):
         digest: bytes32 = self._digest(keccak256(abi_encode(VOTE_TYPE, id, round, rulings[i], commitments[i])))
         self._signed(digest, votes[i], self._member(pool, position))
     self.deals[id] = (word & ~(seat << SITTING)) | (seat << OUT)
-    self._slash(deal, self._dismiss(deal, pool, seat, 0, seat))
+    if (word >> VOTED) & seat != 0:
+        self._slash(deal, self._dismiss(deal, pool, seat, 0, seat))
+    else:
+        self._fine(deal, pool, seat)
 
 
 @internal
 def _dismiss(deal: Deal, pool: Bytes[480], seats: uint256, paid: uint256, slashed: uint256) -> uint256:
-    # Frees the stakes of jurors, with the fee for some and without the stake for others; returns what was lost.
+    # Frees the stakes of jurors who voted, with the fee for some and without the stake for others; returns what was
+    # lost.
     lost: uint256 = 0
     for i: uint256 in range(24):
         if (seats >> i) & 1 == 1:
@@ -677,6 +692,19 @@ def _dismiss(deal: Deal, pool: Bytes[480], seats: uint256, paid: uint256, slashe
 def _slash(deal: Deal, lost: uint256):
     self.accounts[deal.jc] += lost - lost // 2
     self.accounts[deal.rp] += lost // 2
+
+
+@internal
+def _fine(deal: Deal, pool: Bytes[480], seats: uint256):
+    # Takes the stake of jurors who have not voted, as far as other votes don't hold it.
+    lost: uint256 = 0
+    for i: uint256 in range(24):
+        if (seats >> i) & 1 == 1:
+            who: address = self._member(pool, i)
+            amount: uint256 = min(self._ready(self.mediators[who]), deal.juror_stake)
+            self.mediators[who] -= amount
+            lost += amount
+    self._slash(deal, lost)
 
 
 @internal
@@ -733,18 +761,20 @@ def _end(deal: Deal, id: bytes32, word: uint256, pool: Bytes[480], outcome: uint
             jc_free += bond
             jc_fees += appellant_fees
             to_rp += to_other
-    seats: uint256 = ((word >> SITTING) | (word >> FORMER)) & SEATS & ~(word >> OUT)
-    lost: uint256 = self._dismiss(deal, pool, seats, paid, slashed)
+    seats: uint256 = ((word >> VOTED) | (word >> WINNERS)) & SEATS & ~(word >> OUT)
+    self._slash(deal, self._dismiss(deal, pool, seats, paid, slashed))
     self.deals[id] = CLOSED | (word & PAID) | (outcome << OUTCOME)
-    self.accounts[deal.jc] = self.accounts[deal.jc] - (jc_free << 128) + to_jc + (lost - lost // 2) - to_rp - jc_fees
-    self.accounts[deal.rp] = self.accounts[deal.rp] - (rp_free << 128) + to_rp + lost // 2 - to_jc - rp_fees
+    self.accounts[deal.jc] = self.accounts[deal.jc] - (jc_free << 128) + to_jc - to_rp - jc_fees
+    self.accounts[deal.rp] = self.accounts[deal.rp] - (rp_free << 128) + to_rp - to_jc - rp_fees
 
 
 @external
-def finalize(deal: Deal, pool: Bytes[480]):
+def finalize(deal: Deal, pool: Bytes[480], seated: uint256, seatings: DynArray[Signature, 24]):
     """
     @notice Anybody ends a claim, a jury or a ruling whose deadline has passed; the loser of a ruling may at once.
     @param pool The mediators; empty where no jury was summoned.
+    @param seated Bit set of silent jurors who lose their stake, for they signed that they hold the evidence and shall
+        vote; `seatings` are those signatures in that order. Who never signed is only replaced.
     """
     id: bytes32 = self._id(deal)
     word: uint256 = self.deals[id]
@@ -775,19 +805,27 @@ def finalize(deal: Deal, pool: Bytes[480]):
         silent: uint256 = 0
         if state == JURY and word & DRAWN != 0:
             silent = (word >> SITTING) & SEATS & ~(word >> VOTED)
+        assert seated & ~silent == 0, "not silent"
+        round: uint256 = (word // APPEALED) & 1
+        digest: bytes32 = self._digest(keccak256(abi_encode(SEATED_TYPE, id, round)))
+        used: uint256 = 0
+        for i: uint256 in range(24):
+            if (seated >> i) & 1 == 1:
+                self._signed(digest, seatings[used], self._member(pool, i))
+                used += 1
+        self._fine(deal, pool, seated)
         if ruling != 0:
             # It was not appealed, or the second jury did not decide: it stands.
-            self._end(deal, id, word, pool, ruling, winners, silent, deal.fee * self._count(winners), 0, 0)
+            self._end(deal, id, word, pool, ruling, winners, 0, deal.fee * self._count(winners), 0, 0)
         elif silent != 0 and word & REFILLED == 0 and len(pool) > 20 * deal.jurors:
             # Others take the seats of the silent, once. Votes that arrived keep counting.
             word = (word & ~(DRAWN | (LOW40 << DEADLINE) | (LOW40 << BLOCK) | (silent << SITTING))) | REFILLED | (silent << OUT)
             self.deals[id] = word | ((block.timestamp + deal.judge) << DEADLINE) | ((block.number + SEED_DELAY) << BLOCK)
-            self._slash(deal, self._dismiss(deal, pool, silent, 0, silent))
         else:
             outcome: uint256 = deal.silence
             if outcome == 0:
                 outcome = SPLIT
-            self._end(deal, id, word, pool, outcome, 0, silent, 0, 0, 0)
+            self._end(deal, id, word, pool, outcome, 0, 0, 0, 0, 0)
 
 
 # Mediators
@@ -818,7 +856,7 @@ def collect():
     mediator: uint256 = self.mediators[msg.sender]
     assert mediator >> 192 != 0, "not leaving"
     assert block.timestamp > mediator >> 192, "too early"
-    amount: uint256 = (mediator & LOW96) - ((mediator >> 96) & LOW96)
+    amount: uint256 = self._ready(mediator)
     self.mediators[msg.sender] = mediator - amount
     self.accounts[msg.sender] += amount
 

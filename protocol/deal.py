@@ -148,6 +148,15 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class Seated:
+    """Juror: I hold what I need to judge, and shall vote; silence after this costs my stake."""
+
+    deal: Hash
+    round: Small
+    """0, or 1 in an appeal."""
+
+
+@dataclass(frozen=True, slots=True)
 class Vote:
     """Juror: how I judge."""
 

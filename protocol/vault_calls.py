@@ -203,6 +203,8 @@ class Finalize:
 
     deal: Deal
     pool: bytes = b""
+    seated: tuple[tuple[int, bytes], ...] = ()
+    """Silent jurors who lose their stake: position and signature of `Seated`, by rising position."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,8 +290,8 @@ def perform(vault: Vault, by: Call, call: VaultCall) -> None:
             vault.appeal(by, deal, pool, for_provider)
         case Expose(deal, pool, position, first, second):
             vault.expose(by, deal, pool, position, first, second)
-        case Finalize(deal, pool):
-            vault.finalize(by, deal, pool)
+        case Finalize(deal, pool, seated):
+            vault.finalize(by, deal, pool, dict(seated))
         case Join(amount):
             vault.join(by, amount)
         case Leave():

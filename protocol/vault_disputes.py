@@ -6,7 +6,9 @@
                    JURY, drawn --finalize, some were silent--> JURY, refilled (once) --> CLOSED by the agreed default
     RULED --appeal--> JURY, appealed --vote / finalize--> CLOSED
 
-A juror's stake is at risk in one dispute at a time, so one stake can't back many false rulings.
+Only what a mediator signs can cost it anything: its vote puts a stake at risk (one stake, one vote at a time), and its
+silence costs one only after it signed `Seated`. Otherwise strangers could drain mediators with disputes they never
+heard of, or keep them busy while a jury is drawn.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from dataclasses import dataclass, replace
 
 from eth_hash.auto import keccak
 
-from protocol.deal import Deal, DealId, Result, Silence, Vote
+from protocol.deal import Deal, DealId, Result, Seated, Silence, Vote
 from protocol.eip712 import digest
 from protocol.identity import Address
 from protocol.vault_book import Book, Call, bond, need
@@ -131,9 +133,8 @@ class Disputes(Book):
             if barred >> position & 1 or who in (deal.jc, deal.rp):
                 continue
             mediator = self.mediator(who)
-            if mediator.ready < deal.juror_stake:
+            if mediator.leaves or mediator.stake < deal.juror_stake:
                 continue
-            self.mediators[who] = replace(mediator, busy=mediator.busy + deal.juror_stake)
             seated |= 1 << position
         return seated
 
@@ -156,7 +157,13 @@ class Disputes(Book):
         appealed = Flag.APPEALED in standing.flags
         vote = Vote(name, int(appealed), ruling, commitments)
         for position in sorted(votes):
-            need(self._signed(vote, votes[position], _member(pool, position)), "not signed")
+            who = _member(pool, position)
+            need(self._signed(vote, votes[position], who), "not signed")
+            need(self.mediator(who).ready >= deal.juror_stake, "no stake left")
+        for position in votes:
+            who = _member(pool, position)
+            mediator = self.mediator(who)
+            self.mediators[who] = replace(mediator, busy=mediator.busy + deal.juror_stake)
         ballot = digest(self.domain, vote)
         tally = self.tallies.get(ballot, 0) & standing.sitting | voters
         standing = replace(standing, voted=standing.voted | voters)
@@ -188,6 +195,7 @@ class Disputes(Book):
         used = _count(standing.sitting | standing.out)
         need(len(pool) // _ADDRESS >= used + 2 * deal.jurors + 1, "pool too small")
         self._lock(party, _appeal_bond(deal))
+        self._dismiss(deal, pool, standing.voted & ~standing.winners & ~standing.out)
         flags = standing.flags & (Flag.PAID | Flag.CONTESTED) | Flag.APPEALED
         self.deals[name] = DealState(
             State.JURY,
@@ -213,21 +221,30 @@ class Disputes(Book):
             need(self._signed(vote, ballot.signature, _member(pool, position)), "not signed")
         seat = 1 << position
         self.deals[name] = replace(standing, sitting=standing.sitting & ~seat, out=standing.out | seat)
-        self._share_out(deal, self._dismiss(deal, pool, seat, slashed=seat))
+        if standing.voted & seat:
+            self._share_out(deal, self._dismiss(deal, pool, seat, slashed=seat))
+        else:
+            self._fine(deal, pool, seat)
 
     # it ends
 
-    def _finalize_dispute(self, call: Call, deal: Deal, pool: bytes) -> None:
+    def _finalize_dispute(self, call: Call, deal: Deal, pool: bytes, seated: dict[int, bytes]) -> None:
         name, standing = self._standing(deal)
         need(keccak(pool) == deal.pool, "pool")
         winners = standing.winners & ~standing.out
         silent = 0
         if standing.state is State.JURY and Flag.DRAWN in standing.flags:
             silent = standing.sitting & ~standing.voted
+        fined = sum(1 << position for position in seated)
+        need(fined & ~silent == 0, "not silent")
+        promise = Seated(name, int(Flag.APPEALED in standing.flags))
+        for position in sorted(seated):
+            need(self._signed(promise, seated[position], _member(pool, position)), "not signed")
+        self._fine(deal, pool, fined)
         if standing.outcome is not Outcome.NONE:
             # not appealed, or the second jury did not decide: it stands
             bearing = Bearing(deal.fee * _count(winners))
-            self._end(deal, name, standing, pool, standing.outcome, bearing, paid=winners, slashed=silent)
+            self._end(deal, name, standing, pool, standing.outcome, bearing, paid=winners)
         elif silent and Flag.REFILLED not in standing.flags and len(pool) > _ADDRESS * deal.jurors:
             self.deals[name] = replace(
                 standing,
@@ -237,10 +254,9 @@ class Disputes(Book):
                 sitting=standing.sitting & ~silent,
                 out=standing.out | silent,
             )
-            self._share_out(deal, self._dismiss(deal, pool, silent, slashed=silent))
         else:
             outcome = Outcome(deal.silence) if deal.silence != Silence.SPLIT else Outcome.SPLIT
-            self._end(deal, name, standing, pool, outcome, Bearing(), slashed=silent)
+            self._end(deal, name, standing, pool, outcome, Bearing())
 
     def _end_appeal(
         self, deal: Deal, name: DealId, standing: DealState, pool: bytes, ruling: Outcome, tally: int
@@ -291,7 +307,7 @@ class Disputes(Book):
             jc_free += _appeal_bond(deal)
             jc_fees += bearing.by_appellant
             to_rp += bearing.to_other
-        seats = (standing.sitting | standing.former) & ~standing.out
+        seats = (standing.voted | standing.winners) & ~standing.out
         lost = self._dismiss(deal, pool, seats, paid=paid, slashed=slashed)
         self.deals[name] = DealState(State.CLOSED, Flag.PAID if standing.paid else NO_FLAGS, outcome=outcome)
         self._move(deal, jc_free, rp_free, to_jc=to_jc, to_rp=to_rp)
@@ -315,6 +331,17 @@ class Disputes(Book):
                 stake += deal.fee
             self.mediators[who] = replace(mediator, stake=stake, busy=mediator.busy - deal.juror_stake)
         return lost
+
+    def _fine(self, deal: Deal, pool: bytes, seats: int) -> None:
+        lost = 0
+        for position in range(seats.bit_length()):
+            if seats >> position & 1:
+                who = _member(pool, position)
+                mediator = self.mediator(who)
+                amount = min(mediator.ready, deal.juror_stake)
+                self.mediators[who] = replace(mediator, stake=mediator.stake - amount)
+                lost += amount
+        self._share_out(deal, lost)
 
     def _share_out(self, deal: Deal, lost: int) -> None:
         self._credit(deal.jc, lost - lost // 2)

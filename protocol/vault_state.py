@@ -102,7 +102,7 @@ class Mediator:
 
     stake: int = 0
     busy: int = 0
-    """How much of it is at risk in disputes."""
+    """How much of it its votes put at risk in disputes that are not over."""
     leaves: int = 0
     """Moment after which what is not at risk may leave; 0 for one that stays."""
 
@@ -136,7 +136,7 @@ class DealState:
     former: int = 0
     """Jurors of the jury whose ruling was appealed."""
     out: int = 0
-    """Jurors who lost their stake in this dispute."""
+    """Jurors who lost their seat in this dispute: silent, or exposed."""
     voted: int = 0
     """Jurors of the present jury whose vote arrived."""
     winners: int = 0

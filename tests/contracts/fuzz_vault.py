@@ -14,7 +14,8 @@ from collections.abc import Callable
 
 from eth_hash.auto import keccak
 
-from protocol.deal import Bill, Deal, Receipt, Release, Result, Started, Vote, Voucher
+from protocol.deal import Bill, Deal, Receipt, Release, Result, Seated, Started, Vote, Voucher
+from protocol.identity import Address
 from protocol.vault_calls import (
     Absent,
     Accuse,
@@ -46,7 +47,7 @@ from protocol.vault_state import DealState, Flag, State
 from tests.contracts.twin import WINDOWS, Person, Twin, draft
 
 PARTIES = [Person.number(n) for n in range(1, 5)]
-MEDIATORS = [Person.number(n) for n in range(11, 20)]
+MEDIATORS = [Person.number(n) for n in range(11, 23)]
 PEOPLE = PARTIES + MEDIATORS
 BY_ADDRESS = {person.address: person for person in PEOPLE}
 SEALS = [bytes([n]) * 32 for n in (1, 2)]
@@ -135,7 +136,7 @@ class World:
         rng = self.rng
         jc, rp = rng.sample(PARTIES, 2)
         jurors, quorum = rng.choice(((1, 1), (1, 1), (3, 2), (3, 2), (3, 3), (5, 3)))
-        size = jurors if rng.random() < 0.4 else rng.randrange(jurors, len(MEDIATORS) + 1)
+        size = rng.choice((jurors, jurors, len(MEDIATORS), len(MEDIATORS), rng.randrange(jurors, len(MEDIATORS))))
         members = rng.sample(MEDIATORS + PARTIES if rng.random() < 0.2 else MEDIATORS, size)
         pool = b"".join(sorted(member.address for member in members))
         pay, fee = rng.randrange(2000), rng.randrange(80)
@@ -236,6 +237,9 @@ class World:
         return by, Part(deal, amount, self._sign(other, Release(self._name(deal), amount)))
 
     def _absent(self, deal: Deal, standing: DealState) -> tuple[Person, VaultCall]:
+        if self.rng.random() < 0.5:
+            due = deal.deliver_by + deal.grace + self.rng.randrange(2)
+            self.twin.now = max(self.twin.now, self.rng.choice((due, due, deal.claim_until)))
         started = self._sign(BY_ADDRESS[deal.rp], Started(self._name(deal))) if self.rng.random() < 0.4 else None
         return BY_ADDRESS[deal.jc], Absent(deal, started)
 
@@ -247,6 +251,8 @@ class World:
         return BY_ADDRESS[deal.rp], Deliver(deal, sealed, receipt)
 
     def _no_inputs(self, deal: Deal, standing: DealState) -> tuple[Person, VaultCall]:
+        if self.rng.random() < 0.2:
+            self.twin.now = max(self.twin.now, standing.deadline + self.rng.randrange(2))
         return BY_ADDRESS[deal.rp], NoInputs(deal)
 
     def _finalize(self, deal: Deal, standing: DealState) -> tuple[Person, VaultCall]:
@@ -257,7 +263,18 @@ class World:
             self.twin.now = min(self.twin.now, standing.deadline)
             by = BY_ADDRESS[self.rng.choice((deal.jc, deal.rp))]
         disputed = standing.state in (State.JURY, State.RULED)
-        return by, Finalize(deal, self._pool(deal) if disputed else b"")
+        if not disputed:
+            return by, Finalize(deal)
+        pool = self._pool(deal)
+        silent = [s for s in range(len(pool) // 20) if standing.sitting & ~standing.voted & ~standing.out >> s & 1]
+        fined = sorted(self.rng.sample(silent, self.rng.randrange(len(silent) + 1)))
+        if self.rng.random() < 0.03:
+            fined = [0]
+        promise = Seated(self._name(deal), int(Flag.APPEALED in standing.flags))
+        return by, Finalize(deal, pool, tuple((s, self._sign(self._member(pool, s), promise)) for s in fined))
+
+    def _member(self, pool: bytes, seat: int) -> Person:
+        return BY_ADDRESS[Address(pool[20 * seat : 20 * seat + 20])]
 
     def _pool(self, deal: Deal) -> bytes:
         return self.pools[self.rng.choice(self.deals if self.rng.random() < 0.02 else [deal]).terms]
@@ -295,9 +312,8 @@ class World:
         return self.rng.choice(PEOPLE), CastVotes(deal, pool, ruling, commitments, votes)
 
     def _vote(self, deal: Deal, standing: DealState, pool: bytes, seat: int, ruling: int, commitments: bytes) -> bytes:
-        who = BY_ADDRESS[pool[20 * seat : 20 * seat + 20]]
         turn = int(Flag.APPEALED in standing.flags)
-        return self._sign(who, Vote(self._name(deal), turn, ruling, commitments))
+        return self._sign(self._member(pool, seat), Vote(self._name(deal), turn, ruling, commitments))
 
     def _appeal(self, deal: Deal, standing: DealState) -> tuple[Person, VaultCall]:
         for_provider = self.rng.random() < 0.5
@@ -356,7 +372,7 @@ _FITTING: dict[State, tuple[str, ...]] = {
         "accuse",
         "accuse",
     ),
-    State.ABSENT: ("redeem", "part", "deliver", "deliver", "no_inputs", "finalize"),
+    State.ABSENT: ("redeem", "part", "redeem", "deliver", "deliver", "no_inputs", "no_inputs", "finalize"),
     State.DELIVERED: ("settle", "redeem", "part", "finalize", "contest", "contest", "contest", "contest"),
     State.JURY: ("draw", "votes", "votes", "votes", "votes", "finalize", "expose"),
     State.RULED: ("finalize", "appeal", "appeal", "appeal", "expose"),

@@ -21,7 +21,19 @@ def test_the_bytecode_fits_into_a_contract() -> None:
 
 
 @pytest.mark.parametrize(
-    "struct", [deal.Deal, deal.Started, deal.Receipt, deal.Voucher, deal.Bill, deal.Release], ids=lambda s: s.__name__
+    "struct",
+    [
+        deal.Deal,
+        deal.Started,
+        deal.Result,
+        deal.Receipt,
+        deal.Voucher,
+        deal.Bill,
+        deal.Release,
+        deal.Seated,
+        deal.Vote,
+    ],
+    ids=lambda s: s.__name__,
 )
 def test_the_contract_repeats_each_signed_text_to_the_letter(struct: type) -> None:
     assert f'keccak256("{layout(struct).text}")' in SOURCE.read_text()

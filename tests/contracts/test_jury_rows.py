@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from eth_hash.auto import keccak
 
-from protocol.deal import Result, Ruling, Silence, Vote
+from protocol.deal import Result, Ruling, Seated, Silence, Vote
 from protocol.vault_calls import (
     Accuse,
     Appeal,
@@ -56,10 +56,6 @@ class Court:
         self.named = self.pool if pool == self.deal.jurors else b""
 
     @property
-    def standing(self) -> object:
-        return self.twin.model.deal(self.deal)
-
-    @property
     def sitting(self) -> list[int]:
         bits = self.twin.model.deal(self.deal).sitting
         return [seat for seat in range(24) if bits >> seat & 1]
@@ -90,8 +86,16 @@ class Court:
         vote = Vote(self.deal.id(self.twin.domain), turn, ruling, evidence)
         return Ballot(ruling, evidence, self.twin.sign(self.members[seat], vote))
 
-    def finalize(self, by: Person = RP) -> str | None:
-        return self.twin.do(by, Finalize(self.deal, self.pool))
+    def finalize(self, by: Person = RP, seated: Sequence[int] = ()) -> str | None:
+        turn = int(Flag.APPEALED in self.twin.model.deal(self.deal).flags)
+        promise = Seated(self.deal.id(self.twin.domain), turn)
+        signed = tuple((seat, self.twin.sign(self.members[seat], promise)) for seat in seated)
+        return self.twin.do(by, Finalize(self.deal, self.pool, signed))
+
+    @property
+    def silent(self) -> list[int]:
+        voted = self.twin.model.deal(self.deal).voted
+        return [seat for seat in self.sitting if not voted >> seat & 1]
 
     def pass_deadline(self) -> Court:
         self.twin.now = self.twin.model.deal(self.deal).deadline + 1
@@ -200,7 +204,8 @@ def test_a_silent_named_jury_leaves_the_agreed_default_and_loses_its_stakes(
     assert court.vote(Ruling.WRONG, [1]) is None, "a lone vote costs only the fee"
     assert court.finalize() == "too early"
     court.pass_deadline()
-    assert court.finalize() is None
+    assert court.finalize(seated=[0, 1, 2]) == "not silent"
+    assert court.finalize(seated=[0, 2]) is None
     assert court.twin.model.deal(court.deal).outcome is outcome
     assert court.gains() == (jc + STAKE, rp + STAKE)
     assert court.fees() == {0: -STAKE, 2: -STAKE}
@@ -211,7 +216,7 @@ def test_the_silent_are_replaced_once_and_votes_that_arrived_keep_counting() -> 
     first = court.sitting
     assert court.vote(Ruling.WRONG, first[:1]) is None
     court.pass_deadline()
-    assert court.finalize() is None
+    assert court.finalize(seated=court.silent) is None
     assert court.sitting == first[:1]
     court.drawn()
     fresh = [seat for seat in court.sitting if seat not in first]
@@ -224,9 +229,9 @@ def test_the_silent_are_replaced_once_and_votes_that_arrived_keep_counting() -> 
 
 def test_a_jury_that_stays_silent_twice_ends_in_the_default() -> None:
     court = Court(pool=7).accused().pass_deadline()
-    assert court.finalize() is None
+    assert court.finalize(seated=court.silent) is None
     court.drawn().pass_deadline()
-    assert court.finalize() is None
+    assert court.finalize(seated=court.silent) is None
     assert court.twin.model.deal(court.deal).outcome is Outcome.SPLIT
     assert court.gains() == (-500 + 3 * STAKE, 500 + 3 * STAKE)
 
@@ -278,21 +283,52 @@ def test_parties_and_those_without_stake_are_passed_over() -> None:
     assert twin.model.deal(deal).sitting == sum(1 << members.index(member) for member in MEDIATORS[:3])
 
 
-def test_one_stake_backs_one_dispute_at_a_time() -> None:
-    court = Court().accused()
+def test_one_stake_backs_one_vote_at_a_time() -> None:
+    court = Court(appeal=60).accused()
     twin = court.twin
+    assert court.vote(Ruling.WRONG, [0]) is None
     second = draft(JC, RP, twin.now, pool=keccak(court.pool), terms=b"\x01" * 32)
     assert twin.do(JC, Open(second, twin.sign(RP, second))) is None
     assert twin.do(RP, Deliver(second, SEALED, None)) is None
     assert twin.do(JC, Contest(second, court.pool)) is None
-    assert twin.model.deal(second).sitting == 0
-    assert twin.do(court.members[0], Leave()) is None
-    twin.at(twin.now + LONGEST_DISPUTE * WINDOWS.longest)
-    assert twin.do(court.members[0], Collect()) == "too early"
-    twin.at(twin.now + 1)
-    assert twin.do(court.members[0], Collect()) is None
-    assert twin.model.mediator(court.members[0].address).ready == 0
-    assert twin.model.mediator(court.members[0].address).stake == STAKE, "it is still at risk"
+    assert twin.model.deal(second).sitting == 7, "what others are up to can't keep anybody off a jury"
+    vote = twin.sign(court.members[0], Vote(second.id(twin.domain), 0, Ruling.WRONG, EVIDENCE))
+    cast = CastVotes(second, court.pool, Ruling.WRONG, EVIDENCE, ((0, vote),))
+    assert twin.do(RP, cast) == "no stake left"
+    assert court.vote(Ruling.WRONG, [1]) is None
+    assert court.finalize() is None
+    assert twin.do(RP, cast) is None
+
+
+def test_strangers_cannot_take_a_stake_by_a_dispute_its_mediator_never_heard_of() -> None:
+    court = Court().accused().pass_deadline()
+    stolen = tuple((seat, court.twin.sign(RP, Seated(court.deal.id(court.twin.domain), 0))) for seat in range(3))
+    assert court.twin.do(RP, Finalize(court.deal, court.pool, stolen)) == "not signed"
+    assert court.finalize() is None
+    assert court.fees() == {}
+    assert court.gains() == (-500, 500)
+
+
+def test_the_silent_are_fined_only_what_other_votes_do_not_hold() -> None:
+    court = Court(appeal=60).accused()
+    twin = court.twin
+    second = draft(JC, RP, twin.now, pool=keccak(court.pool), terms=b"\x01" * 32, appeal=600)
+    assert twin.do(JC, Open(second, twin.sign(RP, second))) is None
+    assert twin.do(RP, Deliver(second, SEALED, None)) is None
+    assert twin.do(JC, Contest(second, court.pool)) is None
+    vote = twin.sign(court.members[0], Vote(second.id(twin.domain), 0, Ruling.WRONG, EVIDENCE))
+    assert twin.do(RP, CastVotes(second, court.pool, Ruling.WRONG, EVIDENCE, ((0, vote),))) is None
+    court.pass_deadline()
+    assert court.finalize(seated=[0, 1]) is None
+    assert court.fees() == {1: -STAKE}
+
+
+def test_who_is_leaving_is_drawn_no_more() -> None:
+    court = Court(pool=4)
+    gone = court.members[2]
+    assert court.twin.do(gone, Leave()) is None
+    court.contested()
+    assert court.sitting == [0, 1, 3]
 
 
 def test_a_mediator_leaves_after_the_longest_dispute_and_joining_again_takes_that_back() -> None:
@@ -393,7 +429,7 @@ def test_a_ruling_stands_where_the_second_jury_does_not_decide() -> None:
     silent = court.sitting[3:]
     assert court.vote(Ruling.RIGHT, court.sitting[:3]) is None
     court.pass_deadline()
-    assert court.finalize() is None
+    assert court.finalize(seated=silent) is None
     assert court.fees() == {**dict.fromkeys(first[:2], FEE), **dict.fromkeys(silent, -STAKE)}
     assert court.gains() == (10_000 - 2 * FEE + 2 * STAKE, -10_000 + 2 * STAKE)
 
@@ -423,6 +459,26 @@ def test_a_juror_that_signs_two_votes_loses_its_stake_and_its_seat() -> None:
     assert court.twin.model.deal(court.deal).state is State.JURY, "its vote counts no longer"
     assert court.vote(Ruling.WRONG, [third]) is None
     assert court.fees() == {seat: -STAKE, other: FEE, third: FEE}
+
+
+def test_two_votes_shown_before_either_was_cast_cost_the_stake_too() -> None:
+    court = Court().accused()
+    evidence = court.ballot(Ruling.WRONG, 1), court.ballot(Ruling.WRONG, 1, evidence=b"\x01" * 32)
+    assert court.twin.do(RP, Expose(court.deal, court.pool, 1, *evidence)) is None
+    assert court.vote(Ruling.WRONG, [1]) == "not their turn"
+    assert court.vote(Ruling.RIGHT, [0, 2]) is None
+    assert court.fees() == {0: FEE, 1: -STAKE, 2: FEE}
+
+
+def test_a_minority_of_an_appealed_jury_has_its_stake_free_at_once() -> None:
+    court = Court(pool=10, appeal=60).accused()
+    one, two, three = court.sitting
+    assert court.vote(Ruling.RIGHT, [one]) is None
+    assert court.vote(Ruling.WRONG, [two, three]) is None
+    assert court.twin.model.mediator(court.members[one].address).busy == STAKE
+    assert court.twin.do(RP, Appeal(court.deal, court.pool, True)) is None
+    assert court.twin.model.mediator(court.members[one].address).busy == 0
+    assert court.twin.model.mediator(court.members[two].address).busy == STAKE
 
 
 def test_a_winner_exposed_before_the_money_moves_gets_no_fee() -> None:
