@@ -150,9 +150,9 @@ def draw(rng: Random, peers: list[Address], start: float, heal_after: float) -> 
             begin = start + rng.uniform(0.02, 0.9) * heal_after
             end = min(healed, begin + rng.choice((rng.uniform(0.1, 5), rng.uniform(5, 120))))
             crashes.append(Crash(peer, begin, end, rng.random() < 0.6))
-        if rng.random() < 0.1:
+        if rng.random() < 0.2:
             begin = start + rng.uniform(0.05, 0.8) * heal_after
-            offline.append(Offline(peer, begin, min(healed, begin + rng.uniform(2, 60))))
+            offline.append(Offline(peer, begin, min(healed, begin + rng.uniform(2, 120))))
     confirmations = rng.choice((1, 2, 4))
     for _ in range(rng.choice((0, 1, 4)) if confirmations > 1 else 0):
         moment = start + rng.uniform(0.02, 0.95) * heal_after

@@ -55,7 +55,7 @@ def draw_size(rng: Random) -> Size:
         buyers=rng.randint(1, 4),
         providers=providers,
         mediators=rng.choice((0, 1, 3)),
-        jobs=rng.randint(1, 7),
+        jobs=rng.randint(1, 9),
         dishonest=rng.choice((0, 0, 1, providers // 2)),
     )
 
@@ -68,9 +68,10 @@ def build(seed: int, *, traced: bool = False, observers: tuple[Observer, ...] = 
     plan = faults.draw(rng, [peer.address for peer in peers], START, BUSY)
     requests: dict[Address, list[Request]] = {}
     asked = []
+    rush = rng.uniform(0.5, 0.7 * BUSY) if rng.random() < 0.4 else None  # everybody wants something at once
     for _ in range(size.jobs):
         peer = peers[rng.randrange(size.buyers)]
-        moment = START + rng.uniform(0.5, 0.8 * BUSY)
+        moment = START + (rng.uniform(0.5, 0.8 * BUSY) if rush is None else rush + rng.uniform(0, 10))
         request = draw_request(rng, moment)
         requests.setdefault(peer.address, []).append(request)
         asked.append((moment, peer, request))
