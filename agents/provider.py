@@ -27,9 +27,10 @@ from agents.events import (
     Unreached,
     Woke,
 )
+from agents.preferences import Mandate, Wish
 from agents.sale import Over, Sale
 from agents.strategy import Accept as Taken
-from agents.strategy import Answer, Mandate, View
+from agents.strategy import Answer, View
 from agents.strategy import Counter as Proposed
 from protocol.deal import DealId
 from protocol.errors import PeerFault
@@ -94,6 +95,8 @@ class Shop:
     """Those it trusts; empty: any."""
     addresses: tuple[str, ...] = ()
     """Multiaddrs where it can be dialled."""
+    wishes: tuple[Wish, ...] = ()
+    """What else it haggles about."""
 
     def sheet(self, job: Job) -> Sheet | None:
         """The prices for a job: its module's own, else those for any module."""
@@ -110,6 +113,7 @@ class Haggle:
     mandate: Mandate
     talk: Talk
     history: tuple[Terms, ...]
+    received: tuple[Terms, ...]
     mine: Terms | None = None
     asked: int = 0
     """How often the strategy was asked."""
@@ -208,8 +212,10 @@ class Provider:
         sheet = self.shop.sheet(move.job)
         if objection is not None or sheet is None:
             return [Send(buyer, Decline(move.talk, talk.head, objection or "no price for this module", final=True))]
-        mandate = Mandate("seller", worst_pay=sheet.floor, best_pay=max(sheet.ask, sheet.floor))
-        self.haggles[about] = Haggle(buyer, move.gateway, mandate, talk, (move.terms,))
+        mandate = Mandate("seller", sheet.floor, max(sheet.ask, sheet.floor), self.shop.wishes)
+        if (moved := mandate.objection(self.rules, move.terms)) is not None:
+            return [Send(buyer, Decline(move.talk, talk.head, moved, final=True))]
+        self.haggles[about] = Haggle(buyer, move.gateway, mandate, talk, (move.terms,), (move.terms,))
         return [WakeAt(now + TALK_LIFE, Timer(about, "talk")), *self._consult(now, about)]
 
     def _hear(self, now: float, buyer: Address, move: Move) -> list[Effect]:
@@ -227,10 +233,12 @@ class Provider:
         self.haggles[about] = haggle = replace(haggle, talk=talk)
         match move:
             case Counter(terms=terms):
-                objection = self._cannot_sign(now, talk.job, terms)
+                objection = self._cannot_sign(now, talk.job, terms) or haggle.mandate.objection(self.rules, terms)
                 if objection is not None:
                     return self._end(about, objection, final=True)
-                self.haggles[about] = replace(haggle, history=(*haggle.history, terms))
+                self.haggles[about] = replace(
+                    haggle, history=(*haggle.history, terms), received=(*haggle.received, terms)
+                )
                 return self._consult(now, about)
             case Confirm():
                 return self._confirmed(now, about, move)
@@ -249,6 +257,7 @@ class Provider:
             theirs=talk.terms,
             mine=haggle.mine,
             history=haggle.history,
+            received=haggle.received,
             round=haggle.asked,
             rounds_left=max(0, ROUNDS - haggle.asked),
             now=now,
@@ -271,9 +280,11 @@ class Provider:
             case Taken():
                 return self._end(about, "the price is below this provider's floor", final=True)
             case Proposed(terms):
-                pay = max(terms.pay, haggle.mandate.worst_pay)
-                # only the price is the strategy's to move: the rest stays as asked, and was checked
-                return self._move(about, Counter(*_link(haggle.talk), self.rules.repriced(haggle.talk.terms, pay)))
+                # only what the mandate names is the strategy's to move: the rest stays as asked, and was checked
+                wanted = haggle.mandate.within(self.rules, haggle.talk.terms, terms)
+                if (reason := self.rules.objection(now, haggle.talk.job, wanted)) is not None:
+                    return self._end(about, f"the strategy left the rules: {reason}", final=True)
+                return self._move(about, Counter(*_link(haggle.talk), wanted))
             case _:
                 return self._end(about, answer.reason, answer.final)
 

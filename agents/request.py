@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+from agents.preferences import Wish
 from protocol.job import Job
 from protocol.types import Amount, Count, Limit, Moment, Party, Text
 
@@ -29,4 +30,7 @@ class Request:
     deadline: Moment
     """Give up looking for a provider after this."""
     strategy: Text
+    """Who haggles for it, by name or reference; empty: the node's own."""
+    wishes: Annotated[tuple[Wish, ...], Limit(6)] = ()
+    """What else is haggled about, and what it is worth."""
     """The name of who haggles for it; empty: whoever haggles for this node."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from random import Random
-from typing import Literal, Protocol
+from typing import Protocol
 
+from agents.preferences import Lean, Mandate, Role
 from protocol.rules import Rules
 from protocol.terms import Terms
 
@@ -38,39 +39,10 @@ Answer = Accept | Counter | Walk
 
 
 @dataclass(frozen=True, slots=True)
-class Mandate:
-    """Hard limits that no strategy can leave; amounts in base units."""
-
-    role: Literal["buyer", "seller"]
-    worst_pay: int
-    """The most that a buyer pays, the least that a seller takes."""
-    best_pay: int
-    """What it would dream of: utility 1."""
-
-    def admits(self, terms: Terms) -> bool:
-        """Whether these terms may be signed."""
-        if self.role == "buyer":
-            return terms.pay <= self.worst_pay
-        return terms.pay >= self.worst_pay
-
-    def utility(self, terms: Terms) -> float:
-        """0 at the worst price that is still allowed, 1 at the best one; linear between, clamped outside."""
-        span = self.best_pay - self.worst_pay
-        if span == 0:
-            return 1.0 if self.admits(terms) else 0.0
-        return min(1.0, max(0.0, (terms.pay - self.worst_pay) / span))
-
-    def pay_at(self, utility: float) -> int:
-        """The price of that utility, rounded in one's own favour and never outside the mandate."""
-        exact = self.worst_pay + min(1.0, max(0.0, utility)) * (self.best_pay - self.worst_pay)
-        return int(exact) if self.role == "buyer" else -int(-exact // 1)
-
-
-@dataclass(frozen=True, slots=True)
 class View:
     """What a strategy sees of one talk."""
 
-    role: Literal["buyer", "seller"]
+    role: Role
     mandate: Mandate
     theirs: Terms | None
     """What they proposed last."""
@@ -78,6 +50,8 @@ class View:
     """What I proposed last."""
     history: tuple[Terms, ...]
     """All proposals of this talk, oldest first, both sides'."""
+    received: tuple[Terms, ...]
+    """Those of them that were theirs."""
     round: int
     """How often I have been asked in this talk, from 0."""
     rounds_left: int
@@ -96,9 +70,23 @@ class View:
         """What these terms are worth to me: 0 the worst that I may sign, 1 the best that I hope for."""
         return self.mandate.utility(terms)
 
-    def offer_at(self, utility: float) -> Terms:
-        """Of the terms worth that much to me, the ones nearest to what they last proposed."""
-        return self.rules.repriced(self.base, self.mandate.pay_at(utility))
+    def offer_at(self, utility: float, lean: Lean = "near") -> Terms:
+        """Of the terms worth that much to me, the ones nearest to what they last proposed, or as ``lean`` says."""
+        return self.mandate.terms_at(utility, self.rules, self.base, self.theirs, lean)
+
+    @property
+    def lowest(self) -> float:
+        """The utility of the least that can be proposed at all."""
+        return self.utility(self.offer_at(0.0, "least"))
+
+    @property
+    def time(self) -> float:
+        """How much of the talk is used up, from just above 0 to 1 at the last answer."""
+        return (self.round + 1) / (self.round + max(0, self.rounds_left) + 1)
+
+    def acceptable(self) -> bool:
+        """Whether there are terms of theirs that the mandate lets me take."""
+        return self.theirs is not None and self.mandate.admits(self.theirs)
 
 
 class Strategy(Protocol):

@@ -16,11 +16,12 @@ from random import Random
 from agents.effects import Consult, Effect, Send, Tell, WakeAt
 from agents.events import Timer
 from agents.order_book import OrderBook
+from agents.preferences import Mandate
 from agents.reports import Outcome, Tendering
 from agents.request import Request
 from agents.selection import asking_price, misfit, whom_to_ask
 from agents.strategy import Accept as Taken
-from agents.strategy import Answer, Mandate, View
+from agents.strategy import Answer, View
 from agents.strategy import Counter as Proposed
 from agents.strategy import Walk as Left
 from protocol.errors import PeerFault
@@ -82,6 +83,7 @@ class Bid:
     base: Terms
     talk: Talk | None = None
     history: tuple[Terms, ...] = ()
+    received: tuple[Terms, ...] = ()
     mine: Terms | None = None
     asked: int = 0
     over: bool = False
@@ -168,7 +170,10 @@ class Tender:
             case Taken() if bid.talk is not None and bid.mandate.admits(bid.talk.terms):
                 terms = bid.talk.terms  # proposing a seller's own terms is how a buyer takes them
             case Proposed(wanted):
-                terms = self.rules.repriced(bid.base, min(wanted.pay, bid.mandate.worst_pay))
+                terms = bid.mandate.within(self.rules, bid.base, wanted)
+                left = self.rules.objection(now, self.request.job, terms)
+                if left is not None:
+                    return [*self._leave(bid, f"the strategy left the rules: {left}"), *self._conclude(now)]
             case _:
                 return [*self._leave(bid, "nothing that the mandate allows"), *self._conclude(now)]
         if bid.talk is None:
@@ -191,12 +196,13 @@ class Tender:
         bid = self.bids[provider] = replace(bid, talk=talk)
         match move:
             case Counter(terms=terms):
-                if self.rules.objection(now, self.request.job, terms) is not None:
+                against = self.rules.objection(now, self.request.job, terms)
+                if (against or bid.mandate.objection(self.rules, terms)) is not None:
                     return [
                         *self._leave(bid, "terms against the rules of this network", final=True),
                         *self._conclude(now),
                     ]
-                bid = self.bids[provider] = replace(bid, history=(*bid.history, terms))
+                bid = self.bids[provider] = replace(bid, history=(*bid.history, terms), received=(*bid.received, terms))
                 return self._consult(now, bid)
             case Accept():
                 return self._conclude(now)
@@ -243,7 +249,7 @@ class Tender:
         self.round += 1
         asks = [price for offer in offers if (price := asking_price(offer, self.request.job)) is not None]
         most = MARKET_MULTIPLE * min(asks) if self.request.at_market else self.request.most_pay
-        mandate = Mandate("buyer", worst_pay=most, best_pay=min(most, min(asks) // 2))
+        mandate = Mandate("buyer", most, min(most, min(asks) // 2), self.request.wishes)
         effects: list[Effect] = [Tell(self.request.id, Tendering(tuple(offer.provider for offer in offers)))]
         for offer in offers:
             base = self.rules.terms(now, self.request.job, 0, self.request.check_ppm, self._pool(now, offer))
@@ -269,6 +275,7 @@ class Tender:
             theirs=theirs,
             mine=bid.mine,
             history=bid.history,
+            received=bid.received,
             round=bid.asked,
             rounds_left=max(0, ROUNDS - bid.asked),
             now=now,

@@ -9,7 +9,7 @@ from protocol.eip712 import Domain
 from protocol.identity import Address
 from protocol.job import Job
 from protocol.offers import VaultRef
-from protocol.terms import Terms
+from protocol.terms import MILLION, Terms
 
 PERCENT = 100
 
@@ -32,10 +32,14 @@ class Rules:
     cheat_percent: int = 10 * PERCENT
     rp_stake_percent: int = PERCENT
     jc_stake_percent: int = 20
+    most_stake_percent: int = 4 * PERCENT
+    """What two sides may raise either stake to."""
     jurors: int = 3
     quorum: int = 2
     fee: int = 0
     """Of one juror."""
+    most_fee: int = 0
+    """What two sides may raise it to; nothing below ``fee``."""
     juror_stake: int = 0
     check_fee: int = 0
     """Of one re-run that no dispute forces."""
@@ -53,7 +57,6 @@ class Rules:
         deliver_by = start_by + job.resources.timeout + self.transfer
         # with an empty pool the jury stays silent, and a dispute ends as `silence` says
         jurors = max(1, min(self.jurors, len(mediators)))
-        quorum = max(min(self.quorum, jurors), jurors // 2 + 1)
         base = Terms(
             pay=0,
             unit="job",
@@ -72,7 +75,7 @@ class Rules:
             appeal=self.appeal,
             mediators=mediators,
             jurors=jurors,
-            quorum=quorum,
+            quorum=self.quorum_of(jurors),
             silence=Silence.SPLIT,
             check_ppm=check_ppm,
             check_fee=self.check_fee,
@@ -87,31 +90,43 @@ class Rules:
             rate=pay,
             jc_stake=pay * self.jc_stake_percent // PERCENT,
             rp_stake=pay * self.rp_stake_percent // PERCENT,
-            cheat=max(pay * self.cheat_percent // PERCENT, pay + terms.jurors * terms.fee),
+            cheat=self.cheat_of(pay, terms.jurors, terms.fee),
         )
+
+    def quorum_of(self, jurors: int) -> int:
+        """How many of a jury must agree: what the rules say, but always more than half."""
+        return max(min(self.quorum, jurors), jurors // 2 + 1)
+
+    def cheat_of(self, pay: int, jurors: int, fee: int) -> int:
+        """The collateral that a provider loses when a jury finds its result wrong."""
+        return max(pay * self.cheat_percent // PERCENT, pay + jurors * fee)
 
     def objection(self, now: float, job: Job, terms: Terms) -> str | None:
-        """What in these terms, the price aside, a peer under these rules can't sign; None if nothing.
+        """What in these terms, the price aside, no peer under these rules can sign; None if nothing.
 
-        Deadlines may differ by the two peers' clocks and the length of their talk; stakes follow from the pay.
+        Deadlines may differ by the two peers' clocks and the length of their talk. Stakes, fee and jury may be raised
+        within bounds: whether a side wants that is for its mandate to say, see `moved`.
         """
         wanted = self.terms(now, job, terms.pay, terms.check_ppm, terms.mediators)
-        spans = (
-            "grace",
-            "answer",
-            "judge",
-            "appeal",
-            "silence",
-            "unit",
-            "rate",
-            "jurors",
-            "quorum",
-            "fee",
-            "juror_stake",
+        fixed = ("grace", "answer", "judge", "appeal", "silence", "unit", "rate", "juror_stake")
+        bound = replace(
+            wanted,
+            quorum=self.quorum_of(terms.jurors),
+            cheat=self.cheat_of(terms.pay, terms.jurors, terms.fee),
         )
-        for name in (*spans, "jc_stake", "rp_stake", "cheat"):
-            if getattr(terms, name) != getattr(wanted, name):
-                return f"{name} is {getattr(terms, name)}, the rules of this network make it {getattr(wanted, name)}"
+        for name in (*fixed, "quorum", "cheat"):
+            if getattr(terms, name) != getattr(bound, name):
+                return f"{name} is {getattr(terms, name)}, the rules of this network make it {getattr(bound, name)}"
+        most = terms.pay * self.most_stake_percent // PERCENT
+        ranges = {
+            "jc_stake": (wanted.jc_stake, max(most, wanted.jc_stake)),
+            "rp_stake": (wanted.rp_stake, max(most, wanted.rp_stake)),
+            "jurors": (wanted.jurors, max(len(terms.mediators), wanted.jurors)),
+            "fee": (self.fee, max(self.most_fee, self.fee)),
+        }
+        for name, (low, high) in ranges.items():
+            if not low <= getattr(terms, name) <= high:
+                return f"{name} is {getattr(terms, name)}, the rules of this network want {low} to {high}"
         if not now < terms.start_by <= now + 2 * self.lock_within:
             return "start_by is not soon"
         if terms.deliver_by < terms.start_by + job.resources.timeout:
@@ -122,4 +137,15 @@ class Rules:
             return "claim_until is out of range"
         if list(terms.mediators) != sorted(set(terms.mediators)):
             return "the mediators are not sorted, or one stands twice"
+        if terms.check_ppm > MILLION:
+            return "more checks than results"
+        if terms.check_fee != self.check_fee:
+            return f"check_fee is {terms.check_fee}, the rules of this network make it {self.check_fee}"
         return None
+
+    def moved(self, terms: Terms) -> list[str]:
+        """Which of the issues that may be raised differ from where these rules start them."""
+        jurors = max(1, min(self.jurors, len(terms.mediators)))
+        start = self.repriced(replace(terms, jurors=jurors, fee=self.fee), terms.pay)
+        names = ("jc_stake", "rp_stake", "jurors", "fee")
+        return [name for name in names if getattr(terms, name) != getattr(start, name)]
