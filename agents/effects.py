@@ -1,6 +1,6 @@
 """What an agent wants done: a closed union of frozen dataclasses, all imperative; a world carries them out in order.
 
-Durability: a world writes all of a batch's `Save`, `Forget` and `Tell` at once, before it carries out anything else of it.
+Durability: a world writes all of a batch's `Save`, `Forget` and `Tell` at once, before it carries out any other effect.
 """
 
 from __future__ import annotations
