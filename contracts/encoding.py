@@ -110,12 +110,8 @@ def encode_call(call: VaultCall) -> tuple[bytes, int]:
             evidence = rulings + first.commitments + second.commitments
             signed = compact(first.signature) + compact(second.signature)
             return head + deal_words(deal) + start + _word(position) + evidence + signed + _bytes(pool), 0
-        case Finalize(deal, pool, seated):
-            head = _selector(f"finalize({_DEAL},bytes,uint256,{_SIGNATURE}[])")
-            offset = _DEAL_BYTES + 96
-            mediators = _bytes(pool)
-            heads = _word(offset) + _word(sum(1 << p for p, _ in seated)) + _word(offset + len(mediators))
-            return head + deal_words(deal) + heads + mediators + _array([compact(s) for _, s in seated]), 0
+        case Finalize(deal, pool):
+            return _selector(f"finalize({_DEAL},bytes)") + deal_words(deal) + _tail(_DEAL_BYTES + 32, pool), 0
         case Join(amount):
             return _selector("join(uint256)") + _word(amount), 0
         case Leave():

@@ -50,7 +50,6 @@ RECEIPT_TYPE: constant(bytes32) = keccak256("Receipt(bytes32 deal,bytes32 sealed
 VOUCHER_TYPE: constant(bytes32) = keccak256("Voucher(bytes32 deal,uint96 amount)")
 BILL_TYPE: constant(bytes32) = keccak256("Bill(bytes32 deal,uint96 amount)")
 RESULT_TYPE: constant(bytes32) = keccak256("Result(bytes32 deal,bytes32 sealed,uint8 exitCode,uint64 units)")
-SEATED_TYPE: constant(bytes32) = keccak256("Seated(bytes32 deal,uint8 round)")
 VOTE_TYPE: constant(bytes32) = keccak256("Vote(bytes32 deal,uint8 round,uint8 ruling,bytes32 commitments)")
 RELEASE_TYPE: constant(bytes32) = keccak256("Release(bytes32 deal,uint96 amount)")
 
@@ -65,8 +64,8 @@ SEATS: constant(uint256) = (1 << 24) - 1
 ORDER: constant(uint256) = 566073426779046459040877649791461066728553822781039575296  # 0 to 23, a byte each
 
 # A deal's word, from the lowest bit: state 8, flags 8, deadline 40, seed block 40, then 24 bits each (one a seat of the
-# pool) for the jurors sitting, those of an appealed jury, those who lost their stake, those who voted, those whose vote
-# won; ruling or outcome 8.
+# pool) for the jurors sitting, those of an appealed jury, those who lost their seat, those who voted, those whose vote
+# won; ruling or outcome 8; 24 bits for the jurors who promised to vote.
 OPEN: constant(uint256) = 1
 ABSENT: constant(uint256) = 2     # the job creator says that nothing was delivered
 DELIVERED: constant(uint256) = 3  # the provider says that it delivered
@@ -88,6 +87,7 @@ FORMER: constant(uint256) = 120
 OUT: constant(uint256) = 144
 VOTED: constant(uint256) = 168
 WINNERS: constant(uint256) = 192
+PRESENT: constant(uint256) = 224
 OUTCOME: constant(uint256) = 216
 
 # Outcomes of a closed deal; 1 to 3 are a jury's rulings.
@@ -581,34 +581,42 @@ def draw(deal: Deal, pool: Bytes[480]):
 def vote(deal: Deal, pool: Bytes[480], ruling: uint256, commitments: bytes32, voters: uint256, votes: DynArray[Signature, 24]):
     """
     @notice Anybody hands in signed votes for one ruling over the same commitments, one or several; a quorum decides.
-    @param voters Bit set of the voters' positions in the pool; `votes` are their signatures in that order.
+        Ruling 0 is no vote but a promise: I hold what I need to judge. Silence after it costs the stake.
+    @param voters Bit set of the voters' positions in the pool; `votes` are their signatures in that order. Who has
+        voted meanwhile, or has no stake left for it, is skipped, so nobody can make the others' votes fail.
     """
     id: bytes32 = self._id(deal)
     word: uint256 = self.deals[id]
     assert word & (STATE | DRAWN) == JURY | DRAWN, "not due"
     self._known(deal, pool)
     self._in_time(word)
-    assert 0 < ruling and ruling <= NOT_FETCHABLE, "ruling"
+    assert ruling <= NOT_FETCHABLE, "ruling"
     sitting: uint256 = (word >> SITTING) & SEATS
-    assert voters != 0 and voters & ~(sitting & ~(word >> VOTED)) == 0, "not their turn"
     round: uint256 = (word // APPEALED) & 1
-    quorum: uint256 = deal.quorum
-    if round == 1:
-        quorum = deal.jurors + 1
     digest: bytes32 = self._digest(keccak256(abi_encode(VOTE_TYPE, id, round, ruling, commitments)))
     used: uint256 = 0
+    heard: uint256 = 0
     for i: uint256 in range(24):
         if (voters >> i) & 1 == 1:
             who: address = self._member(pool, i)
             self._signed(digest, votes[used], who)
             used += 1
-            # One stake backs one vote at a time.
             mediator: uint256 = self.mediators[who]
-            assert self._ready(mediator) >= deal.juror_stake, "no stake left"
-            self.mediators[who] = mediator + (deal.juror_stake << 96)
+            if ((sitting & ~(word >> VOTED)) >> i) & 1 == 1 and self._ready(mediator) >= deal.juror_stake:
+                heard |= 1 << i
+                if ruling != 0:
+                    # One stake backs one vote at a time.
+                    self.mediators[who] = mediator + (deal.juror_stake << 96)
+    assert heard != 0, "not their turn"
+    if ruling == 0:
+        self.deals[id] = word | (heard << PRESENT)
+        return
     # One who lost its seat meanwhile no longer counts.
-    tally: uint256 = (self.tallies[digest] & sitting) | voters
-    word |= voters << VOTED
+    tally: uint256 = (self.tallies[digest] & sitting) | heard
+    quorum: uint256 = deal.quorum
+    if round == 1:
+        quorum = deal.jurors + 1
+    word |= heard << VOTED
     if self._count(tally) < quorum:
         self.tallies[digest] = tally
         self.deals[id] = word
@@ -658,6 +666,7 @@ def expose(deal: Deal, pool: Bytes[480], position: uint256, rulings: uint256[2],
     self._known(deal, pool)
     seat: uint256 = 1 << position
     assert (word >> SITTING) & SEATS & seat != 0, "not sitting"
+    assert rulings[0] != 0 and rulings[1] != 0, "no vote"
     assert rulings[0] != rulings[1] or commitments[0] != commitments[1], "the same vote"
     round: uint256 = (word // APPEALED) & 1
     for i: uint256 in range(2):
@@ -769,12 +778,10 @@ def _end(deal: Deal, id: bytes32, word: uint256, pool: Bytes[480], outcome: uint
 
 
 @external
-def finalize(deal: Deal, pool: Bytes[480], seated: uint256, seatings: DynArray[Signature, 24]):
+def finalize(deal: Deal, pool: Bytes[480]):
     """
     @notice Anybody ends a claim, a jury or a ruling whose deadline has passed; the loser of a ruling may at once.
     @param pool The mediators; empty where no jury was summoned.
-    @param seated Bit set of silent jurors who lose their stake, for they signed that they hold the evidence and shall
-        vote; `seatings` are those signatures in that order. Who never signed is only replaced.
     """
     id: bytes32 = self._id(deal)
     word: uint256 = self.deals[id]
@@ -805,15 +812,8 @@ def finalize(deal: Deal, pool: Bytes[480], seated: uint256, seatings: DynArray[S
         silent: uint256 = 0
         if state == JURY and word & DRAWN != 0:
             silent = (word >> SITTING) & SEATS & ~(word >> VOTED)
-        assert seated & ~silent == 0, "not silent"
-        round: uint256 = (word // APPEALED) & 1
-        digest: bytes32 = self._digest(keccak256(abi_encode(SEATED_TYPE, id, round)))
-        used: uint256 = 0
-        for i: uint256 in range(24):
-            if (seated >> i) & 1 == 1:
-                self._signed(digest, seatings[used], self._member(pool, i))
-                used += 1
-        self._fine(deal, pool, seated)
+        # Who never promised to vote may never have heard of the dispute: it is only replaced.
+        self._fine(deal, pool, silent & (word >> PRESENT))
         if ruling != 0:
             # It was not appealed, or the second jury did not decide: it stands.
             self._end(deal, id, word, pool, ruling, winners, 0, deal.fee * self._count(winners), 0, 0)

@@ -148,15 +148,6 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
-class Seated:
-    """Juror: I hold what I need to judge, and shall vote; silence after this costs my stake."""
-
-    deal: Hash
-    round: Small
-    """0, or 1 in an appeal."""
-
-
-@dataclass(frozen=True, slots=True)
 class Vote:
     """Juror: how I judge."""
 
@@ -164,9 +155,9 @@ class Vote:
     round: Small
     """0, or 1 in an appeal."""
     ruling: Small
-    """A `Ruling`."""
+    """A `Ruling`, or 0 for a promise: I hold what I need to judge; silence after it costs my stake."""
     commitments: Hash
-    """Hash of all jurors' commitments, so that votes over different evidence don't add up."""
+    """Hash of all jurors' commitments, so that votes over different evidence don't add up; zeros in a promise."""
 
 
 class Ruling(IntEnum):

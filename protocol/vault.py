@@ -200,11 +200,10 @@ class Vault(Disputes):
         if accused:
             self._move(deal, bond(deal), 0, to_rp=bond(deal))
 
-    def finalize(self, call: Call, deal: Deal, pool: bytes = b"", seated: dict[int, bytes] | None = None) -> None:
+    def finalize(self, call: Call, deal: Deal, pool: bytes = b"") -> None:
         """Anybody ends a claim, a jury or a ruling whose deadline has passed; the loser of a ruling may at once.
 
-        ``pool`` is needed where a jury was summoned. ``seated`` are signatures of `Seated` by silent jurors, by their
-        position: they lose their stake; the silent who never signed it are only replaced.
+        ``pool`` is needed where a jury was summoned.
         """
         name, standing = self._standing(deal)
         need(State.ABSENT <= standing.state <= State.RULED, "no such claim")
@@ -222,4 +221,4 @@ class Vault(Disputes):
                 self.deals[name] = DealState(State.OPEN, Flag.PAID)
             self._move(deal, deal.jc_share, deal.rp_share if over else 0, to_rp=deal.jc_share)
         else:
-            self._finalize_dispute(call, deal, pool, seated or {})
+            self._finalize_dispute(call, deal, pool)

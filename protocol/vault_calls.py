@@ -167,7 +167,7 @@ class Draw:
 
 @dataclass(frozen=True, slots=True)
 class CastVotes:
-    """Hand in signed `Vote`s for one ruling over the same commitments."""
+    """Hand in signed `Vote`s for one ruling over the same commitments; ruling 0 hands in promises to vote."""
 
     deal: Deal
     pool: bytes
@@ -203,8 +203,6 @@ class Finalize:
 
     deal: Deal
     pool: bytes = b""
-    seated: tuple[tuple[int, bytes], ...] = ()
-    """Silent jurors who lose their stake: position and signature of `Seated`, by rising position."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,8 +288,8 @@ def perform(vault: Vault, by: Call, call: VaultCall) -> None:
             vault.appeal(by, deal, pool, for_provider)
         case Expose(deal, pool, position, first, second):
             vault.expose(by, deal, pool, position, first, second)
-        case Finalize(deal, pool, seated):
-            vault.finalize(by, deal, pool, dict(seated))
+        case Finalize(deal, pool):
+            vault.finalize(by, deal, pool)
         case Join(amount):
             vault.join(by, amount)
         case Leave():

@@ -7,7 +7,7 @@
     RULED --appeal--> JURY, appealed --vote / finalize--> CLOSED
 
 Only what a mediator signs can cost it anything: its vote puts a stake at risk (one stake, one vote at a time), and its
-silence costs one only after it signed `Seated`. Otherwise strangers could drain mediators with disputes they never
+silence costs one only after it promised to vote. Otherwise strangers could drain mediators with disputes they never
 heard of, or keep them busy while a jury is drawn.
 """
 
@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 from eth_hash.auto import keccak
 
-from protocol.deal import Deal, DealId, Result, Seated, Silence, Vote
+from protocol.deal import Deal, DealId, Result, Silence, Vote
 from protocol.eip712 import digest
 from protocol.identity import Address
 from protocol.vault_book import Book, Call, bond, need
@@ -145,28 +145,36 @@ class Disputes(Book):
     ) -> None:
         """Anybody hands in signed votes for one ruling over the same commitments; a quorum decides.
 
-        ``votes`` are signatures by the voter's position in the pool.
+        Ruling 0 is a promise to vote. ``votes`` are signatures by the voter's position in the pool; who has voted
+        meanwhile, or has no stake left for it, is skipped.
         """
         name, standing = self._standing(deal)
         need(standing.state is State.JURY and Flag.DRAWN in standing.flags, "not due")
         need(keccak(pool) == deal.pool, "pool")
         need(call.now <= standing.deadline, "too late")
-        need(Outcome.RIGHT <= ruling <= Outcome.NOT_FETCHABLE, "ruling")
-        voters = sum(1 << position for position in votes)
-        need(voters != 0 and voters & ~(standing.sitting & ~standing.voted) == 0, "not their turn")
+        need(ruling <= Outcome.NOT_FETCHABLE, "ruling")
         appealed = Flag.APPEALED in standing.flags
         vote = Vote(name, int(appealed), ruling, commitments)
+        due = standing.sitting & ~standing.voted
+        heard = 0
         for position in sorted(votes):
+            need(len(pool) >= _ADDRESS * (position + 1), "")
             who = _member(pool, position)
             need(self._signed(vote, votes[position], who), "not signed")
-            need(self.mediator(who).ready >= deal.juror_stake, "no stake left")
-        for position in votes:
-            who = _member(pool, position)
-            mediator = self.mediator(who)
-            self.mediators[who] = replace(mediator, busy=mediator.busy + deal.juror_stake)
+            if due >> position & 1 and self.mediator(who).ready >= deal.juror_stake:
+                heard |= 1 << position
+        need(heard != 0, "not their turn")
+        if ruling == 0:
+            self.deals[name] = replace(standing, present=standing.present | heard)
+            return
+        for position in range(heard.bit_length()):
+            if heard >> position & 1:
+                mediator = self.mediator(_member(pool, position))
+                busy = mediator.busy + deal.juror_stake
+                self.mediators[_member(pool, position)] = replace(mediator, busy=busy)
         ballot = digest(self.domain, vote)
-        tally = self.tallies.get(ballot, 0) & standing.sitting | voters
-        standing = replace(standing, voted=standing.voted | voters)
+        tally = self.tallies.get(ballot, 0) & standing.sitting | heard
+        standing = replace(standing, voted=standing.voted | heard)
         if _count(tally) < (deal.jurors + 1 if appealed else deal.quorum):
             self.tallies[ballot] = tally
             self.deals[name] = standing
@@ -214,6 +222,7 @@ class Disputes(Book):
         need(standing.state in (State.JURY, State.RULED), "no jury")
         need(keccak(pool) == deal.pool, "pool")
         need(position < 24 and bool(standing.sitting >> position & 1), "not sitting")
+        need(first.ruling != 0 and second.ruling != 0, "no vote")
         need((first.ruling, first.commitments) != (second.ruling, second.commitments), "the same vote")
         turn = int(Flag.APPEALED in standing.flags)
         for ballot in (first, second):
@@ -228,19 +237,15 @@ class Disputes(Book):
 
     # it ends
 
-    def _finalize_dispute(self, call: Call, deal: Deal, pool: bytes, seated: dict[int, bytes]) -> None:
+    def _finalize_dispute(self, call: Call, deal: Deal, pool: bytes) -> None:
         name, standing = self._standing(deal)
         need(keccak(pool) == deal.pool, "pool")
         winners = standing.winners & ~standing.out
         silent = 0
         if standing.state is State.JURY and Flag.DRAWN in standing.flags:
             silent = standing.sitting & ~standing.voted
-        fined = sum(1 << position for position in seated)
-        need(fined & ~silent == 0, "not silent")
-        promise = Seated(name, int(Flag.APPEALED in standing.flags))
-        for position in sorted(seated):
-            need(self._signed(promise, seated[position], _member(pool, position)), "not signed")
-        self._fine(deal, pool, fined)
+        # who never promised to vote may never have heard of the dispute: it is only replaced
+        self._fine(deal, pool, silent & standing.present)
         if standing.outcome is not Outcome.NONE:
             # not appealed, or the second jury did not decide: it stands
             bearing = Bearing(deal.fee * _count(winners))

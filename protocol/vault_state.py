@@ -143,9 +143,11 @@ class DealState:
     """Jurors whose votes made the first ruling."""
     outcome: Outcome = Outcome.NONE
     """The ruling so far, or how a closed deal ended."""
+    present: int = 0
+    """Jurors of the present jury who promised to vote."""
 
     def word(self) -> int:
-        """The contract's word, lowest field first: 8 bits, 8, 40, 40, five times 24, 8."""
+        """The contract's word, lowest field first: 8 bits, 8, 40, 40, five times 24, 8, 24."""
         return (
             int(self.state)
             | int(self.flags) << 8
@@ -157,6 +159,7 @@ class DealState:
             | self.voted << 168
             | self.winners << 192
             | int(self.outcome) << 216
+            | self.present << 224
         )
 
     @staticmethod
@@ -173,6 +176,7 @@ class DealState:
             word >> 168 & _LOW24,
             word >> 192 & _LOW24,
             Outcome(word >> 216 & 255),
+            word >> 224 & _LOW24,
         )
 
     @property

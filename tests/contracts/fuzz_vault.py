@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from eth_hash.auto import keccak
 
-from protocol.deal import Bill, Deal, Receipt, Release, Result, Seated, Started, Vote, Voucher
+from protocol.deal import Bill, Deal, Receipt, Release, Result, Started, Vote, Voucher
 from protocol.identity import Address
 from protocol.vault_calls import (
     Absent,
@@ -263,15 +263,7 @@ class World:
             self.twin.now = min(self.twin.now, standing.deadline)
             by = BY_ADDRESS[self.rng.choice((deal.jc, deal.rp))]
         disputed = standing.state in (State.JURY, State.RULED)
-        if not disputed:
-            return by, Finalize(deal)
-        pool = self._pool(deal)
-        silent = [s for s in range(len(pool) // 20) if standing.sitting & ~standing.voted & ~standing.out >> s & 1]
-        fined = sorted(self.rng.sample(silent, self.rng.randrange(len(silent) + 1)))
-        if self.rng.random() < 0.03:
-            fined = [0]
-        promise = Seated(self._name(deal), int(Flag.APPEALED in standing.flags))
-        return by, Finalize(deal, pool, tuple((s, self._sign(self._member(pool, s), promise)) for s in fined))
+        return by, Finalize(deal, self._pool(deal) if disputed else b"")
 
     def _member(self, pool: bytes, seat: int) -> Person:
         return BY_ADDRESS[Address(pool[20 * seat : 20 * seat + 20])]

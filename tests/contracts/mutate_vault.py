@@ -1,13 +1,16 @@
 """Breaks the vault on purpose, one small change at a time, and counts which changes the tests see.
 
-``python -m tests.contracts.mutate_vault COUNT SEED [SECONDS]``: a mutant is killed when the fuzzer finds a disagreement
-with the model; those that live are printed, to be killed by a better test or explained as equivalent.
+``python -m tests.contracts.mutate_vault COUNT SEED [SECONDS]``: a mutant is killed when a story test fails or
+the fuzzer finds a disagreement with the model; those that live are printed, to be killed by a better test or explained
+as equivalent.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import re
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -46,6 +49,9 @@ _SWAPS = (
     (r"\bPAID\b", "CONTESTED"),
     (r"~silent\b", "silent"),
 )
+_STORIES = [
+    str(Path(__file__).with_name(name)) for name in ("test_vault_rows.py", "test_jury_rows.py", "test_known_defects.py")
+]
 _WHOLE = re.compile(r"^\s+(assert|self\._(said|signed|in_time|known|speaks_for|lock|move|slash|take)\()")
 
 
@@ -85,10 +91,16 @@ def compiled(text: str, folder: Path) -> bytes | None:
         return None
 
 
-def survives(code: bytes, seconds: float, seed: int) -> bool:
-    """Whether the fuzzer sees no difference to the model."""
+def survives(code: bytes, folder: Path, seconds: float, seed: int) -> bool:
+    """Whether neither the stories nor the fuzzer see a difference."""
+    mutant = folder / "mutant.bin"
+    mutant.write_bytes(code)
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *_STORIES]
+    environment = {**os.environ, "LILYPAD_VAULT_MUTANT": str(mutant)}
+    if subprocess.run(command, env=environment, capture_output=True, check=False).returncode != 0:
+        return False
     plain = fuzz_vault.Twin
-    fuzz_vault.Twin = lambda people: Twin(people, runtime=code)  # type: ignore[assignment, misc]
+    fuzz_vault.Twin = lambda people: Twin(people, creation=code)  # type: ignore[assignment, misc]
     try:
         fuzz_vault.fuzz(seconds, seed)
     except (AssertionError, RuntimeError, ValueError):
@@ -110,7 +122,7 @@ def main(count: int, seed: int, seconds: float) -> None:
             if code is None:
                 continue
             tried += 1
-            if survives(code, seconds, seed):
+            if survives(code, Path(folder), seconds, seed):
                 print(f"alive {number}: {mutant.split(chr(10))[number - 1].strip()}", flush=True)
             else:
                 killed += 1

@@ -30,7 +30,6 @@ def test_the_bytecode_fits_into_a_contract() -> None:
         deal.Voucher,
         deal.Bill,
         deal.Release,
-        deal.Seated,
         deal.Vote,
     ],
     ids=lambda s: s.__name__,

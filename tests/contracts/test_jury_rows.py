@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from eth_hash.auto import keccak
 
-from protocol.deal import Result, Ruling, Seated, Silence, Vote
+from protocol.deal import Result, Ruling, Silence, Vote
 from protocol.vault_calls import (
     Accuse,
     Appeal,
@@ -86,11 +86,12 @@ class Court:
         vote = Vote(self.deal.id(self.twin.domain), turn, ruling, evidence)
         return Ballot(ruling, evidence, self.twin.sign(self.members[seat], vote))
 
-    def finalize(self, by: Person = RP, seated: Sequence[int] = ()) -> str | None:
-        turn = int(Flag.APPEALED in self.twin.model.deal(self.deal).flags)
-        promise = Seated(self.deal.id(self.twin.domain), turn)
-        signed = tuple((seat, self.twin.sign(self.members[seat], promise)) for seat in seated)
-        return self.twin.do(by, Finalize(self.deal, self.pool, signed))
+    def finalize(self, by: Person = RP) -> str | None:
+        return self.twin.do(by, Finalize(self.deal, self.pool))
+
+    def promise(self, seats: Sequence[int]) -> Court:
+        assert self.vote(0, seats, evidence=bytes(32)) is None
+        return self
 
     @property
     def silent(self) -> list[int]:
@@ -202,10 +203,10 @@ def test_a_silent_named_jury_leaves_the_agreed_default_and_loses_its_stakes(
 ) -> None:
     court = Court(silence=silence).accused()
     assert court.vote(Ruling.WRONG, [1]) is None, "a lone vote costs only the fee"
+    court.promise([0, 1, 2])
     assert court.finalize() == "too early"
     court.pass_deadline()
-    assert court.finalize(seated=[0, 1, 2]) == "not silent"
-    assert court.finalize(seated=[0, 2]) is None
+    assert court.finalize() is None
     assert court.twin.model.deal(court.deal).outcome is outcome
     assert court.gains() == (jc + STAKE, rp + STAKE)
     assert court.fees() == {0: -STAKE, 2: -STAKE}
@@ -215,8 +216,8 @@ def test_the_silent_are_replaced_once_and_votes_that_arrived_keep_counting() -> 
     court = Court(pool=7).accused()
     first = court.sitting
     assert court.vote(Ruling.WRONG, first[:1]) is None
-    court.pass_deadline()
-    assert court.finalize(seated=court.silent) is None
+    court.promise(first).pass_deadline()
+    assert court.finalize() is None
     assert court.sitting == first[:1]
     court.drawn()
     fresh = [seat for seat in court.sitting if seat not in first]
@@ -228,10 +229,11 @@ def test_the_silent_are_replaced_once_and_votes_that_arrived_keep_counting() -> 
 
 
 def test_a_jury_that_stays_silent_twice_ends_in_the_default() -> None:
-    court = Court(pool=7).accused().pass_deadline()
-    assert court.finalize(seated=court.silent) is None
-    court.drawn().pass_deadline()
-    assert court.finalize(seated=court.silent) is None
+    court = Court(pool=7).accused()
+    court.promise(court.sitting).pass_deadline()
+    assert court.finalize() is None
+    court.drawn().promise(court.sitting).pass_deadline()
+    assert court.finalize() is None
     assert court.twin.model.deal(court.deal).outcome is Outcome.SPLIT
     assert court.gains() == (-500 + 3 * STAKE, 500 + 3 * STAKE)
 
@@ -294,17 +296,18 @@ def test_one_stake_backs_one_vote_at_a_time() -> None:
     assert twin.model.deal(second).sitting == 7, "what others are up to can't keep anybody off a jury"
     vote = twin.sign(court.members[0], Vote(second.id(twin.domain), 0, Ruling.WRONG, EVIDENCE))
     cast = CastVotes(second, court.pool, Ruling.WRONG, EVIDENCE, ((0, vote),))
-    assert twin.do(RP, cast) == "no stake left"
+    assert twin.do(RP, cast) == "not their turn"
     assert court.vote(Ruling.WRONG, [1]) is None
     assert court.finalize() is None
     assert twin.do(RP, cast) is None
 
 
 def test_strangers_cannot_take_a_stake_by_a_dispute_its_mediator_never_heard_of() -> None:
-    court = Court().accused().pass_deadline()
-    stolen = tuple((seat, court.twin.sign(RP, Seated(court.deal.id(court.twin.domain), 0))) for seat in range(3))
-    assert court.twin.do(RP, Finalize(court.deal, court.pool, stolen)) == "not signed"
-    assert court.finalize() is None
+    court = Court().accused()
+    promise = Vote(court.deal.id(court.twin.domain), 0, 0, EVIDENCE)
+    forged = CastVotes(court.deal, court.pool, 0, EVIDENCE, ((0, court.twin.sign(RP, promise)),))
+    assert court.twin.do(RP, forged) == "not signed"
+    assert court.pass_deadline().finalize() is None
     assert court.fees() == {}
     assert court.gains() == (-500, 500)
 
@@ -312,6 +315,7 @@ def test_strangers_cannot_take_a_stake_by_a_dispute_its_mediator_never_heard_of(
 def test_the_silent_are_fined_only_what_other_votes_do_not_hold() -> None:
     court = Court(appeal=60).accused()
     twin = court.twin
+    court.promise([0, 1])
     second = draft(JC, RP, twin.now, pool=keccak(court.pool), terms=b"\x01" * 32, appeal=600)
     assert twin.do(JC, Open(second, twin.sign(RP, second))) is None
     assert twin.do(RP, Deliver(second, SEALED, None)) is None
@@ -319,7 +323,7 @@ def test_the_silent_are_fined_only_what_other_votes_do_not_hold() -> None:
     vote = twin.sign(court.members[0], Vote(second.id(twin.domain), 0, Ruling.WRONG, EVIDENCE))
     assert twin.do(RP, CastVotes(second, court.pool, Ruling.WRONG, EVIDENCE, ((0, vote),))) is None
     court.pass_deadline()
-    assert court.finalize(seated=[0, 1]) is None
+    assert court.finalize() is None
     assert court.fees() == {1: -STAKE}
 
 
@@ -354,12 +358,18 @@ def test_votes_over_different_evidence_do_not_add_up() -> None:
     assert court.fees() == {1: FEE, 2: FEE}
 
 
+def test_a_vote_handed_in_singly_just_before_does_not_make_the_others_fail() -> None:
+    court = Court().accused()
+    assert court.vote(Ruling.WRONG, [0]) is None
+    assert court.vote(Ruling.WRONG, [0, 1]) is None
+    assert court.fees() == {0: FEE, 1: FEE}
+
+
 def test_only_sitting_jurors_vote_once_and_in_time() -> None:
     court = Court(pool=5).accused()
     outsider = next(seat for seat in range(5) if seat not in court.sitting)
     assert court.vote(Ruling.WRONG, [outsider]) == "not their turn"
     assert court.vote(Ruling.WRONG, []) == "not their turn"
-    assert court.vote(0, court.sitting) == "ruling"
     assert court.vote(4, court.sitting) == "ruling"
     assert court.vote(Ruling.WRONG, court.sitting[:1]) is None
     assert court.vote(Ruling.RIGHT, court.sitting[:1]) == "not their turn"
@@ -428,8 +438,8 @@ def test_a_ruling_stands_where_the_second_jury_does_not_decide() -> None:
     court.drawn()
     silent = court.sitting[3:]
     assert court.vote(Ruling.RIGHT, court.sitting[:3]) is None
-    court.pass_deadline()
-    assert court.finalize(seated=silent) is None
+    court.promise(silent).pass_deadline()
+    assert court.finalize() is None
     assert court.fees() == {**dict.fromkeys(first[:2], FEE), **dict.fromkeys(silent, -STAKE)}
     assert court.gains() == (10_000 - 2 * FEE + 2 * STAKE, -10_000 + 2 * STAKE)
 
@@ -452,6 +462,9 @@ def test_a_juror_that_signs_two_votes_loses_its_stake_and_its_seat() -> None:
     one, two = court.ballot(Ruling.WRONG, seat), court.ballot(Ruling.RIGHT, seat)
     assert court.twin.do(RP, Expose(court.deal, court.pool, seat, one, one)) == "the same vote"
     assert court.twin.do(RP, Expose(court.deal, court.pool, other, one, two)) == "not signed"
+    promise = court.ballot(0, seat)
+    assert court.twin.do(RP, Expose(court.deal, court.pool, seat, one, promise)) == "no vote"
+    assert court.twin.do(RP, Expose(court.deal, court.pool, seat, promise, one)) == "no vote"
     assert court.twin.do(RP, Expose(court.deal, court.pool, 30, one, two)) == "not sitting"
     assert court.twin.do(RP, Expose(court.deal, court.pool, seat, one, two)) is None
     assert court.twin.do(RP, Expose(court.deal, court.pool, seat, one, two)) == "not sitting"

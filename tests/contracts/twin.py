@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 
 from coincurve import PrivateKey, PublicKey
 from eth_abi.abi import decode
@@ -69,7 +71,7 @@ class Disagreement(AssertionError):
 class Twin:
     """Two vaults that must stay equal. Time stands still until ``now`` is set."""
 
-    def __init__(self, people: Sequence[Person], coins: int = 10**30, runtime: bytes | None = None) -> None:
+    def __init__(self, people: Sequence[Person], coins: int = 10**30, creation: bytes | None = None) -> None:
         self.now = BIRTH
         self.block = 1000
         self.calls = 0
@@ -83,7 +85,7 @@ class Twin:
         self._set_block()
         maker = show(Person.number(99).address)
         arguments = WINDOWS.shortest.to_bytes(32, "big") + WINDOWS.longest.to_bytes(32, "big")
-        code = (runtime or vault_artifact().bytecode) + arguments
+        code = (creation or _creation()) + arguments
         self.vault = self.evm.deploy(maker, code)
         self.domain = Domain(CHAIN, Address(bytes.fromhex(self.vault[2:])))
         self.model = Vault(self.domain, WINDOWS, recover, self.block_hash)
@@ -171,6 +173,12 @@ class Twin:
         for mediator in self.model.mediators.values():
             if not 0 <= mediator.busy <= mediator.stake:
                 raise Disagreement(f"at risk beyond the stake: {mediator}")
+
+
+def _creation() -> bytes:
+    """The shipped code, or a mutant's that `mutate_vault` lets these tests look for."""
+    mutant = os.environ.get("LILYPAD_VAULT_MUTANT")
+    return Path(mutant).read_bytes() if mutant else vault_artifact().bytecode
 
 
 def _deals_of(call: VaultCall) -> list[Deal]:

@@ -76,6 +76,7 @@ def a_deal(number: int = 0) -> Deal:
         SEATS,
         SEATS,
         st.sampled_from(Outcome),
+        SEATS,
     )
 )
 def test_a_deals_word_holds_everything_about_it(state: DealState) -> None:
