@@ -70,8 +70,8 @@ class Sender:
             self._journal.save(attempt)
             try:
                 await self._send(attempt)
-            except ChainUnreachable:
-                pass  # `run` sends it again
+            except (ChainUnreachable, Garbled):
+                pass  # it may have arrived or not; `run` sends the same bytes again
             except RpcRefused as error:
                 self._journal.forget(attempt)
                 raise NotSent(error.message) from error

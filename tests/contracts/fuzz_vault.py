@@ -125,7 +125,7 @@ class World:
             marks = [deal.start_by, deal.deliver_by + deal.grace, deal.claim_until, standing.deadline]
             moments += [mark + self.rng.choice((-1, 0, 1)) for mark in marks]
         later = [moment for moment in moments if moment > self.twin.now]
-        self.twin.now = min(later) if self.rng.random() < 0.5 else self.rng.choice(later)
+        self.twin.now = min(later) if self.rng.random() < 0.8 else self.rng.choice(later)
         self.twin.block += self.rng.randrange(1, 4)
 
     def _a_deal(self) -> Deal:
