@@ -8,10 +8,11 @@ finds the price at which the whole is worth a given utility.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
-from itertools import product
+from itertools import chain, product
 from math import ceil
 from typing import Literal, assert_never
 
@@ -105,24 +106,34 @@ class Row:
     """What it grants, base units."""
 
 
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """All combinations, sorted in the two ways in which they are looked up."""
+
+    by_worth: tuple[Row, ...]
+    worths: tuple[int, ...]
+    by_rest: tuple[Row, ...]
+    """By what their worth leaves over when it is divided by the step of the price."""
+    rests: tuple[int, ...]
+
+
 @lru_cache(maxsize=1024)
-def rows_of(wishes: tuple[Wish, ...]) -> tuple[Row, ...]:
+def rows_of(wishes: tuple[Wish, ...], step: int) -> Rows:
     """Every combination of the wishes' values, as coarse as `MOST_ROWS` wants it."""
-    if not wishes:
-        return (Row((), (), 0),)
-    most = max(1, int(MOST_ROWS ** (1 / len(wishes))) - 1)
+    most = max(1, int(MOST_ROWS ** (1 / max(1, len(wishes)))) - 1)
     grids = []
     for wish in wishes:
         span = wish.best - wish.worst
         steps = max(1, min(wish.steps, most, abs(span)))
-        grids.append(sorted({wish.worst + span * step // steps for step in range(steps + 1)}))
+        grids.append(sorted({wish.worst + span * cut // steps for cut in range(steps + 1)}))
     rows = []
     for values in product(*grids):
         shares = tuple(wish.share(value) for wish, value in zip(wishes, values, strict=True))
-        rows.append(
-            Row(values, shares, int(sum(wish.worth * share for wish, share in zip(wishes, shares, strict=True))))
-        )
-    return tuple(rows)
+        worth = sum(wish.worth * share for wish, share in zip(wishes, shares, strict=True))
+        rows.append(Row(values, shares, int(worth)))
+    by_worth = tuple(sorted(rows, key=lambda row: row.worth))
+    by_rest = tuple(sorted(rows, key=lambda row: row.worth % step))
+    return Rows(by_worth, tuple(row.worth for row in by_worth), by_rest, tuple(row.worth % step for row in by_rest))
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,32 +182,39 @@ class Mandate:
 
         ``base`` is what stays as it is; ``lean`` chooses among those worth the same.
         """
-        need = ceil(min(1.0, max(0.0, utility)) * self.total - 1e-9) + self.reserve
-        step = self.step
-        most = abs(self.best_pay - self.worst_pay) // step
-        exact: list[tuple[int, Row]] = []
-        best, excess = None, 0
-        for row in rows_of(self.wishes):
-            steps = -((row.worth - need) // step)
-            if steps > most:
-                continue
-            if steps >= 0:
-                exact.append((steps, row))
-            over = max(0, steps) * step + row.worth - need
-            if best is None or over < excess:
-                best, excess = (max(0, steps), row), over
-        if best is None:
-            best = most, max(rows_of(self.wishes), key=lambda row: row.worth)
-        chosen = best if lean == "least" or not exact else self._choose(exact, most, theirs, lean)
-        sign = -1 if self.role == "buyer" else 1
-        values = zip(self.wishes, chosen[1].values, strict=True)
-        return shaped(rules, base, self.worst_pay + sign * chosen[0] * step, {w.issue: value for w, value in values})
+        steps, row = self._place(utility, theirs, lean)
+        pay = self.worst_pay + (-steps if self.role == "buyer" else steps) * self.step
+        return shaped(
+            rules, base, pay, {wish.issue: value for wish, value in zip(self.wishes, row.values, strict=True)}
+        )
 
-    def _choose(self, among: list[tuple[int, Row]], most: int, theirs: Terms | None, lean: Lean) -> tuple[int, Row]:
+    def _place(self, utility: float, theirs: Terms | None, lean: Lean) -> tuple[int, Row]:
+        """The steps of the price from its worst, and the row, that together are worth this much."""
+        step = self.step
+        need = ceil(min(1.0, max(0.0, utility)) * self.total - 1e-9) + self.reserve
+        most = abs(self.best_pay - self.worst_pay) // step
+        rows = rows_of(self.wishes, step)
+        first = bisect_left(rows.worths, need - most * step)  # rows before it are too poor at any price
+        last = bisect_left(rows.worths, need + step)  # rows from it on are worth more at the worst price already
+        if first >= last:
+            return (0, rows.by_worth[last]) if last < len(rows.by_worth) else (most, rows.by_worth[-1])
+        if lean == "least" and step > 1:
+            # the price rounds up by the least where the worth's rest is the next above that of what is needed
+            begin = bisect_left(rows.rests, need % step)
+            for row in chain(rows.by_rest[begin:], rows.by_rest[:begin]):
+                steps = -((row.worth - need) // step)
+                if 0 <= steps <= most:
+                    return steps, row
+        if lean == "near" and theirs is not None and last - first > 1:
+            return self._nearest(rows.by_worth[first:last], need, most, theirs)
         if lean == "price":
-            return max(among, key=lambda it: it[0])
-        if lean == "rest" or theirs is None or len(among) == 1:
-            return min(among, key=lambda it: it[0])
+            row = rows.by_worth[first]
+            return -((row.worth - need) // step), row
+        steps = max(0, -((rows.worths[last - 1] - need) // step))
+        row = rows.by_worth[max(first, bisect_left(rows.worths, need - steps * step))]  # the poorest at that price
+        return steps, row
+
+    def _nearest(self, rows: tuple[Row, ...], need: int, most: int, theirs: Terms) -> tuple[int, Row]:
         saved = self.worst_pay - theirs.pay if self.role == "buyer" else theirs.pay - self.worst_pay
         price = saved / (self.step * most) if most else 0.0
         shares = [wish.share(wish.issue.of(theirs)) for wish in self.wishes]
@@ -206,7 +224,17 @@ class Mandate:
             rest = sum((a - b) ** 2 for a, b in zip(row.shares, shares, strict=True))
             return rest + ((steps / most - price) ** 2 if most else 0.0)
 
-        return min(among, key=distance)
+        return min(((-((row.worth - need) // self.step), row) for row in rows), key=distance)
+
+    @property
+    def lowest(self) -> float:
+        """The utility of the least that can be proposed at all."""
+        return _lowest(self)
+
+    @property
+    def outcomes(self) -> int:
+        """How many different proposals there are."""
+        return (abs(self.best_pay - self.worst_pay) // self.step + 1) * len(rows_of(self.wishes, self.step).worths)
 
     def objection(self, rules: Rules, terms: Terms) -> str | None:
         """What has been moved in these terms that this side never wished to see moved; None if nothing."""
@@ -219,6 +247,13 @@ class Mandate:
         pay = min(wanted.pay, self.worst_pay) if self.role == "buyer" else max(wanted.pay, self.worst_pay)
         values = {wish.issue: wish.clamped(wish.issue.of(wanted)) for wish in self.wishes}
         return shaped(rules, base, pay, values)
+
+
+@lru_cache(maxsize=1024)
+def _lowest(mandate: Mandate) -> float:
+    steps, row = mandate._place(0.0, None, "least")
+    total = mandate.total
+    return min(1.0, max(0.0, (steps * mandate.step + row.worth - mandate.reserve) / total)) if total > 0 else 1.0
 
 
 def shaped(rules: Rules, base: Terms, pay: int, values: dict[Issue, int]) -> Terms:

@@ -114,7 +114,7 @@ class Haggle:
     talk: Talk
     history: tuple[Terms, ...]
     received: tuple[Terms, ...]
-    mine: Terms | None = None
+    proposed: tuple[Terms, ...] = ()
     asked: int = 0
     """How often the strategy was asked."""
 
@@ -249,15 +249,17 @@ class Provider:
     def _consult(self, now: float, about: bytes) -> list[Effect]:
         haggle = self.haggles[about]
         talk = haggle.talk
-        if haggle.mine is not None and talk.terms == haggle.mine:
+        mine = haggle.proposed[-1] if haggle.proposed else None
+        if talk.terms == mine:
             return self._decided(now, about, Taken())  # a buyer takes our terms by proposing the same
         view = View(
             role="seller",
             mandate=haggle.mandate,
             theirs=talk.terms,
-            mine=haggle.mine,
+            mine=mine,
             history=haggle.history,
             received=haggle.received,
+            proposed=haggle.proposed,
             round=haggle.asked,
             rounds_left=max(0, ROUNDS - haggle.asked),
             now=now,
@@ -335,7 +337,8 @@ class Provider:
         haggle = self.haggles[about]
         haggle = replace(haggle, talk=step_talk(haggle.talk, Side.SELLER, move, digest(move)))
         if isinstance(move, Counter):
-            haggle = replace(haggle, mine=move.terms, history=(*haggle.history, move.terms))
+            proposed = (*haggle.proposed, move.terms)
+            haggle = replace(haggle, proposed=proposed, history=(*haggle.history, move.terms))
         if haggle.talk.phase is Phase.OVER:
             del self.haggles[about]
         else:

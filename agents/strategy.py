@@ -52,6 +52,8 @@ class View:
     """All proposals of this talk, oldest first, both sides'."""
     received: tuple[Terms, ...]
     """Those of them that were theirs."""
+    proposed: tuple[Terms, ...]
+    """Those that were mine."""
     round: int
     """How often I have been asked in this talk, from 0."""
     rounds_left: int
@@ -77,7 +79,7 @@ class View:
     @property
     def lowest(self) -> float:
         """The utility of the least that can be proposed at all."""
-        return self.utility(self.offer_at(0.0, "least"))
+        return self.mandate.lowest
 
     @property
     def time(self) -> float:

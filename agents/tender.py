@@ -84,7 +84,7 @@ class Bid:
     talk: Talk | None = None
     history: tuple[Terms, ...] = ()
     received: tuple[Terms, ...] = ()
-    mine: Terms | None = None
+    proposed: tuple[Terms, ...] = ()
     asked: int = 0
     over: bool = False
     reason: str = ""
@@ -273,9 +273,10 @@ class Tender:
             role="buyer",
             mandate=bid.mandate,
             theirs=theirs,
-            mine=bid.mine,
+            mine=bid.proposed[-1] if bid.proposed else None,
             history=bid.history,
             received=bid.received,
+            proposed=bid.proposed,
             round=bid.asked,
             rounds_left=max(0, ROUNDS - bid.asked),
             now=now,
@@ -293,14 +294,14 @@ class Tender:
     def _propose(self, bid: Bid, terms: Terms) -> list[Effect]:
         move = Propose(bid.id, self.request.job, 0, terms)
         talk = begin_talk(move, digest(move))
-        self.bids[bid.provider] = replace(bid, talk=talk, mine=terms, history=(terms,))
+        self.bids[bid.provider] = replace(bid, talk=talk, proposed=(terms,), history=(terms,))
         return [Send(bid.provider, move)]
 
     def _move(self, bid: Bid, move: Counter | Confirm) -> list[Effect]:
         assert bid.talk is not None
         bid = replace(bid, talk=step_talk(bid.talk, Side.BUYER, move, digest(move)))
         if isinstance(move, Counter):
-            bid = replace(bid, mine=move.terms, history=(*bid.history, move.terms))
+            bid = replace(bid, proposed=(*bid.proposed, move.terms), history=(*bid.history, move.terms))
         self.bids[bid.provider] = bid
         return [Send(bid.provider, move)]
 

@@ -1,7 +1,8 @@
 """How good and how fast the built-in strategies haggle, beside NegMAS's BOA negotiators in the same run.
 
 A domain has two issues of 100 values each, price and delivery; each side's utility is linear with random weights in
-[0.2, 0.8] and a random reserve in [0, 0.3]. Talks are alternating offers over a number of rounds, one offer a side each.
+[0.2, 0.8] and a random reserve in [0, 0.3]. Talks are alternating offers over a number of
+rounds, one offer a side each.
 
     python benchmarks/negotiation.py [--domains 40] [--rounds 60] [--parity 1000] [--json FILE]
 
@@ -86,7 +87,7 @@ class Side:
 
     def __init__(self, strategy: Strategy, mandate: Mandate, rounds: int, rng: Random) -> None:
         self.strategy, self.mandate, self.rounds, self.rng = strategy, mandate, rounds, rng
-        self.mine: Terms | None = None
+        self.proposed: tuple[Terms, ...] = ()
         self.received: tuple[Terms, ...] = ()
         self.asked = 0
 
@@ -98,9 +99,10 @@ class Side:
             role=self.mandate.role,
             mandate=self.mandate,
             theirs=theirs,
-            mine=self.mine,
+            mine=self.proposed[-1] if self.proposed else None,
             history=history,
             received=self.received,
+            proposed=self.proposed,
             round=self.asked,
             rounds_left=self.rounds - self.asked,
             now=BASE.start_by - 30.0,
@@ -113,7 +115,7 @@ class Side:
         self.asked += 1
         answer = self.strategy.decide(view)
         if isinstance(answer, Counter):
-            self.mine = answer.terms
+            self.proposed = (*self.proposed, answer.terms)
         return answer
 
 

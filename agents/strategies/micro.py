@@ -11,6 +11,8 @@ that a talk that can end in a deal does.
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from agents.strategies.acceptance import combi
 from agents.strategies.time_dependent import SLACK
 from agents.strategy import Accept, Answer, Counter, View, Walk
@@ -20,20 +22,29 @@ SPREAD = 1.5
 LAST = 8.0
 """The deadline's curve is 1 - t ** LAST: flat for most of the talk."""
 
+_outcome = attrgetter("pay", "deliver_by", "check_ppm", "rp_stake", "jc_stake", "jurors", "fee")
+"""What tells two proposals of one talk apart."""
+
 
 class Micro:
     """Minimal concession over levels of utility, with a fallback near the deadline."""
 
     def decide(self, view: View) -> Answer:
-        """Accept what is no worse than the level reached, else propose an end of it."""
-        received = len(set(view.received))
-        levels = view.round + max(0, view.rounds_left)
-        level = min(view.round, received)  # I have spoken `round` times; each step down answers one of theirs
-        up = 1.0 - (level / levels) ** SPREAD if levels else 0.0
+        """Accept what is no worse than the next level, else propose one end of it."""
+        made = {_outcome(terms) for terms in view.proposed}
+        received = len({_outcome(terms) for terms in view.received})
+        levels = max(1, min(view.round + max(0, view.rounds_left), view.mandate.outcomes - 1))
         lowest = view.lowest
-        up = min(up, 1.0 - view.time**LAST)
-        aspiration = lowest + (1.0 - lowest) * up
-        mine = view.offer_at(aspiration - SLACK, "rest" if view.round % 2 else "price")
+        curve = _between(lowest, 1.0 - view.time**LAST)
+        level = len(made) if len(made) <= received else max(0, len(made) - 1)
+        while True:
+            aspiration = min(curve, _between(lowest, 1.0 - (min(level, levels) / levels) ** SPREAD))
+            # what keeps the price for one side keeps the rest for the other, so both look at the same corner at a time
+            corner = (level + (view.role == "seller")) % 2
+            mine = view.offer_at(aspiration - SLACK, "rest" if corner else "price")
+            if len(made) > received or level >= levels or _outcome(mine) not in made:
+                break
+            level += 1  # this level has no proposal of its own
         if view.theirs is not None and view.acceptable():
             offered = view.utility(view.theirs)
             if offered >= min(aspiration, view.utility(mine)) or combi(view):
@@ -41,3 +52,7 @@ class Micro:
         if view.rounds_left <= 0 and view.mine is not None and view.utility(view.mine) <= lowest:
             return Walk("no agreement within the rounds", final=True)
         return Counter(mine)
+
+
+def _between(lowest: float, up: float) -> float:
+    return lowest + (1.0 - lowest) * up
