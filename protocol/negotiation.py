@@ -3,16 +3,16 @@
 ::
 
     (buyer) Propose ──► ASKED ──Counter (seller)──► ANSWERED ──Counter (buyer)──► ASKED …
-                          │                            │
-                          └──Accept (seller)──► HELD ◄─┘  (a seller may also accept terms that it declined by countering)
+                          │
+                          └──Accept (seller)──► HELD   (a buyer takes a seller's terms by proposing the same)
                                                  │ │
                           RELEASED ◄──Outbid─────┘ └──Confirm (buyer)──► CONFIRMED ──Bind (seller)──► BOUND
                              │  ▲                                            │
           Counter (buyer) ───┘  └──────────────────Outbid (seller)───────────┘
-    Decline (seller), Walk (either), before BOUND ──► OVER;  Withdraw: the author of unanswered terms takes them back ──► OVER
+    Decline (seller) and Walk (either) before BOUND, Withdraw (the author of unanswered terms) ──► OVER
 
-Every move after the first names the digest of the move that it answers (``previous``), so a talk is a chain of hashes and
-neither side can claim another history. Two moves can cross on the wire: a buyer that has confirmed may still hear
+Every move after the first names the digest of the move that it answers (``previous``), so a talk is a chain of hashes
+and neither side can claim another history. Two moves can cross on the wire: a buyer that has confirmed may still hear
 `Outbid`, and either side may walk over a move that it has not seen. Late copies of known moves change nothing.
 """
 

@@ -1,7 +1,7 @@
 """Who said it: sealing messages with a key, and opening sealed ones with proof of their author.
 
-Two kinds of signature, both recoverable ECDSA over secp256k1, 65 bytes r ‖ s ‖ v with v 27 or 28 and s in the lower half:
-a *statement* signs the EIP-712 digest of its struct, an *envelope* signs the exact bytes of a message:
+Two kinds of signature, both recoverable ECDSA over secp256k1, 65 bytes r ‖ s ‖ v with v 27 or 28 and s in the lower
+half: a *statement* signs the EIP-712 digest of its struct, an *envelope* signs the exact bytes of a message:
 ``{"type": "signed", "body": bytes, "signature": bytes}``.
 """
 

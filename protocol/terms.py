@@ -51,7 +51,7 @@ class Terms:
 
 
 def pool_hash(mediators: tuple[Address, ...]) -> bytes:
-    """How a deal names its pool of mediators: Keccak-256 over their addresses, 20 bytes each, as the vault hashes it."""
+    """How a deal names its pool of mediators: Keccak-256 over their 20-byte addresses, as in the vault."""
     return keccak(b"".join(mediators))
 
 

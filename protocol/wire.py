@@ -1,8 +1,9 @@
 """Bytes to messages and back: msgpack maps with a ``type``, decoded strictly into frozen dataclasses.
 
 Strict means: known type, no field missing or unknown or twice, every integer in the range of its type, every text, list
-and binary within its limit. Money is a 12-byte big-endian binary, since msgpack's integers stop at 2^64. What `encode`
-writes is canonical (fields in their documented order, shortest integers); a move's `digest` is over that form.
+and binary within its limit. Money is a 12-byte and a seat a 10-byte big-endian binary, since msgpack's integers stop at
+2^64. What `encode` writes is canonical (fields in their documented order, shortest integers); a move's `digest` is over
+that form.
 """
 
 from __future__ import annotations
@@ -22,12 +23,10 @@ from eth_hash.auto import keccak
 
 from protocol.errors import Malformed
 from protocol.messages import Gossip, Message, Move, unfilled
-from protocol.types import Amount, Limit
+from protocol.types import Limit
 
 MOST_BYTES = 64 * 1024
 """The longest message on a stream or topic; the largest honest one has about 3 KiB."""
-
-AMOUNT_BYTES = 12
 
 _LENGTHS = {"bytes65": 65, "bytes32": 32, "bytes16": 16, "address": 20}
 
@@ -128,7 +127,7 @@ def wire_converter() -> Converter:
         is_dataclass, lambda kind: make_dict_unstructure_fn(_with_bounds(kind), converter)
     )
     converter.register_structure_hook_factory(_is_bounded, lambda kind: _bounded(kind, converter))
-    converter.register_unstructure_hook_func(lambda kind: kind == Amount, _amount_to_wire)
+    converter.register_unstructure_hook_factory(lambda kind: _wide_bytes(kind) > 0, _wide_to_wire)
     for plain in (int, str, bool, bytes, float):
         converter.register_structure_hook(plain, _exactly(plain))
     converter.register_structure_hook_factory(_is_tagged, lambda kind: _tagged(kind, converter))
@@ -166,8 +165,8 @@ def _bounded(kind: Any, converter: Converter) -> Callable[[Any, Any], Any]:
     base, bound = get_args(kind)[:2]
     if isinstance(bound, Limit):
         return _limited(base, bound.most, converter)
-    if kind == Amount:
-        return _amount_from_wire
+    if (length := _wide_bytes(kind)) > 0:
+        return _wide_from_wire(length)
     if bound in _LENGTHS:
         return _binary(_LENGTHS[bound], bound)
     return _unsigned(int(bound.removeprefix("uint")))
@@ -223,14 +222,27 @@ def _exactly(plain: type) -> Callable[[Any, Any], Any]:
     return structure_plain
 
 
-def _amount_to_wire(value: int) -> bytes:
-    return value.to_bytes(AMOUNT_BYTES, "big")
+def _wide_bytes(kind: Any) -> int:
+    """The bytes of an integer type that msgpack's integers can't hold; 0 for all other types."""
+    if not _is_bounded(kind):
+        return 0
+    bound = get_args(kind)[1]
+    bits = int(bound.removeprefix("uint")) if isinstance(bound, str) and bound.startswith("uint") else 0
+    return bits // 8 if bits > 64 else 0
 
 
-def _amount_from_wire(value: Any, _: Any) -> int:
-    if not isinstance(value, bytes) or len(value) != AMOUNT_BYTES:
-        raise Malformed(f"money is {AMOUNT_BYTES} bytes, big-endian")
-    return int.from_bytes(value, "big")
+def _wide_to_wire(kind: Any) -> Callable[[int], bytes]:
+    length = _wide_bytes(kind)
+    return lambda value: value.to_bytes(length, "big")
+
+
+def _wide_from_wire(length: int) -> Callable[[Any, Any], int]:
+    def structure_wide(value: Any, _: Any) -> int:
+        if not isinstance(value, bytes) or len(value) != length:
+            raise Malformed(f"{length} bytes, big-endian, are wanted")
+        return int.from_bytes(value, "big")
+
+    return structure_wide
 
 
 # --- unions of dataclasses (states in the store): {"type": name, …} --------------------------------------------------

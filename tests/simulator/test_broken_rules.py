@@ -20,13 +20,21 @@ SEEDS = 300
 def first_violation() -> str:
     """The message of the first seed that shows a rule broken."""
     for seed in range(SEEDS):
-        try:
-            run(seed)
-        except Violation as violation:
+        violation = violation_of(seed)
+        if violation is not None:
             assert f"python -m simulator.replay --seed {seed}" in str(violation)
             assert "\n" not in str(violation)
             return violation.what
     pytest.fail("no seed noticed it")
+
+
+def violation_of(seed: int) -> Violation | None:
+    """What a seed shows."""
+    try:
+        run(seed)
+    except Violation as violation:
+        return violation
+    return None
 
 
 def test_a_provider_that_skips_the_room_check_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
