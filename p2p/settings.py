@@ -82,6 +82,8 @@ class Settings:
     degree: int = 6
     degree_low: int = 4
     degree_high: int = 12
+    gossip_linger: float = 0.05
+    """What we pass on waits this long, give or take half: for company, or for its neighbour to send it first."""
     outbox: int = 512
     """Gossip waiting for one slow peer; more is dropped."""
     remember: int = 50_000

@@ -37,10 +37,11 @@ from p2p.rates import Bucket
 
 log = logging.getLogger("p2p")
 
-_STREAM_ROOM = 2 * DEFAULT_WINDOW_SIZE + 64 * 1024
-"""Bytes one stream may buffer: the window twice, since the library's accounting may announce a read twice over."""
+_STREAM_ROOM = DEFAULT_WINDOW_SIZE + 64 * 1024
+"""Bytes one stream may buffer: its window, and a little for those who count otherwise."""
 _CONNECTION_ROOM = 4 * 1024 * 1024
 """Bytes all streams of one connection may buffer together."""
+_READ_AHEAD = 64 * 1024
 
 
 class _Overrun(trio.TooSlowError):
@@ -88,6 +89,7 @@ class CorrectedYamux(Yamux):  # type: ignore[misc]
         """The IP at the other end of the socket."""
         if self._tcp is not None:
             _keep_alive(self._tcp, watch.settings.keepalive)
+        _read_ahead(secured)
         self._pace(secured)
 
     def _pace(self, secured: Any) -> None:
@@ -104,10 +106,10 @@ class CorrectedYamux(Yamux):  # type: ignore[misc]
         secured.read = paced
 
     async def accept_stream(self) -> Any:
-        """Mends: a peer may open streams without limit, and autotuning grows each one's window to 16 MiB."""
+        """Mends: a peer may open streams without limit."""
         while True:
             stream = await super().accept_stream()
-            stream._apply_autotune_epoch = _never_grow
+            _give_credit_in_halves(stream)
             theirs = sum(not each.is_initiator for each in self.streams.values())
             if theirs <= self._watch.settings.streams_per_peer and self._opens.take(1, trio.current_time()):
                 return stream
@@ -119,7 +121,7 @@ class CorrectedYamux(Yamux):  # type: ignore[misc]
         """Mends: the 257th stream waits for ever."""
         with trio.fail_after(self._watch.settings.send_within):
             stream = await super().open_stream()
-        stream._apply_autotune_epoch = _never_grow
+        _give_credit_in_halves(stream)
         return stream
 
     async def _write_frame(self, data: bytes) -> None:
@@ -293,8 +295,38 @@ class CorrectedHost(BasicHost):  # type: ignore[misc]
         return self._record
 
 
-def _never_grow(_buffered: int) -> int:
-    return 0
+def _give_credit_in_halves(stream: Any) -> None:
+    """Mends: each read is answered by a window update, twice as large as what was read, which doubles the frames of
+    every conversation; and autotuning grows each window to 16 MiB. Here a peer hears of room when half of it is free.
+    """
+
+    async def credit(*, bytes_read: int = 0) -> None:
+        stream._pending_recv_release += bytes_read
+        if (freed := stream._pending_recv_release) >= DEFAULT_WINDOW_SIZE // 2:
+            stream._pending_recv_release = 0
+            stream.recv_window += freed
+            await stream.send_window_update(freed)
+
+    stream._auto_tune_and_send_window_update = credit
+
+
+def _read_ahead(secured: Any) -> None:
+    """Mends: every length, header and body is a system call and several turns of the scheduler of its own; and a body
+    that arrives in more than a hundred pieces counts as a broken connection.
+    """
+    raw = getattr(getattr(secured.conn, "read_writer", None), "read_write_closer", None)
+    if raw is None:
+        return
+    read, buffer = raw.read, bytearray()
+
+    async def buffered(size: int | None = None) -> bytes:
+        while len(buffer) < (size or 1) and (chunk := await read(_READ_AHEAD)):
+            buffer.extend(chunk)
+        chunk = bytes(buffer[:size])
+        del buffer[: len(chunk)]
+        return chunk
+
+    raw.read = buffered
 
 
 def _ip_of(tcp: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import random
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterable
 from typing import Any
@@ -25,6 +26,11 @@ log = logging.getLogger("p2p")
 _RPC_CAP = 1024 * 1024
 _RPC_PARTS = 512
 """Messages, subscriptions or control entries in one gossip RPC."""
+_ENVELOPE = 16 * 1024
+"""Bytes after which nothing more is put into an envelope of ours."""
+_TOLD_US = 20_000
+"""Pairs of message and neighbour that are remembered, ``_TOLD_US_FOR`` seconds long."""
+_TOLD_US_FOR = 5.0
 _RPC_IDS = 64
 """Message ids in one IHAVE or IWANT: each IWANT id may make us send a whole message."""
 
@@ -92,7 +98,7 @@ class CorrectedRouter(GossipSub):  # type: ignore[misc]
         chosen = set(super()._get_peers_to_send(topics, msg_forwarder, origin, msg_id))
         for topic in topics:
             listeners = self.pubsub.peer_topics.get(topic, ())
-            if origin == self.pubsub.my_id or len(listeners) <= self.degree_high:
+            if origin == self.pubsub.my_id or len(listeners) <= self.degree:
                 chosen.update(listeners)
         return chosen - {msg_forwarder, origin}
 
@@ -106,8 +112,13 @@ class CorrectedRouter(GossipSub):  # type: ignore[misc]
             return
         if peer_id in self._pending_control or rpc.ByteSize() > queue.max_message_size:
             super().send_rpc(peer_id, rpc, priority)
-        elif not queue.push(rpc, priority=priority):
+        elif not queue.push(rpc, priority=priority or self._can_t_wait(rpc)):
             self._handle_dropped_rpc(peer_id, rpc, "queue_full")
+
+    def _can_t_wait(self, rpc: Any) -> bool:
+        """What others also pass on may wait for company (`CorrectedPubsub.handle_sending_messages`)."""
+        mine = self.pubsub.my_id.to_bytes()
+        return not rpc.publish or any(message.from_id == mine for message in rpc.publish)
 
 
 class _Seen:
@@ -165,6 +176,7 @@ class CorrectedPubsub(Pubsub):  # type: ignore[misc]
         self._bytes = Limiter(watch.settings.gossip_bytes_in)
         self._budget = Bucket(watch.settings.gossip_budget, trio.current_time())
         self._readers: dict[Any, list[trio.CancelScope]] = defaultdict(list)
+        self._told_us = _Seen(_TOLD_US, _TOLD_US_FOR)
 
     async def run(self) -> None:
         """Mends: an exception in any task of the service ends the service, and with it the process."""
@@ -235,12 +247,50 @@ class CorrectedPubsub(Pubsub):  # type: ignore[misc]
             if not self._is_subscribed_to_msg(message):
                 continue
             if self._messages.take(peer_id, 1, now):
+                self._told_us.add(peer_id.to_bytes() + self.get_message_id(message)[:128])
                 await self.push_msg(peer_id, message)
             else:
                 self._too_fast(peer_id)
         if rpc.HasField("control"):
             await self.router.handle_rpc(rpc, peer_id)
         await trio.lowlevel.checkpoint()
+
+    async def handle_sending_messages(self, peer_id: Any, stream: Any, queue: Any) -> None:
+        """Mends: one envelope for each message and neighbour, even for one that has just told us the same. What we
+        pass on waits a moment: then it shares an envelope with others, and goes to nobody who has sent it meanwhile.
+        """
+        waiting = queue._queue
+        try:
+            while (rpc := await queue.pop()) is not None:
+                if not waiting._priority and not self.router._can_t_wait(rpc):
+                    linger = self._watch.settings.gossip_linger
+                    until = trio.current_time() + linger * (0.5 + random.random())
+                    with trio.CancelScope(deadline=until):
+                        while not waiting._priority and not queue.closed:
+                            await queue._notify.wait()
+                envelope, size = rpc_pb2.RPC(), 0
+                while rpc is not None:
+                    self._add(envelope, rpc, peer_id)
+                    size += rpc.ByteSize()
+                    if size > _ENVELOPE or not waiting:
+                        break
+                    rpc = waiting.pop()
+                if envelope.ByteSize() and not await self.write_msg(stream, envelope):
+                    return
+        except Exception as error:  # whatever a stranger's stream raises
+            log.debug("gossip to %s ended: %r", peer_id, error)
+            self._handle_dead_peer(peer_id)
+
+    def _add(self, envelope: Any, rpc: Any, peer_id: Any) -> None:
+        known = peer_id.to_bytes()
+        for message in rpc.publish:
+            if not self._told_us.has(known + self.get_message_id(message)[:128]):
+                envelope.publish.append(message)
+        envelope.subscriptions.extend(rpc.subscriptions)
+        if rpc.HasField("senderRecord"):
+            envelope.senderRecord = rpc.senderRecord
+        if rpc.HasField("control"):
+            envelope.control.MergeFrom(rpc.control)
 
     def _too_fast(self, peer_id: Any) -> None:
         self._watch.counters.gossip_too_fast += 1
