@@ -46,20 +46,25 @@ class Config:
 
     def load_network(self, name: str) -> Network:
         """A network's definition; raises `UserError` where there is none."""
-        networks = self.tables.get("networks", {})
-        table = {**networks.get(name, {}), **_from_environment()}
+        networks = _table(self.tables.get("networks", {}), "networks")
+        table = {**_table(networks.get(name, {}), f"networks.{name}"), **_from_environment()}
         if "rpc" not in table or "vault" not in table:
             known = ", ".join(sorted(networks)) or "none"
             raise _bad(
                 f"network '{name}' has no rpc and vault (configured networks: {known})",
                 f"add [networks.{name}] with rpc, vault, chain_id and bootstrap to ./{FILE_NAME}",
             )
-        rules = dict(table.get("rules", {}))
+        rules = _table(table.get("rules", {}), f"networks.{name}.rules")
         unknown = set(rules) - {each.name for each in fields(Rules)} | ({"domain"} & set(rules))
         if unknown:
             raise _bad(f"[networks.{name}.rules] has unknown keys: {', '.join(sorted(unknown))}", "remove them")
         domain = Domain(_integer(table.get("chain_id", 1337), "chain_id"), parse_address(str(table["vault"]), "vault"))
-        return Network(name, str(table["rpc"]), Rules(domain, **rules), _texts(table.get("bootstrap", []), "bootstrap"))
+        return Network(
+            name,
+            str(table["rpc"]),
+            Rules(domain, **{key: _integer(value, key) for key, value in rules.items()}),
+            _texts(table.get("bootstrap", []), "bootstrap"),
+        )
 
 
 def load_config(home: Path | None = None, network: str | None = None) -> Config:
@@ -91,6 +96,8 @@ def load_shop(path: Path | None) -> Shop:
     table = _read_toml(path, must_exist=True) if path is not None else {}
     _only(table, {"capacity", "prices", "mediators"}, path)
     prices = table.get("prices", [{"module": "*", "unit": "job", "floor": 800, "ask": 1500}])
+    if not isinstance(prices, list) or not prices:
+        raise _bad(f"{path}: prices is a list of tables", "write [[prices]]")
     sheets = tuple(_sheet(entry, path) for entry in prices)
     mediators = tuple(parse_address(text, "mediators") for text in _texts(table.get("mediators", []), "mediators"))
     return Shop(_capacity(table.get("capacity", {}), path), (), "", sheets, mediators)
@@ -127,11 +134,10 @@ def _sheet(entry: Any, path: Path | None) -> Sheet:
 
 def _capacity(table: Any, path: Path | None) -> Capacity:
     names = {"cpu", "memory_mib", "disk_mib", "longest_s"}
-    if not isinstance(table, dict):
-        raise _bad(f"{path}: capacity is a table", "write [capacity]")
+    table = _table(table, "capacity")
     _only(table, names, path)
     return Capacity(
-        cpu_millis=round(float(table.get("cpu", os.cpu_count() or 1)) * 1000),
+        cpu_millis=_millis(table.get("cpu", os.cpu_count() or 1), "cpu"),
         memory_mib=_integer(table.get("memory_mib", 2048), "memory_mib"),
         disk_mib=_integer(table.get("disk_mib", 4096), "disk_mib"),
         gpus=0,  # nothing is offered that was not probed
@@ -179,11 +185,23 @@ def _only(table: dict[str, Any], known: set[str], path: Path | None) -> None:
 def _integer(value: Any, name: str) -> int:
     try:
         number = int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = -1
-    if number < 0 or isinstance(value, float | bool):
+    if not 0 <= number < 2**96 or isinstance(value, float | bool):
         raise _bad(f"{name}: {value!r} is no whole number from 0 on", "write base units without a point")
     return number
+
+
+def _millis(value: Any, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e6:
+        raise _bad(f"{name}: {value!r} is no number of cores", f"write {name} = 2.0")
+    return round(value * 1000)
+
+
+def _table(value: Any, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _bad(f"{name} is a table", f"write [{name}]")
+    return value
 
 
 def _texts(value: Any, name: str) -> tuple[str, ...]:

@@ -77,10 +77,11 @@ class WorkerProcess:
         with trio.CancelScope(shield=True):
             self._process.kill()
             await self._process.wait()
+            # a worker whose walls were killed before they stood hears of its end in no other way
+            await self._process.stdin.aclose()
             with trio.move_on_after(_GONE_SECONDS):
                 await self._drain()
-            for stream in (self._process.stdin, self._process.stdout):
-                await stream.aclose()
+            await self._process.stdout.aclose()
 
     async def remove(self) -> None:
         """Stop it and remove its scratch folder. Can't be cancelled."""
@@ -90,11 +91,14 @@ class WorkerProcess:
 
     async def _drain(self) -> None:
         """Read until nobody holds the pipe's other end: only then is the last process behind the walls gone."""
-        try:
-            while await self._process.stdout.receive_some(65536):
-                pass
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass
+        while True:
+            try:
+                if not await self._process.stdout.receive_some(65536):
+                    return
+            except trio.BusyResourceError:  # whoever asked the worker has not heard yet that it is over
+                await trio.sleep(0.01)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                return
 
     async def _receive(self) -> dict[str, object]:
         try:

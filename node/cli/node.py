@@ -41,6 +41,7 @@ class Start:
 def start(config: Config, wish: Start) -> None:
     """Run a peer until it is told to end."""
     roles = _roles(wish.roles)
+    _check_listen(wish.listen)
     if config.network == LOCAL:
         raise UserError(
             ExitCode.USAGE,
@@ -150,6 +151,17 @@ def _status(config: Config) -> dict[str, Any]:
             return found
 
     return run_trio(ask)
+
+
+def _check_listen(place: str) -> None:
+    from multiaddr import Multiaddr
+
+    try:
+        Multiaddr(place)
+    except Exception as error:  # the parser raises whatever the text makes it raise
+        raise UserError(
+            ExitCode.USAGE, f"--listen {place} is no multiaddr: {error}", "write /ip4/0.0.0.0/tcp/4001"
+        ) from None
 
 
 def _roles(text: str) -> list[str]:

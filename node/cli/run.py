@@ -138,7 +138,7 @@ async def _run(config: Config, wish: Wish, prepared: Prepared, attempt: _Attempt
     progress = Progress(quiet=wish.json)
     try:
         with trio.fail_after(wish.timeout):
-            async with _node(config, progress) as (client, attempt.local):
+            async with _node(config, progress, attempt) as client:
                 return await _ask(config, wish, prepared, attempt, client, progress)
     except trio.TooSlowError:
         reason = f"no result within {wish.timeout:g} s"
@@ -169,13 +169,13 @@ async def _ask(
 
 
 @contextlib.asynccontextmanager
-async def _node(config: Config, progress: Progress) -> AsyncIterator[tuple[NodeClient, bool]]:
+async def _node(config: Config, progress: Progress, attempt: _Attempt) -> AsyncIterator[NodeClient]:
     from node.client import NodeClient, forget_contact, running_node
 
     client = running_node(config.home)
     if client is not None:
         async with client:
-            yield client, False
+            yield client
         return
     if config.network != LOCAL:
         raise UserError(
@@ -187,12 +187,13 @@ async def _node(config: Config, progress: Progress) -> AsyncIterator[tuple[NodeC
 
     with only_one(config.home):
         forget_contact(config.home)
+        attempt.local = True
         from node.local_market import open_local_market
 
         progress.say("starting a market on this machine")
         async with open_local_market() as peer, NodeClient(peer.url, peer.api.token) as client:
             progress.say("3 providers and 3 mediators are there")
-            yield client, True
+            yield client
 
 
 def _request(wish: Wish, prepared: Prepared, local: bool) -> dict[str, Any]:
