@@ -23,6 +23,9 @@ from protocol.types import Amount
 MOST_ROWS = 4096
 """Combinations of values beside the price; more would make every offer slow."""
 
+SLACK = 1.1e-5
+"""Of all that can be gained, the reserve included; as much as NegMAS allows when it looks for an outcome."""
+
 Role = Literal["buyer", "seller"]
 Lean = Literal["near", "price", "rest", "least"]
 """Which of the terms that are worth the same: nearest to the other side's last ones; keeping the price and giving in on
@@ -230,6 +233,11 @@ class Mandate:
     def lowest(self) -> float:
         """The utility of the least that can be proposed at all."""
         return _lowest(self)
+
+    @property
+    def slack(self) -> float:
+        """How far below a wanted utility terms may lie, so that rounding doesn't skip those that lie on it."""
+        return SLACK * (self.total + self.reserve) / self.total if self.total > 0 else 0.0
 
     @property
     def outcomes(self) -> int:

@@ -14,7 +14,6 @@ from __future__ import annotations
 from operator import attrgetter
 
 from agents.strategies.acceptance import combi
-from agents.strategies.time_dependent import SLACK
 from agents.strategy import Accept, Answer, Counter, View, Walk
 
 SPREAD = 1.5
@@ -41,7 +40,7 @@ class Micro:
             aspiration = min(curve, _between(lowest, 1.0 - (min(level, levels) / levels) ** SPREAD))
             # what keeps the price for one side keeps the rest for the other, so both look at the same corner at a time
             corner = (level + (view.role == "seller")) % 2
-            mine = view.offer_at(aspiration - SLACK, "rest" if corner else "price")
+            mine = view.offer_at(aspiration - view.mandate.slack, "rest" if corner else "price")
             if len(made) > received or level >= levels or _outcome(mine) not in made:
                 break
             level += 1  # this level has no proposal of its own

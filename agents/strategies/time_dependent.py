@@ -12,9 +12,6 @@ from __future__ import annotations
 from agents.strategies.acceptance import combi
 from agents.strategy import Accept, Answer, Counter, View, Walk
 
-SLACK = 1e-5
-"""Of the utility: how far below the aspiration rounding may put what was meant to lie on it."""
-
 
 class TimeDependent:
     """Gives way as the rounds run out; `exponent` is the e of the curve."""
@@ -28,7 +25,7 @@ class TimeDependent:
         """Accept what beats the next own proposal, else make that proposal; walk when the rounds are used up."""
         lowest = view.lowest
         aspiration = lowest + (1.0 - lowest) * (1.0 - view.time ** (1.0 / self.exponent))
-        mine = view.offer_at(aspiration - SLACK, "least")
+        mine = view.offer_at(aspiration - view.mandate.slack, "least")
         if view.theirs is not None and view.acceptable():
             offered = view.utility(view.theirs)
             if offered >= view.utility(mine) or (self.late and combi(view)):
