@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from agents.effects import Effect, Execute, Fetch, Publish, Send, WakeAt
-from agents.events import Began, Event, Fetched, Got, NotFetched, Ran, Timer, Woke
+from agents.events import Began, Event, Fetched, Got, Heard, NotFetched, Ran, Timer, Woke
 from protocol.identity import Address
-from protocol.job import Capacity
+from protocol.job import Capacity, Job
 from protocol.messages import CannotRecheck, Recheck, Rechecked
-from protocol.offers import MediatorOffer
+from protocol.offers import JobOffer, MediatorOffer
 from protocol.rules import Rules
 
 ANNOUNCE = 20.0
@@ -56,13 +56,17 @@ class Mediator:
         self.rng = rng
         self.checks: dict[bytes, Check] = {}
         """By deal."""
+        self.announced = float("-inf")
 
     def handle(self, now: float, event: Event) -> list[Effect]:
         """What this event makes the mediator do."""
         match event:
             case Began() | Woke(Timer(phase="announce")):
+                self.announced = now
                 again = ANNOUNCE * (0.8 + 0.4 * self.rng.random())
                 return [Publish(self.offer(now)), WakeAt(now + again, Timer(self.me, "announce"))]
+            case Heard(JobOffer(job=job)):
+                return self._show_up(now, job)
             case Got(sender, Recheck() as request):
                 return self._asked(now, sender, request)
             case Fetched(about, cid) if about in self.checks:
@@ -78,6 +82,14 @@ class Mediator:
                 return []
             case _:
                 return []
+
+    def _show_up(self, now: float, job: Job) -> list[Effect]:
+        # somebody who asks now may have joined after the last announcement
+        able = job.executor in self.bench.executors and self.bench.capacity.holds(job.resources)
+        if now - self.announced < 1.0 or not able:
+            return []
+        self.announced = now
+        return [Publish(self.offer(now))]
 
     def offer(self, now: float) -> MediatorOffer:
         """What this mediator has on offer at this moment."""

@@ -168,6 +168,10 @@ class World:
         peer.holds.update((request.job.module_cid, request.job.inputs_cid))
         self._call(moment, lambda: self._ask(peer, request))
 
+    def happen(self, moment: float, peer: Peer, event: Event) -> None:
+        """The peer will hear this, if it is up then: a user's word, or what a test makes up."""
+        self._call(moment, partial(self._feed, peer, event))
+
     def run(self, until: float, done: Callable[[], bool] = lambda: False) -> None:
         """Let time pass until this moment, or until it is done (looked at after every block)."""
         heap = self._heap
