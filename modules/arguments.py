@@ -44,6 +44,19 @@ def expand(templates: Iterable[str], bound: BoundInputs) -> tuple[str, ...]:
     return tuple(arguments)
 
 
+def expand_map(templates: Iterable[tuple[str, str]], bound: BoundInputs) -> dict[str, str]:
+    """Replace every ``${name}`` in the values of an environment, lists as JSON.
+
+    A variable whose value is exactly an absent optional input is not set at all.
+    """
+    found: dict[str, str] = {}
+    for variable, template in templates:
+        whole = PLACEHOLDER.fullmatch(template)
+        if whole is None or whole[1] in bound.values or whole[1] in bound.files:
+            found[variable] = PLACEHOLDER.sub(lambda match: _text(bound, match[1]), template)
+    return found
+
+
 def _text(bound: BoundInputs, name: str) -> str:
     if name in bound.files:
         return f"{INPUTS_AT}/{name}"

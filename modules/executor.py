@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -65,6 +66,10 @@ class Limits:
         )
 
 
+Listener = Callable[[Literal["stdout", "stderr"], bytes], None]
+"""Hears what a program writes while it runs, piece by piece; it must not raise."""
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """One run of a module."""
@@ -79,6 +84,8 @@ class Task:
     limits: Limits
     seed: bytes
     """Feeds the program's random numbers; whoever repeats the run uses the same."""
+    listener: Listener | None = None
+    """Told of the output as it comes, by executors that have it before the end (containers)."""
 
 
 Reason = Literal[
@@ -89,6 +96,7 @@ Reason = Literal[
     "out_of_time",
     "out_of_memory",
     "output_too_large",
+    "bad_output",
     "executor_died",
 ]
 
@@ -100,6 +108,7 @@ EXIT_CODES: Final[dict[Reason, int]] = {
     "out_of_time": 124,
     "out_of_memory": 137,
     "output_too_large": 153,
+    "bad_output": 121,
     "executor_died": 139,
 }
 """What the file ``exit_code`` says after a failure; as in shells, 128 + the signal that would end a process."""
@@ -158,6 +167,12 @@ class Executor(Protocol):
     @property
     def profile(self) -> str:
         """The execution profile, under which fuel and results are comparable."""
+
+    async def prepare(self, module: Module) -> None:
+        """Have at hand what ``module`` runs (pull or build its image), so that its runs start at once.
+
+        A run does the same where it hasn't been done. Raises `ModuleFault` where it can't be had.
+        """
 
     async def run(self, task: Task) -> Outcome:
         """Run ``task`` and leave its result in ``task.output``: ``stdout``, ``stderr``, ``exit_code``, ``outputs/``.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 from collections.abc import Iterator
@@ -20,6 +21,10 @@ _FILE_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 class FolderFault(ModuleFault):
     """A folder that holds what it may not: a link, a device, too many files, too many bytes, a name that isn't text."""
+
+
+class FolderTooLarge(FolderFault):
+    """More files or bytes than the bounds allow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +58,12 @@ class _Count:
     def one_more(self) -> None:
         self._files += 1
         if self._files > self._bounds.files:
-            raise FolderFault(f"holds more than {self._bounds.files} files and directories")
+            raise FolderTooLarge(f"holds more than {self._bounds.files} files and directories")
 
     def more_bytes(self, size: int) -> None:
         self._bytes += size
         if self._bytes > self._bounds.bytes:
-            raise FolderFault(f"holds more than {self._bounds.bytes} bytes")
+            raise FolderTooLarge(f"holds more than {self._bounds.bytes} bytes")
 
 
 def walk(folder: Path, bounds: Bounds = Bounds()) -> Iterator[Entry]:
@@ -113,6 +118,32 @@ def copy(source: Path, destination: Path, bounds: Bounds = Bounds()) -> None:
             os.close(descriptor)
 
 
+def blocks(folder: Path, most_files: int) -> float:
+    """Bytes that the files below take on the disk now; infinite when they are too many or too deep to be counted.
+
+    For watching a folder that somebody writes in: what goes away meanwhile counts as nothing.
+    """
+    total, files = 0, 0
+    waiting = [(folder, 0)]
+    while waiting:
+        at, depth = waiting.pop()
+        if depth > MAX_DEPTH:
+            return math.inf
+        try:
+            with os.scandir(at) as entries:
+                for entry in entries:
+                    files += 1
+                    if files > most_files:
+                        return math.inf
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append((Path(entry.path), depth + 1))
+                    else:
+                        total += entry.stat(follow_symlinks=False).st_blocks * 512
+        except OSError:
+            continue  # its owner moves files while we look; the next look finds them
+    return total
+
+
 def _copy_directory(descriptor: int, destination: Path, prefix: str, depth: int, count: _Count) -> None:
     for name in _names(descriptor, prefix, depth, count):
         path, target = prefix + name, destination / name
@@ -143,7 +174,7 @@ def _copy_file(descriptor: int, name: str, target: Path, path: str, count: _Coun
 def _names(descriptor: int, prefix: str, depth: int, count: _Count) -> list[str]:
     """The names in one directory in the order of their bytes, each counted before the next is read."""
     if depth > MAX_DEPTH:
-        raise FolderFault(f"is nested more than {MAX_DEPTH} directories deep")
+        raise FolderTooLarge(f"is nested more than {MAX_DEPTH} directories deep")
     names: list[str] = []
     with os.scandir(descriptor) as entries:
         for entry in entries:

@@ -26,10 +26,20 @@ class Module:
     manifest: Manifest
     digest: str
     """``"sha256:…"``, which a deal signs; see `modules.manifest.digest`."""
+    build_digest: str = ""
+    """``"sha256:…"`` of the folder that the image is built from, where one is built."""
 
     def files(self) -> tuple[str, ...]:
         """What travels: paths relative to the folder, in order. Nothing else there concerns anybody."""
         return tuple(sorted({FILE_NAME, *self.manifest.program_files(), *_build_files(self.folder, self.manifest)}))
+
+    def build_files(self) -> dict[str, Path]:
+        """What an image is built from, each file by its path in the build folder."""
+        docker = self.manifest.docker
+        if docker is None or docker.build is None:
+            return {}
+        start = 0 if docker.build == "." else len(docker.build) + 1
+        return {path[start:]: self.folder / path for path in _build_files(self.folder, self.manifest)}
 
     def copy_to(self, destination: Path) -> None:
         """Lay a clean copy of what travels out in ``destination``, which must not exist yet."""
@@ -46,9 +56,10 @@ def load(folder: Path) -> Module:
         raise ManifestError(str(folder / FILE_NAME), 0, "is a symbolic link; put the file itself there")
     manifest = parse_file(folder / FILE_NAME)
     digests = {path: _file_digest(folder, path) for path in manifest.program_files()}
+    built = ""
     if manifest.docker is not None and manifest.docker.build is not None:
-        digests[manifest.docker.build] = _build_digest(folder, manifest)
-    return Module(folder, manifest, digest(manifest, digests))
+        built = digests[manifest.docker.build] = _build_digest(folder, manifest)
+    return Module(folder, manifest, digest(manifest, digests), built)
 
 
 def _file_digest(folder: Path, path: str) -> str:

@@ -17,9 +17,9 @@ from content.errors import MissingBlock
 from content.exporting import export
 from content.limits import Limits as ContentLimits
 from content.walk import walk
+from modules.collecting import start_over
 from modules.executor import EXIT_CODES, Executor, Failed, Finished, Limits, Task
 from modules.module import Module, load
-from modules.wasm.collect import start_over
 from node.fetching import FetchLimits, fetch
 from protocol.errors import PeerFault
 from protocol.job import Job, Resources, Run

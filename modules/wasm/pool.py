@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
-import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,10 +12,12 @@ from typing import Final, Literal
 
 import trio
 
+from modules import folders
+from modules.collecting import collect, start_over, sweep
 from modules.errors import InputError
 from modules.executor import MIB, Failed, Finished, Isolation, Limits, Outcome, Reason, Task
 from modules.folders import FolderFault
-from modules.wasm.collect import collect, start_over, sweep
+from modules.module import Module
 from modules.wasm.inside.verdict import Request, Verdict
 from modules.wasm.prepare import prepare
 from modules.wasm.profile import profile
@@ -77,6 +77,9 @@ class WasmPool:
     def statistics(self) -> Statistics:
         idle = self._slots.statistics().current_buffer_used
         return Statistics(self._size, len(self._workers), idle, self._replaced)
+
+    async def prepare(self, module: Module) -> None:
+        """Nothing: a program comes with its module, and workers keep what they compiled."""
 
     async def run(self, task: Task) -> Outcome:
         """Run ``task``; see `modules.executor.Executor.run`. Waits for a free worker first."""
@@ -169,7 +172,7 @@ class WasmPool:
         most = 2 * (limits.disk_bytes + MIB)
         while True:
             await trio.sleep(_WATCH_SECONDS)
-            if await trio.to_thread.run_sync(_blocks, worker.scratch.outbox, 2 * limits.files + 16) > most:
+            if await trio.to_thread.run_sync(folders.blocks, worker.scratch.outbox, 2 * limits.files + 16) > most:
                 return
 
     def _refusal(self, limits: Limits) -> str | None:
@@ -295,25 +298,6 @@ def _exit_code(verdict: Verdict) -> int:
     return Failed(_reason(verdict), "", 0, "", 0.0, 0).exit_code if verdict.reason else verdict.exit_code
 
 
-def _sweep_all(*folders: Path) -> None:
-    for folder in folders:
+def _sweep_all(*boxes: Path) -> None:
+    for folder in boxes:
         sweep(folder)
-
-
-def _blocks(folder: Path, most_files: int) -> float:
-    """Bytes that the files below take on the disk; infinite when there are too many of them to be counted."""
-    total, files, waiting = 0, 0, [folder]
-    while waiting:
-        try:
-            with os.scandir(waiting.pop()) as entries:
-                for entry in entries:
-                    files += 1
-                    if files > most_files:
-                        return math.inf
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(Path(entry.path))
-                    else:
-                        total += entry.stat(follow_symlinks=False).st_blocks * 512
-        except OSError:
-            continue  # the worker moves its files while we look; the next look finds them
-    return total

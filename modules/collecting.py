@@ -1,4 +1,4 @@
-"""Takes a result out of a worker's outbox and makes a result directory of it, trusting nothing it finds there."""
+"""Makes a result directory out of what a run left in its outbox, trusting nothing it finds there."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ SLACK_FILES = 16
 def collect(outbox: Path, result: Path, exit_code: int, limits: Limits) -> int:
     """Copy ``stdout``, ``stderr`` and ``outputs/`` to ``result``, write ``exit_code``; return the bytes of it all.
 
-    What the worker didn't leave is made empty, so that a result is complete whatever happened. Raises `FolderFault`
-    for more than the limits allow, links or devices: then the worker, not the program, went wrong.
+    What the run didn't leave is made empty, so that a result is complete whatever happened. Raises `FolderFault` for
+    more than the limits allow, for links and devices. A WASM worker lets no program make those, a container does.
     """
     result.mkdir(parents=True)
     bounds = folders.Bounds(limits.files + SLACK_FILES, limits.disk_bytes)
