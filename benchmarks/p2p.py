@@ -1,6 +1,6 @@
 """How long the network layer takes, beside py-libp2p as it comes and beside plain TCP, in the same run.
 
-``python benchmarks/p2p.py [--peers 5,10,25,50] [--rate 10] [--seconds 6] [--quick]`` prints two tables. Every row is a
+``python benchmarks/p2p.py [--peers 5,10,25,50] [--rate 10] [--seconds 6]`` prints three tables. Every row is a
 process of its own (our corrections replace names of the library when they are imported), and the rows of one table run
 one after another on the same machine. Gossip: all peers of a row live in one process and so on one core, each connected
 to at most six others; somebody publishes a message of 600 bytes ``rate`` times a second. *CPU a delivery* is the CPU
@@ -19,6 +19,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
@@ -272,10 +273,12 @@ NODES: dict[str, Callable[[], Any]] = {
     "tcp": tcp_node,
     "library": library_node,
     "ours": our_node,
+    "bodies": partial(our_node, announce_peers=10_000, announce_bytes=1_000_000),
+    "ids": partial(our_node, announce_peers=0),
 }
 
 
-async def gossip(variant: str, peers: int, rate: float, seconds: float) -> dict[str, float]:
+async def gossip(variant: str, peers: int, rate: float, seconds: float, size: int) -> dict[str, float]:
     """Load ``peers`` nodes in this process; milliseconds, shares and bytes."""
     rng = random.Random(peers)
     async with AsyncExitStack() as stack:
@@ -289,7 +292,7 @@ async def gossip(variant: str, peers: int, rate: float, seconds: float) -> dict[
         sent = Counting.sent
         for number in range(int(rate * seconds)):
             await trio.sleep_until(began + number / rate)
-            data = os.urandom(BODY)
+            data = os.urandom(size)
             author = number % peers
             published[data[:16]] = (author, time.perf_counter())
             await nodes[author].publish(data)
@@ -363,15 +366,15 @@ def print_latency(rounds: int) -> None:
     print()
 
 
-def print_gossip(counts: Sequence[int], rate: float, seconds: float, variants: Sequence[str]) -> None:
-    """The second table."""
-    print(f"{rate:g} messages a second of {BODY} bytes, {seconds:g} s, one process:\n")
+def print_gossip(counts: Sequence[int], rate: float, seconds: float, variants: Sequence[str], size: int) -> None:
+    """The second table, and the third."""
+    print(f"{rate:g} messages a second of {size} bytes, {seconds:g} s, one process:\n")
     print("| peers | what | arrived | p50 ms | p99 ms | CPU ms a delivery | : py-libp2p | kB a peer and minute |")
     print("|---|---|---|---|---|---|---|---|")
     for peers in counts:
         beside = None
         for variant in variants:
-            row = child("gossip", variant, str(peers), str(rate), str(seconds))
+            row = child("gossip", variant, str(peers), str(rate), str(seconds), str(size))
             if row is None:
                 print(f"| {peers} | {variant} | did not end | | | | | |")
                 continue
@@ -392,22 +395,28 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=6)
     parser.add_argument("--variants", default="tcp,library,ours")
     parser.add_argument("--no-latency", action="store_true")
+    parser.add_argument("--size", type=int, default=BODY)
+    parser.add_argument("--no-ids", action="store_true")
     parser.add_argument("--child", nargs="+")
     given = parser.parse_args()
     match given.child:
         case None:
             if not given.no_latency:
                 print_latency(500)
-            print_gossip(
-                [int(each) for each in given.peers.split(",")], given.rate, given.seconds, given.variants.split(",")
-            )
+            counts = [int(each) for each in given.peers.split(",")]
+            print_gossip(counts, given.rate, given.seconds, given.variants.split(","), given.size)
+            if not given.no_ids:
+                print("\nThe same peers, with bodies in the gossip and with ids in it (bodies pulled once):\n")
+                for size in (600, 4000):
+                    print_gossip(counts[-2:-1] or counts, given.rate / 2, given.seconds, ("bodies", "ids"), size)
+                    print()
         case ["latency", name, rounds]:
             timers = {"tcp": time_tcp, "library": time_library, "ours": time_ours}
             found = trio.run(timers[name], int(rounds))
             sys.stdout.write(json.dumps(found))
-        case ["gossip", variant, peers, rate, seconds]:
+        case ["gossip", variant, peers, rate, seconds, size]:
             Counting.install()
-            trio.run(gossip, variant, int(peers), float(rate), float(seconds))
+            trio.run(gossip, variant, int(peers), float(rate), float(seconds), int(size))
 
 
 if __name__ == "__main__":

@@ -22,11 +22,11 @@ from libp2p.peer.id import ID
 from multiaddr import Multiaddr
 
 from content.blocks import Blocks
-from p2p import machinery
+from p2p import bodies, machinery
 from p2p.bitswap import Bitswap
 from p2p.blocks_wire import PROTOCOL as BITSWAP
 from p2p.book import Book
-from p2p.errors import FrameTooLong, UnknownName, Unreachable
+from p2p.errors import BrokenGossip, FrameTooLong, UnknownName, Unreachable
 from p2p.events import Got, Heard, HostEvent, Peer, PeerJoined, PeerLeft
 from p2p.frames import Ended, FrameStream
 from p2p.places import network_of, peer_at, places_of, reachable
@@ -73,7 +73,7 @@ async def open_host(
         async with trio.open_nursery() as nursery:
             try:
                 run: Any = machinery.run
-                await nursery.start(run, host.machinery, listen, topics, stop, host.settings.close_within)
+                await nursery.start(run, host.machinery, listen, host.wire_topics, stop, host.settings.close_within)
                 await host.begin(nursery)
                 yield host
             except Exception as error:  # carried around the nursery, which would wrap it in a group
@@ -100,7 +100,8 @@ class Host:
     ) -> None:
         self.settings = settings
         self.counters = Counters()
-        self.machinery = machinery.build(secret, topics, self, time.time_ns())
+        self.wire_topics = (*topics, *(topic + bodies.IDS for topic in topics))
+        self.machinery = machinery.build(secret, self.wire_topics, self, time.time_ns())
         self.peer_id: str = self.machinery.peer_id
         self.address: bytes = address_of_peer(self.peer_id)
         self.addrs: tuple[str, ...] = ()
@@ -127,7 +128,9 @@ class Host:
         """Blocks to and from IPFS peers, if the host was opened with a store."""
         for protocol in protocols:
             self.machinery.host.set_stream_handler(protocol, self._accepted)
-        for topic in topics:
+        self._bodies = bodies.Bodies(self, validate, self.machinery.pubsub.publish)
+        self.machinery.host.set_stream_handler(bodies.PROTOCOL, self._asked_for_bodies)
+        for topic in self.wire_topics:
             self.machinery.pubsub.set_topic_validator(topic, self._judge, False)
         self.machinery.swarm.register_notifee(_Changes(self._on_change))
 
@@ -182,13 +185,19 @@ class Host:
         raise Unreachable(to, why)
 
     async def publish(self, topic: str, data: bytes) -> None:
-        """Gossip to everybody who listens to ``topic``. Lossy by nature: say again what matters."""
+        """Gossip to everybody who listens to ``topic``. Lossy by nature: say again what matters. In a small network the
+        data itself goes out at once; otherwise its id does, a moment later, and everybody pulls the data once.
+        """
         if topic not in self._topics:
             raise UnknownName(topic)
         if len(data) > self.settings.gossip_cap:
             raise FrameTooLong(f"{len(data)} bytes, where {self.settings.gossip_cap} are allowed")
         self.counters.gossip_out += 1
-        await self.machinery.pubsub.publish(topic, data)
+        if self._bodies.worth_an_id(data, len(self.machinery.pubsub.peer_topics.get(topic, ()))):
+            self._bodies.offer(topic, data)
+            await trio.lowlevel.checkpoint()
+        else:
+            await self.machinery.pubsub.publish(topic, data)
 
     async def ban(self, address: bytes, seconds: float | None = None) -> None:
         """Cut a peer off and keep it out, by default for ``settings.ban`` seconds."""
@@ -234,6 +243,7 @@ class Host:
         listening = [str(addr) for addr in self.machinery.host.get_transport_addrs()]
         self.addrs = reachable(listening, self.settings.announce, self.peer_id)
         nursery.start_soon(self._tell_of_peers)
+        nursery.start_soon(self._bodies.announce_for_ever)
         nursery.start_soon(self._redial_for_ever)
 
     def end(self) -> None:
@@ -272,6 +282,24 @@ class Host:
         if self._trust.blame(address, points, trio.current_time()) and self._nursery is not None:
             self._nursery.start_soon(self._cut, address)
 
+    def gossiped(self, topic: str, data: bytes, publisher: bytes) -> None:
+        """A message of somebody else: a body, or ids whose bodies we hold by now."""
+        self._bodies.met(publisher)
+        if topic in self._topics:
+            self._bodies.keep(topic, data)
+            self.heard(topic, data)
+
+    def takes_time(self, topic: str) -> bool:
+        """Ids do: their bodies are pulled first."""
+        return topic not in self._topics
+
+    async def settle(self, forwarder: Any, topic: str, data: bytes) -> bool:
+        """Hold the bodies that these ids tell of."""
+        if not bodies.well_formed(data):
+            raise BrokenGossip("an announcement that is no list of ids")
+        address = address_of_peer(str(forwarder))
+        return await self._bodies.holds_all(forwarder, address, topic.removesuffix(bodies.IDS), data)
+
     def heard(self, topic: str, data: bytes) -> None:
         """Pass gossip on to our owner, unless the queue is nearly full: frames can't be lost, gossip can."""
         if self._say.statistics().current_buffer_used >= self.settings.event_queue * 3 // 4:
@@ -300,6 +328,10 @@ class Host:
         self._nursery.start_soon(task)
 
     # -- streams --------------------------------------------------------------------------------------------------
+
+    async def _asked_for_bodies(self, stream: Any) -> None:
+        peer_id = stream.muxed_conn.peer_id
+        await self._bodies.accepted(stream, _peer(peer_id).address, peer_id)
 
     async def _accepted(self, stream: Any) -> None:
         peer = _peer(stream.muxed_conn.peer_id)
@@ -426,6 +458,7 @@ class Host:
             self._book.joined(address, now)
         for address in self._peers.keys() - connected.keys():
             self._book.left(address, now)
+            self._bodies.forget(address)
         self._peers = connected
         self._changed.set()
         self._redial.set()
@@ -476,7 +509,10 @@ class Host:
 
     def _judge(self, forwarder: Any, message: Any) -> bool:
         # our own messages come here too; whoever publishes has judged them
-        return bool(forwarder == self.machinery.pubsub.my_id or self._validate(message.topicIDs[0], message.data))
+        topic = message.topicIDs[0]
+        if forwarder == self.machinery.pubsub.my_id or self.takes_time(topic):
+            return True
+        return self._validate(topic, message.data)
 
 
 class _Changes:

@@ -18,6 +18,8 @@ _GOSSIP_RPCS_IN = Rate(200, 600)
 _GOSSIP_BUDGET = Rate(8 * KIB * KIB, 16 * KIB * KIB)
 _MUX_FRAMES = Rate(4000, 8000)
 _GOSSIP_BYTES_IN = Rate(KIB * KIB, 2 * KIB * KIB)
+_IDS_IN = Rate(200, 2000)
+_BODIES_OUT = Rate(2 * KIB * KIB, 4 * KIB * KIB)
 _BLOCK_BYTES_OUT = Rate(64 * KIB * KIB, 64 * KIB * KIB)
 
 
@@ -89,6 +91,24 @@ class Settings:
     remember: int = 50_000
     """Message ids kept against hearing the same twice, for at most ``remember_for`` seconds."""
     remember_for: float = 120.0
+
+    # gossip at size: ids are told, bodies pulled
+    announce_peers: int = 32
+    """With more publishers or listeners than this, gossip carries ids instead of bodies."""
+    announce_bytes: int = 2 * KIB
+    """A longer body is announced by its id however small the network is."""
+    announce_within: float = 0.05
+    """Ids wait this long for others to share a message with."""
+    pull_within: float = 5.0
+    """Whoever tells of bodies must give them within this time."""
+    bodies_room: int = 16 * KIB * KIB
+    """For our own bodies, and as much for those of others."""
+    body_life: float = 300.0
+    """A body is kept this long after it was last said."""
+    ids_in: Rate = _IDS_IN
+    """Ids from one forwarder; above it they are dropped."""
+    bodies_out: Rate = _BODIES_OUT
+    """Bytes of bodies to one peer; above it that peer waits."""
 
     # blocks, over bitswap
     block_bytes_out: Rate = _BLOCK_BYTES_OUT

@@ -21,6 +21,12 @@ class Statistics:
     """Gossip dropped because our owner did not read events fast enough."""
     gossip_too_fast: int
     gossip_broken: int
+    ids_out: int
+    """Bodies that we announced by their ids."""
+    bodies_in: int
+    """Bodies that we pulled."""
+    bodies_out: int
+    """Bodies that we gave to whoever asked."""
     frames_in: int
     frames_out: int
     bytes_in: int
@@ -43,6 +49,9 @@ class Counters:
     gossip_late: int = 0
     gossip_too_fast: int = 0
     gossip_broken: int = 0
+    ids_out: int = 0
+    bodies_in: int = 0
+    bodies_out: int = 0
     frames_in: int = 0
     frames_out: int = 0
     bytes_in: int = 0

@@ -26,6 +26,8 @@ log = logging.getLogger("p2p")
 _RPC_CAP = 1024 * 1024
 _RPC_PARTS = 512
 """Messages, subscriptions or control entries in one gossip RPC."""
+_SETTLING = 64
+"""Messages of one forwarder that may wait for what they announce."""
 _ENVELOPE = 16 * 1024
 """Bytes after which nothing more is put into an envelope of ours."""
 _TOLD_US = 20_000
@@ -176,6 +178,7 @@ class CorrectedPubsub(Pubsub):  # type: ignore[misc]
         self._bytes = Limiter(watch.settings.gossip_bytes_in)
         self._budget = Bucket(watch.settings.gossip_budget, trio.current_time())
         self._readers: dict[Any, list[trio.CancelScope]] = defaultdict(list)
+        self._settling: dict[Any, int] = defaultdict(int)
         self._told_us = _Seen(_TOLD_US, _TOLD_US_FOR)
 
     async def run(self) -> None:
@@ -308,16 +311,35 @@ class CorrectedPubsub(Pubsub):  # type: ignore[misc]
                 raise BrokenGossip("a message with other topics than one")  # noqa: TRY301
             if len(msg.data) > self._watch.settings.gossip_cap or len(msg.from_id) + len(msg.seqno) > 128:
                 raise BrokenGossip("a message that is too long")  # noqa: TRY301
-            await super().push_msg(msg_forwarder, msg)
+            if not self._watch.takes_time(msg.topicIDs[0]):
+                await super().push_msg(msg_forwarder, msg)
+            elif not self._is_msg_seen(msg) and self._settling[msg_forwarder] < _SETTLING:
+                self._settling[msg_forwarder] += 1
+                self.manager.run_task(self._settle, msg_forwarder, msg)
         except Exception as error:  # whatever is in a stranger's message
             self._watch.counters.gossip_broken += 1
             fault = error if isinstance(error, PeerFault) else BrokenGossip(repr(error))
             self._watch.blame(msg_forwarder, fault, 1.0)
 
+    async def _settle(self, msg_forwarder: Any, msg: Any) -> None:
+        """Mends: the library's slow validators hold up everything else from that neighbour, and run again for each
+        copy that arrives meanwhile.
+        """
+        try:
+            if await self._watch.settle(msg_forwarder, msg.topicIDs[0], msg.data):
+                await super().push_msg(msg_forwarder, msg)
+        except Exception as error:  # whatever is in a stranger's message
+            self._watch.counters.gossip_broken += 1
+            self._watch.blame(msg_forwarder, BrokenGossip(repr(error)), 1.0)
+        finally:
+            self._settling[msg_forwarder] -= 1
+            if not self._settling[msg_forwarder]:
+                del self._settling[msg_forwarder]
+
     def notify_subscriptions(self, publish_message: Any) -> None:
         """Mends: 32 messages wait for a slow reader, the next ones are dropped without being counted."""
         if publish_message.from_id != self.my_id.to_bytes():
-            self._watch.heard(publish_message.topicIDs[0], publish_message.data)
+            self._watch.gossiped(publish_message.topicIDs[0], publish_message.data, publish_message.from_id)
 
     def _handle_dead_peer(self, peer_id: Any) -> None:
         """Mends: it is called from the loop that follows disconnections, which one exception would end."""

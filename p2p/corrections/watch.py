@@ -24,5 +24,11 @@ class Watch(Protocol):
     def blame(self, peer_id: Any, fault: PeerFault, points: float) -> None:
         """A peer did something that it must not."""
 
-    def heard(self, topic: str, data: bytes) -> None:
-        """A valid message of somebody else."""
+    def gossiped(self, topic: str, data: bytes, publisher: bytes) -> None:
+        """A valid message of somebody else; ``publisher``: the bytes of the peer id that signed it."""
+
+    def takes_time(self, topic: str) -> bool:
+        """Whether messages on this topic are to be settled before they are passed on."""
+
+    async def settle(self, forwarder: Any, topic: str, data: bytes) -> bool:
+        """Whether everything that a message needs is here now, and it may be passed on."""

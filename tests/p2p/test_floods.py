@@ -68,7 +68,10 @@ async def test_strangers_who_came_and_went_leave_nothing_in_memory(honest, stran
 
 
 async def test_gossip_of_many_together_stays_within_the_budget(honest, until, still_serves):
-    async with honest(settings=Settings(gossip_budget=Rate(10_000, 40_000))) as victim, honest() as loud:
+    async with (
+        honest(settings=Settings(gossip_budget=Rate(10_000, 40_000))) as victim,
+        honest(settings=Settings(announce_bytes=64_000)) as loud,
+    ):
         await loud.host.connect(victim.host.addrs[0])
         await until(lambda: loud.host.machinery.router.mesh[OFFERS])
         for _ in range(10):

@@ -13,6 +13,8 @@ from libp2p.pubsub.pb import rpc_pb2
 from libp2p.security.insecure.transport import PLAINTEXT_PROTOCOL_ID, InsecureTransport
 from libp2p.utils.varint import encode_varint_prefixed
 
+from p2p.settings import Settings
+
 TALK = "/lilypad/negotiate/1"
 GOSSIP = "/meshsub/1.1.0"
 OFFERS = "/lilypad/1/resource-offers"
@@ -105,7 +107,7 @@ async def test_an_rpc_that_claims_to_be_endless_is_cut_at_once(honest, stranger,
 async def test_one_iwant_for_the_same_message_again_and_again_is_answered_once(
     honest, stranger, meet, until, still_serves
 ):
-    async with honest() as victim, stranger() as evil:
+    async with honest(settings=Settings(announce_bytes=64_000)) as victim, stranger() as evil:
         received = bytearray()
 
         async def keep(stream):

@@ -1,0 +1,198 @@
+"""Ids are told, bodies are pulled once, and whoever tells of what they can't give is to blame."""
+
+from __future__ import annotations
+
+import struct
+from contextlib import AsyncExitStack
+from itertools import pairwise
+
+import pytest
+import trio
+from libp2p.network.stream.exceptions import StreamEOF, StreamReset
+
+from p2p.bodies import ID_SIZE, IDS, PROTOCOL, id_of
+from p2p.rates import Rate
+from p2p.settings import Settings
+
+OFFERS = "/lilypad/1/resource-offers"
+BY_ID = Settings(announce_peers=0)
+
+
+async def _meshed(until, *hosts):
+    await until(lambda: all(each.host.machinery.router.mesh[OFFERS + IDS] for each in hosts))
+
+
+async def test_bodies_reach_the_end_of_a_line_and_are_pulled_once_by_each(honest, until):
+    async with AsyncExitStack() as stack:
+        hosts = [await stack.enter_async_context(honest(settings=BY_ID)) for _ in range(4)]
+        for earlier, later in pairwise(hosts):
+            await later.host.connect(earlier.host.addrs[0])
+        await _meshed(until, *hosts)
+        for number in range(10):
+            await hosts[0].host.publish(OFFERS, b"offer %d" % number)
+        await until(lambda: all(len(each.heard) == 10 for each in hosts[1:]))
+        assert all(sorted(each.heard) == [b"offer %d" % number for number in range(10)] for each in hosts[1:])
+        assert [each.host.statistics().bodies_in for each in hosts] == [0, 10, 10, 10]
+        assert [each.host.statistics().bodies_out for each in hosts] == [10, 10, 10, 0]
+
+
+async def test_several_announcements_share_a_message(honest, until):
+    async with honest(settings=Settings(announce_peers=0, announce_within=0.3)) as alice, honest() as bob:
+        await alice.host.connect(bob.host.addrs[0])
+        await _meshed(until, alice, bob)
+        before = alice.host.machinery.pubsub.counter
+        for number in range(20):
+            await alice.host.publish(OFFERS, b"%d" % number)
+        await until(lambda: len(bob.heard) == 20)
+        assert alice.host.machinery.pubsub.counter == before + 1
+
+
+async def test_an_unchanged_offer_costs_an_id_only(honest, until):
+    async with honest(settings=BY_ID) as alice, honest() as bob:
+        await alice.host.connect(bob.host.addrs[0])
+        await _meshed(until, alice, bob)
+        for times in range(1, 4):
+            await alice.host.publish(OFFERS, b"the same as ever")
+            await until(lambda: alice.host.statistics().ids_out == times)  # noqa: B023
+            await trio.sleep(0.1)
+        assert bob.heard == [b"the same as ever"]
+        assert bob.host.statistics().bodies_in == 1
+
+
+async def test_a_small_network_sends_bodies_and_a_long_one_goes_by_id(honest, until):
+    async with honest() as alice, honest() as bob:
+        await alice.host.connect(bob.host.addrs[0])
+        await _meshed(until, alice, bob)
+        await alice.host.publish(OFFERS, b"short")
+        await alice.host.publish(OFFERS, bytes(10_000))
+        await until(lambda: len(bob.heard) == 2)
+        assert alice.host.statistics().ids_out == bob.host.statistics().bodies_in == 1
+
+
+async def test_a_crowd_of_publishers_turns_bodies_into_ids(honest, until):
+    few = Settings(announce_peers=3)
+    async with AsyncExitStack() as stack:
+        hosts = [await stack.enter_async_context(honest(settings=few)) for _ in range(5)]
+        for earlier, later in pairwise(hosts):  # a line: nobody has more than two neighbours
+            await later.host.connect(earlier.host.addrs[0])
+        await _meshed(until, *hosts)
+        for number, each in enumerate(hosts):
+            await each.host.publish(OFFERS, b"from %d" % number)
+        await until(lambda: all(len(each.heard) == 4 for each in hosts))
+        await hosts[0].host.publish(OFFERS, b"one of many")
+        await until(lambda: all(b"one of many" in each.heard for each in hosts[1:]))
+        assert hosts[0].host.statistics().ids_out == 1
+
+
+async def test_two_who_tell_of_a_body_are_asked_for_it_once(honest, until):
+    async with AsyncExitStack() as stack:
+        a, b, c, d = [await stack.enter_async_context(honest(settings=BY_ID)) for _ in range(4)]
+        for one, other in ((a, b), (a, c), (b, d), (c, d)):
+            await one.host.connect(other.host.addrs[0])
+        await _meshed(until, a, b, c, d)
+        for number in range(5):
+            await a.host.publish(OFFERS, b"%d" % number)
+        await until(lambda: len(d.heard) == 5)
+        await trio.sleep(0.3)
+        assert d.host.statistics().bodies_in == 5
+
+
+async def _answer(stream, answers) -> None:
+    while True:
+        size = struct.unpack(">I", await stream.read(4))[0]
+        await stream.read(size)
+        for answer in answers:
+            await stream.write(struct.pack(">I", len(answer)) + answer)
+
+
+async def test_whoever_tells_of_what_they_can_t_give_is_banned(honest, until, still_serves):
+    async with honest() as victim, honest() as liar, honest() as bystander:
+        await liar.host.connect(victim.host.addrs[0])
+        await bystander.host.connect(victim.host.addrs[0])
+        await _meshed(until, victim, liar, bystander)
+        for number in range(6):
+            await liar.host.machinery.pubsub.publish(OFFERS + IDS, id_of(b"nothing %d" % number))
+        await until(lambda: victim.host.statistics().bans == 1)
+        assert bystander.host.statistics().gossip_broken == 0  # ids without bodies were not passed on
+        await still_serves(victim)
+
+
+async def test_another_body_than_told_and_one_that_is_refused_are_not_heard(honest, until):
+    async with honest(validate=lambda topic, data: data != b"rude") as victim, honest(settings=BY_ID) as liar:
+        await liar.host.connect(victim.host.addrs[0])
+        await _meshed(until, victim, liar)
+        await liar.host.publish(OFFERS, b"rude")
+        await until(lambda: victim.host.statistics().gossip_broken == 1)
+
+        async def lie(stream):
+            await _answer(stream, [b"something else"])
+
+        liar.host.machinery.host.set_stream_handler(PROTOCOL, lie)
+        (asker,) = victim.host._bodies._asking.values()
+        await asker._frames.reset()
+        asker._frames = None
+        await liar.host.publish(OFFERS, b"an offer")
+        await until(lambda: victim.host.statistics().gossip_broken == 2)
+        assert victim.heard == []
+
+
+async def test_a_slow_giver_is_given_up_and_the_next_one_is_asked(honest, until):
+    hasty = Settings(pull_within=0.3)
+    async with honest(settings=hasty) as victim, honest(settings=BY_ID) as slow, honest(settings=BY_ID) as quick:
+
+        async def never(stream):
+            await trio.sleep_forever()
+
+        slow.host.machinery.host.set_stream_handler(PROTOCOL, never)
+        for other in (slow, quick):
+            await other.host.connect(victim.host.addrs[0])
+        await _meshed(until, victim, slow, quick)
+        await slow.host.publish(OFFERS, b"an offer")
+        await until(lambda: victim.host._bodies._pulling)
+        await quick.host.publish(OFFERS, b"an offer")
+        await until(lambda: victim.heard == [b"an offer"])
+        assert victim.host.statistics().gossip_broken == 1
+
+
+async def test_a_flood_of_ids_is_dropped_unasked(honest, until, still_serves):
+    async with honest(settings=Settings(ids_in=Rate(1, 100))) as victim, honest() as loud:
+        await loud.host.connect(victim.host.addrs[0])
+        await _meshed(until, victim, loud)
+        for number in range(20):
+            ids = b"".join(id_of(b"%d %d" % (number, each)) for each in range(60))
+            await loud.host.machinery.pubsub.publish(OFFERS + IDS, ids)
+        await until(lambda: victim.host.statistics().gossip_too_fast >= 15)
+        assert victim.host.statistics().bodies_in == 0
+        await still_serves(victim)
+
+
+async def test_what_is_no_list_of_ids_is_blamed(honest, until):
+    async with honest() as victim, honest() as rude:
+        await rude.host.connect(victim.host.addrs[0])
+        await _meshed(until, victim, rude)
+        await rude.host.machinery.pubsub.publish(OFFERS + IDS, bytes(ID_SIZE + 1))
+        await until(lambda: victim.host.statistics().gossip_broken == 1)
+
+
+async def test_bodies_of_others_are_bounded_in_bytes_and_ours_stay(honest, until):
+    tight = Settings(announce_peers=0, bodies_room=10_000)
+    async with honest(settings=tight) as alice, honest(settings=tight) as bob:
+        await alice.host.connect(bob.host.addrs[0])
+        await _meshed(until, alice, bob)
+        await alice.host.publish(OFFERS, b"mine")
+        for number in range(30):
+            await bob.host.publish(OFFERS, b"%d" % number + bytes(1000))
+            if number % 5 == 4:
+                await until(lambda: len(alice.heard) == number + 1)  # noqa: B023
+        assert len(alice.host._bodies._others) <= 10
+        assert alice.host._bodies._own.get(id_of(b"mine")) == b"mine"
+
+
+async def test_requests_that_are_none_end_their_stream(honest, stranger, meet, until, still_serves):
+    async with honest() as victim, stranger() as rude:
+        await meet(rude, victim.host)
+        stream = await rude.new_stream(victim.host.machinery.swarm.get_peer_id(), [PROTOCOL])
+        await stream.write(struct.pack(">I", 7) + bytes(7))
+        with trio.fail_after(5), pytest.raises((StreamReset, StreamEOF)):
+            await stream.read(1)
+        await still_serves(victim)
