@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from random import Random
-from typing import Protocol
+from typing import Any, Protocol
 
 from agents.preferences import Lean, Mandate, Role
 from protocol.rules import Rules
@@ -36,6 +36,41 @@ class Walk:
 
 
 Answer = Accept | Counter | Walk
+
+
+@dataclass(frozen=True, slots=True)
+class Dealt:
+    """A talk ended in a deal on these terms."""
+
+    terms: Terms
+    mandate: Mandate
+    """Under which it was made; its `utility` says how good it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A talk ended without a deal."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A deal is closed."""
+
+    paid: int
+    """Base units that went to the provider."""
+
+
+@dataclass(frozen=True, slots=True)
+class Breached:
+    """The other side broke its word."""
+
+    reason: str
+
+
+Lesson = Dealt | Lost | Settled | Breached
+"""What a strategy may learn from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,3 +132,20 @@ class Strategy(Protocol):
     def decide(self, view: View) -> Answer:
         """The next move in this talk."""
         ...
+
+
+def learn(strategy: object, lesson: Lesson) -> None:
+    """Tell a strategy what happened, if it has the hook for it."""
+    match lesson:
+        case Dealt(terms, mandate):
+            name: str = "on_deal"
+            arguments: tuple[Any, ...] = (terms, mandate)
+        case Lost(reason):
+            name, arguments = "on_no_deal", (reason,)
+        case Settled(paid):
+            name, arguments = "on_settled", (paid,)
+        case Breached(reason):
+            name, arguments = "on_breach", (reason,)
+    hook = getattr(strategy, name, None)
+    if hook is not None:
+        hook(*arguments)

@@ -8,8 +8,10 @@ that markup instead of to the floor; at the very end of a talk, an idle machine 
 
 from __future__ import annotations
 
+from agents.preferences import Mandate
 from agents.strategies.time_dependent import TimeDependent
 from agents.strategy import Accept, Answer, Counter, View
+from protocol.terms import Terms
 
 RAISE = 0.05
 LOWER = 0.8
@@ -33,10 +35,10 @@ class MarketSeller:
             return Accept()
         return Counter(mine)
 
-    def on_deal(self, view: View) -> None:
+    def on_deal(self, terms: Terms, mandate: Mandate) -> None:
         """A talk ended in a deal: next time ask a little more."""
         self.markup = min(MOST, self.markup + RAISE)
 
-    def on_no_deal(self, view: View, reason: str) -> None:
+    def on_no_deal(self, reason: str) -> None:
         """A talk ended without one: ask less."""
         self.markup *= LOWER
