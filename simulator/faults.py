@@ -126,10 +126,10 @@ class Plan:
         return sum(max(0.0, min(end, last) - max(begin, first)) for first, last in spans)
 
 
-def draw(rng: Random, peers: list[Address], start: float, heal_after: float) -> Plan:
-    """A plan of faults for these peers; about one run in eight has none."""
+def draw(rng: Random, peers: list[Address], start: float, heal_after: float, *, restless: bool = False) -> Plan:
+    """A plan of faults for these peers; about one run in eight has none. Restless peers crash all the time."""
     healed = start + heal_after
-    if rng.random() < 0.125:
+    if rng.random() < 0.125 and not restless:
         return Plan(healed=start)
     links = Links(
         latency=rng.uniform(0.005, 0.08),
@@ -146,8 +146,11 @@ def draw(rng: Random, peers: list[Address], start: float, heal_after: float) -> 
         side = frozenset(rng.sample(peers, rng.randint(1, max(1, len(peers) // 2))))
         cuts.append(Cut(begin, end, rng.choice(("both", "out", "in", "gossip")), side))
     for peer in peers:
-        for _ in range(rng.choice((0, 0, 0, 1, 2))):
+        for _ in range(10 if restless else rng.choice((0, 0, 0, 1, 2))):
             begin = start + rng.uniform(0.02, 0.9) * heal_after
+            if restless:
+                crashes.append(Crash(peer, begin, begin + rng.uniform(0.1, 3), mid_batch=True))
+                continue
             end = min(healed, begin + rng.choice((rng.uniform(0.1, 5), rng.uniform(5, 120))))
             crashes.append(Crash(peer, begin, end, rng.random() < 0.6))
         if rng.random() < 0.2:

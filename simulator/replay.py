@@ -86,9 +86,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--only", help="a peer's name")
     parser.add_argument("--gossip", action="store_true", help="with offers, timers and consultations")
+    parser.add_argument("--restless", action="store_true", help="with crashes all the time")
     options = parser.parse_args()
+    teller = Teller(options.only, gossip=options.gossip)
     try:
-        report = run(options.seed, traced=True, observers=(Teller(options.only, gossip=options.gossip),))
+        report = run(options.seed, restless=options.restless, traced=True, observers=(teller,))
     except Violation as violation:
         print(violation)
         return 1

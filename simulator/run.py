@@ -42,8 +42,9 @@ class Report:
 class Violation(AssertionError):
     """A seed under which a rule does not hold; its one line says how to see it again."""
 
-    def __init__(self, seed: int, at: float, what: str) -> None:
-        super().__init__(f"seed {seed}, {at - START:.3f} s: {what} [python -m simulator.replay --seed {seed}]")
+    def __init__(self, seed: int, at: float, what: str, *, restless: bool = False) -> None:
+        replay = f"python -m simulator.replay --seed {seed}{' --restless' if restless else ''}"
+        super().__init__(f"seed {seed}, {at - START:.3f} s: {what} [{replay}]")
         self.seed = seed
         self.what = what
 
@@ -60,12 +61,14 @@ def draw_size(rng: Random) -> Size:
     )
 
 
-def build(seed: int, *, traced: bool = False, observers: tuple[Observer, ...] = ()) -> tuple[World, Oracle]:
+def build(
+    seed: int, *, restless: bool = False, traced: bool = False, observers: tuple[Observer, ...] = ()
+) -> tuple[World, Oracle]:
     """The world of a seed, before anything happens."""
     rng = Random(seed)
     size = draw_size(rng)
     peers = draw_peers(rng, size)
-    plan = faults.draw(rng, [peer.address for peer in peers], START, BUSY)
+    plan = faults.draw(rng, [peer.address for peer in peers], START, BUSY, restless=restless)
     requests: dict[Address, list[Request]] = {}
     asked = []
     rush = rng.uniform(0.5, 0.7 * BUSY) if rng.random() < 0.4 else None  # everybody wants something at once
@@ -84,17 +87,17 @@ def build(seed: int, *, traced: bool = False, observers: tuple[Observer, ...] = 
     return world, oracle
 
 
-def run(seed: int, *, traced: bool = False, observers: tuple[Observer, ...] = ()) -> Report:
+def run(seed: int, *, restless: bool = False, traced: bool = False, observers: tuple[Observer, ...] = ()) -> Report:
     """Run a seed to its end; raises `Violation` at the first rule that does not hold."""
     started = time.process_time()
-    world, oracle = build(seed, traced=traced, observers=observers)
+    world, oracle = build(seed, restless=restless, traced=traced, observers=observers)
     try:
         world.run(START + BUSY)
         world.run(START + PATIENCE, lambda: oracle.finished(world))
         world.run(world.now + 30.0)  # what is on its way arrives
         oracle.conclude(world)
     except Broken as broken:
-        raise Violation(seed, world.now, str(broken)) from broken
+        raise Violation(seed, world.now, str(broken), restless=restless) from broken
     deals = world.ledger.vault.deals.values()
     return Report(
         seed,

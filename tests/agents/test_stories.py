@@ -78,7 +78,7 @@ def test_the_cheaper_of_two_equals_gets_the_job() -> None:
 
 
 def test_a_better_bid_releases_an_unconfirmed_hold() -> None:
-    # nobody confirms before the silent one has been waited for, and so the hold of the poor is still open to a better bid
+    # nobody confirms before the silent one has been waited for, so the hold of the poor is still open to a better bid
     poor, rich = customer("poor", strategy="fixed"), customer("rich", strategy="fixed")
     silent = seller("silent", 100)
     plan = Plan(crashes=(Crash(silent.address, START + 29, START + 300, mid_batch=False),))

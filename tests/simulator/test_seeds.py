@@ -37,6 +37,11 @@ def test_every_rule_holds_under_fresh_seeds() -> None:
         run(seed)
 
 
+def test_every_rule_holds_among_peers_that_crash_all_the_time() -> None:
+    for seed in range(CHUNK):
+        run(seed, restless=True)
+
+
 def test_the_seeds_reach_what_they_are_there_for() -> None:
     sometimes = sum((report(seed).sometimes for seed in range(FIXED)), Counter[str]())
     wanted = (
