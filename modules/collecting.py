@@ -38,6 +38,16 @@ def start_over(result: Path, exit_code: int) -> int:
     return collect(result / "nothing", result, exit_code, Limits(0, 0, 0, 0, 0, 0.0))
 
 
+def keep_streams(outbox: Path, result: Path, exit_code: int, limits: Limits) -> int:
+    """Like `collect`, for a run whose ``outputs/`` can't be taken: what the program said is kept, its files are not."""
+    shutil.rmtree(result, ignore_errors=True)
+    (outbox / "outputs").rename(outbox / "refused")
+    try:
+        return collect(outbox, result, exit_code, limits)
+    except folders.FolderFault:
+        return start_over(result, exit_code)
+
+
 def sweep(folder: Path) -> None:
     """Remove all that is in ``folder``; links are removed, not followed."""
     for entry in folder.iterdir():

@@ -1,0 +1,1 @@
+"""Runs modules in hardened containers of a Docker engine."""

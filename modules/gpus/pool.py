@@ -1,0 +1,55 @@
+"""Lends GPUs to jobs by device id; no device is lent twice, and a job that fits none gets none."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from modules.errors import ModuleFault
+
+
+class NoGpus(ModuleFault):
+    """The GPUs that a job wants are not free here, or were never here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One device that a probe found."""
+
+    id: str
+    """What the container engine is told, such as ``GPU-8f6c…``."""
+    name: str
+    vram_mib: int
+
+
+class GpuPool:
+    """The GPUs of one machine."""
+
+    def __init__(self, gpus: Iterable[Gpu]) -> None:
+        # Smallest first: a job takes the smallest that are enough, and leaves the large ones to those that need them.
+        self._gpus = sorted(gpus, key=lambda gpu: (gpu.vram_mib, gpu.id))
+        self._lent: set[str] = set()
+
+    @property
+    def gpus(self) -> tuple[Gpu, ...]:
+        """All that were found, lent or not."""
+        return tuple(self._gpus)
+
+    @contextlib.contextmanager
+    def borrow(self, count: int, vram_mib: int, name: str = "") -> Iterator[tuple[str, ...]]:
+        """The ids of ``count`` devices with at least this much memory each, for as long as the block lasts.
+
+        ``name`` must be part of the device's name, whatever the case. Raises `NoGpus`.
+        """
+        fit = [gpu for gpu in self._gpus if gpu.vram_mib >= vram_mib and name.lower() in gpu.name.lower()]
+        free = [gpu.id for gpu in fit if gpu.id not in self._lent]
+        if len(free) < count:
+            what = f"{count} GPUs with {vram_mib} MiB" + (f' named "{name}"' if name else "")
+            raise NoGpus(f"{what} are wanted; of {len(fit)} such here {len(free)} are free")
+        chosen = tuple(free[:count])
+        self._lent.update(chosen)
+        try:
+            yield chosen
+        finally:
+            self._lent.difference_update(chosen)
