@@ -17,6 +17,7 @@ class Directory:
 
     def __init__(self) -> None:
         self._ids: OrderedDict[Address, PeerId] = OrderedDict()
+        self._places: dict[Address, tuple[str, ...]] = {}
 
     def met(self, peer: Peer) -> None:
         """A proven peer."""
@@ -29,8 +30,13 @@ class Directory:
             try:
                 if address_of_peer(peer_id) == address:
                     self._note(address, peer_id)
+                    self._places[address] = tuple(places)
             except PeerFault:
                 continue
+
+    def places(self, address: Address) -> tuple[str, ...]:
+        """The multiaddrs that it signed last; empty where it never did."""
+        return self._places.get(address, ())
 
     def name(self, address: Address) -> str:
         """The peer id if it is known, else the address in hex."""
@@ -40,4 +46,5 @@ class Directory:
         self._ids[address] = peer_id
         self._ids.move_to_end(address)
         if len(self._ids) > MOST_PEERS:
-            self._ids.popitem(last=False)
+            forgotten, _ = self._ids.popitem(last=False)
+            self._places.pop(forgotten, None)

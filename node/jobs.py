@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, assert_never
 
 import trio
@@ -29,7 +29,7 @@ from node.directory import Directory
 from node.store import Store
 from protocol.deal import Deal
 from protocol.eip712 import Domain
-from protocol.identity import show
+from protocol.identity import Address, PeerId, address_of_peer, show
 from protocol.job import Run
 
 Story = Sequence[tuple[int, float, dict[str, Any]]]
@@ -51,6 +51,14 @@ class Jobs:
                 for _, _, event in store.events(job):
                     if event["event"] == "agreed":
                         self._job_of[bytes.fromhex(event["deal"][2:])] = bytes.fromhex(job)
+
+    def partners(self) -> Iterator[tuple[Address, Sequence[str]]]:
+        """Providers of jobs that have not ended, with the multiaddrs where they were found."""
+        for job, _, _, ended in self._store.jobs():
+            if ended is None:
+                for _, _, event in self._store.events(job):
+                    if event["event"] == "agreed" and event.get("places"):
+                        yield address_of_peer(PeerId(event["provider"])), event["places"]
 
     def begin(self, job: bytes, about: dict[str, Any]) -> None:
         """A user has asked for a job; ``about`` is what its document says of the module."""
@@ -105,6 +113,7 @@ class Jobs:
                     "event": "agreed",
                     "deal": self._deal(deal),
                     "provider": name(provider),
+                    "places": list(self._directory.places(provider)),
                     "pay": str(terms.pay),
                     "per": terms.unit,
                     "rounds": rounds,

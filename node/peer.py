@@ -38,6 +38,7 @@ from node.errors import ExitCode, UserError
 from node.jobs import Jobs
 from node.keys import Key
 from node.lock import only_one
+from node.ports import Ports
 from node.post import Ear, Post
 from node.runtime import Agent, Runtime
 from node.serving import serving
@@ -191,6 +192,8 @@ async def open_peer(setup: Setup, executors: Mapping[str, Executor]) -> AsyncIte
         stack.enter_context(only_one(setup.home))
         store = Store(setup.home / "state.sqlite", durable=setup.durable)
         stack.callback(store.close)
+        ports = Ports(setup.home)
+        setup = replace(setup, http=ports.http(setup.http), listen=tuple(map(ports.listen, setup.listen)))
         runs = setup.home / "runs"
         runs.mkdir(exist_ok=True)
         rpc = await stack.enter_async_context(Rpc(setup.rpc))
@@ -219,6 +222,7 @@ async def open_peer(setup: Setup, executors: Mapping[str, Executor]) -> AsyncIte
         peer.url = await stack.enter_async_context(serving(peer.api.app(), setup.http))
         post = Post(host, ear, setup.rules.domain, setup.key, directory, nursery)
         post.gateway = urlsplit(peer.url).port or 0
+        ports.remember(post.gateway, host.addrs)
         chain.landed = peer.jobs.landed
         peer.runtime = Runtime(
             peer.agents,
@@ -263,6 +267,10 @@ def _restore(peer: Peer) -> None:
     for role, agent in peer.agents.items():
         if isinstance(agent, Provider | JobCreator):
             agent.restore(peer.store.records(role))
+    for address, places in peer.jobs.partners():
+        # whoever owes us a result may announce itself only much later
+        peer.host.learn(address, places)
+        peer.directory.learn(address, places)
 
 
 def _describe_provider(offer: ResourceOffer, peer: str, now: float) -> dict[str, Any]:

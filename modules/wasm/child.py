@@ -6,7 +6,9 @@ end when they were idle for some seconds, and an idle worker would die with them
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 from collections.abc import Sequence
 from typing import IO
@@ -19,7 +21,13 @@ class Child:
 
     def __init__(self, command: Sequence[str], log: IO[bytes]) -> None:
         self._popen = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env={}, bufsize=0
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env={},
+            bufsize=0,
+            start_new_session=True,
         )
         assert self._popen.stdin is not None
         assert self._popen.stdout is not None
@@ -38,8 +46,13 @@ class Child:
         return self._popen.poll() is None
 
     def kill(self) -> None:
-        """End it at once; does nothing the second time."""
-        self._popen.kill()
+        """End it and its process group at once; does nothing the second time.
+
+        The group matters at its very start: bubblewrap's child waits for its parent for ever if only that is killed.
+        """
+        if self._popen.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._popen.pid, signal.SIGKILL)
 
     async def wait(self) -> int:
         """Until it has ended."""
