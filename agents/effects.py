@@ -10,7 +10,7 @@ from typing import Any
 
 from agents.events import Timer
 from agents.reports import Report
-from agents.strategy import View
+from agents.strategy import Lesson, View
 from protocol.deal import Deal
 from protocol.identity import Address
 from protocol.job import Job
@@ -39,6 +39,15 @@ class Consult:
 
     talk: bytes
     view: View
+
+
+@dataclass(frozen=True, slots=True)
+class Inform:
+    """Let the strategy learn from what became of a talk or a deal; it answers nothing."""
+
+    strategy: str
+    """As the job's user chose it; empty: the node's own."""
+    lesson: Lesson
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,4 +126,6 @@ class Tell:
     report: Report
 
 
-Effect = Publish | Send | Consult | WakeAt | Save | Forget | Transact | Watch | Unwatch | Fetch | Execute | Tell
+Effect = (
+    Publish | Send | Consult | Inform | WakeAt | Save | Forget | Transact | Watch | Unwatch | Fetch | Execute | Tell
+)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 
 from agents import purchase as purchases
-from agents.effects import Effect, Forget, Publish, Save, Tell
+from agents.effects import Effect, Forget, Inform, Publish, Save, Tell
 from agents.events import (
     OWN_FUNDS,
     Began,
@@ -40,6 +40,7 @@ from agents.purchase import (
 )
 from agents.reports import Agreed, Ended, Noted, Outcome
 from agents.request import Request
+from agents.strategy import Breached, Dealt, Settled
 from agents.tender import Bought, Failure, Tender
 from protocol.deal import DealId
 from protocol.identity import Address
@@ -208,7 +209,8 @@ class JobCreator:
         )
         self.purchases[DealId(purchase.id)] = purchase
         agreed = Tell(request.id, Agreed(deal, bought.terms, bought.provider, bought.rounds))
-        return [agreed, *purchases.begin(purchase, now).effects]
+        dealt = Inform(request.strategy, Dealt(bought.terms, bought.mandate))
+        return [agreed, *purchases.begin(purchase, now).effects, dealt]
 
     def _deal_event(self, now: float, event: Event, about: bytes, sender: Address | None = None) -> list[Effect]:
         before = self.purchases.get(DealId(about))
@@ -245,7 +247,8 @@ class JobCreator:
                 run = delivery.run
                 bad = run.failure or (f"the module ended with exit code {run.exit_code}" if run.exit_code else "")
                 outcome = Outcome.FAILED if bad else Outcome.DONE
-                return self._end(before.wanted, Ended(outcome, bad or how, run, before.deal.pay))
+                settled = Inform(self._strategy_of(before), Settled(before.deal.pay))
+                return [*self._end(before.wanted, Ended(outcome, bad or how, run, before.deal.pay)), settled]
             case Locking() if how == OWN_FUNDS:  # nobody else could be paid either
                 return self._end(before.wanted, Ended(Outcome.NO_FUNDS, how, None, 0))
             case Locking() | Awaiting() | Fetching():
@@ -254,13 +257,18 @@ class JobCreator:
             case _:
                 return []
 
+    def _strategy_of(self, it: Purchase) -> str:
+        wanted = self.wanted.get(it.wanted)
+        return "" if wanted is None else wanted.request.strategy
+
     def _another(self, now: float, failed: Purchase, reason: str) -> list[Effect]:
         wanted = self.wanted.get(failed.wanted)
         if wanted is None or failed.wanted in self.tenders or self._is_bought(failed.wanted, failed.id):
             return []
         if now < wanted.request.deadline:
             noted = Tell(failed.wanted, Noted(f"another provider is sought: {reason}"[:300]))
-            return [noted, *self._tender(now, wanted.request)]
+            breached = Inform(wanted.request.strategy, Breached(reason))
+            return [noted, breached, *self._tender(now, wanted.request)]
         outcome = Outcome.FAILED if isinstance(failed.stage, Locking) else Outcome.TIMED_OUT
         return self._end(failed.wanted, Ended(outcome, reason, None, 0))
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from agents import sale as sales
-from agents.effects import Consult, Effect, Publish, Send, WakeAt
+from agents.effects import Consult, Effect, Inform, Publish, Send, WakeAt
 from agents.events import (
     Began,
     ChainSaw,
@@ -28,9 +28,9 @@ from agents.events import (
     Woke,
 )
 from agents.preferences import Mandate, Wish
-from agents.sale import Over, Sale
+from agents.sale import Over, Sale, Waiting
 from agents.strategy import Accept as Taken
-from agents.strategy import Answer, View
+from agents.strategy import Answer, Breached, Dealt, Lost, Settled, View
 from agents.strategy import Counter as Proposed
 from protocol.deal import DealId
 from protocol.errors import PeerFault
@@ -244,7 +244,7 @@ class Provider:
                 return self._confirmed(now, about, move)
             case _:
                 del self.haggles[about]
-                return []
+                return [Inform("", Lost(talk.reason))]
 
     def _consult(self, now: float, about: bytes) -> list[Effect]:
         haggle = self.haggles[about]
@@ -321,7 +321,8 @@ class Provider:
         self.closing = (*self.closing, talk.terms.pay)[-32:]
         bind = Bind(*_link(talk), move.deal, UNSIGNED)
         del self.haggles[about]
-        return [*sales.begin(sale, now).effects, Send(haggle.buyer, bind)]
+        dealt = Inform("", Dealt(talk.terms, haggle.mandate))
+        return [*sales.begin(sale, now).effects, Send(haggle.buyer, bind), dealt]
 
     def _talk_timer(self, now: float, about: bytes, phase: str) -> list[Effect]:
         haggle = self.haggles.get(about)
@@ -347,7 +348,7 @@ class Provider:
 
     def _end(self, about: bytes, reason: str, final: bool) -> list[Effect]:
         haggle = self.haggles.pop(about)
-        return [Send(haggle.buyer, Decline(*_link(haggle.talk), reason[:300], final))]
+        return [Send(haggle.buyer, Decline(*_link(haggle.talk), reason[:300], final)), Inform("", Lost(reason))]
 
     # --- limits ------------------------------------------------------------------------------------------------------
 
@@ -384,11 +385,12 @@ class Provider:
         if sale is None or sender not in (None, sale.buyer):
             return []
         after, effects = sales.step(sale, now, event)
-        if isinstance(after.stage, Over):
-            del self.sales[DealId(about)]
-        else:
+        if not isinstance(after.stage, Over):
             self.sales[DealId(about)] = after
-        return list(effects)
+            return list(effects)
+        del self.sales[DealId(about)]
+        kept = isinstance(sale.stage, Waiting)
+        return [*effects, Inform("", Settled(sale.deal.pay) if kept else Breached(after.stage.how))]
 
 
 def _link(talk: Talk) -> tuple[bytes, bytes]:

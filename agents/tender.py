@@ -71,6 +71,7 @@ class Bought:
     bind: Bind
     terms: Terms
     rounds: int
+    mandate: Mandate
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,7 +341,7 @@ class Tender:
 
     def _bought(self, bid: Bid, bind: Bind) -> list[Effect]:
         assert bid.talk is not None
-        self.end = Bought(bid.provider, bind, bid.talk.terms, bid.talk.rounds)
+        self.end = Bought(bid.provider, bind, bid.talk.terms, bid.talk.rounds, bid.mandate)
         others = [other for other in self.bids.values() if other.provider != bid.provider and not other.over]
         return [effect for other in others for effect in self._leave(other, "bought elsewhere")]
 

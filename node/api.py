@@ -22,7 +22,6 @@ from starlette.routing import Route
 
 from agents.request import ID_BYTES
 from agents.request import Request as JobRequest
-from agents.strategies.built_in import BUILT_IN
 from content.car import load_car
 from content.cid import Cid
 from contracts.errors import ChainError
@@ -136,9 +135,11 @@ class Api:
             about = {"module": dict(body["about"]["module"]), "compare": str(body["about"]["compare"])}
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             return JSONResponse({"error": f"not a job request: {error!r}"}, status_code=400)
-        if request_of.strategy not in ("", *BUILT_IN):
-            known = ", ".join(BUILT_IN)
-            return JSONResponse({"error": f"unknown strategy '{request_of.strategy}', known are {known}"}, 400)
+        if request_of.strategy:
+            try:
+                await self.peer.advisers.add(request_of.strategy)
+            except UserError as error:
+                return JSONResponse({"error": str(error)}, 400)
         _ = self.peer.buyer  # a node without that role has nothing to ask the chain for
         try:
             missing = await self.peer.can_pay(most)

@@ -20,8 +20,7 @@ from agents.mediator import Bench, Mediator
 from agents.provider import Provider, Shop
 from agents.reports import Ended, Outcome
 from agents.request import ID_BYTES, Request
-from agents.strategies.built_in import BUILT_IN, DEFAULT
-from agents.strategy import Strategy
+from agents.strategies.built_in import DEFAULT
 from content.blocks import FileBlocks
 from contracts.client import VaultClient
 from contracts.errors import ChainError
@@ -43,6 +42,7 @@ from node.post import Ear, Post
 from node.runtime import Agent, Runtime
 from node.serving import serving
 from node.store import Store
+from node.strategies.advisers import Advisers, open_advisers
 from node.workshop import Workshop
 from p2p.host import Host, open_host
 from p2p.settings import Settings
@@ -97,6 +97,7 @@ class Peer:
         store: Store,
         directory: Directory,
         workshop: Workshop,
+        advisers: Advisers,
     ) -> None:
         self.setup = setup
         self.host = host
@@ -108,7 +109,7 @@ class Peer:
         self.jobs = Jobs(store, clock, directory, setup.rules.domain)
         self.agents = _agents(setup, host.addrs, workshop.executors)
         self.api = Api(self)
-        self._strategies: dict[str, Strategy] = {name: make() for name, make in BUILT_IN.items()}
+        self.advisers = advisers
         self.url = ""
         self.stop = trio.Event()
         self.runtime: Runtime | None = None
@@ -128,13 +129,13 @@ class Peer:
         self.jobs.begin(request.id, about)
         self.runtime.feed("client", Requested(request))
 
-    def strategy_for(self, role: str, talk: bytes) -> Strategy:
+    def strategy_for(self, role: str, talk: bytes) -> str:
         """Who haggles in this talk: for a job of our own whom its user chose, else whom the node was started with."""
         name = (self.setup.strategies or {}).get(role, DEFAULT)
         if role == "client":
             wanted = self.buyer.wanted.get(talk[:ID_BYTES])
             name = (wanted.request.strategy if wanted is not None else "") or name
-        return self._strategies[name]
+        return name
 
     async def can_pay(self, most: int) -> str:
         """Empty if the free money in the vault covers a job that costs this much at most, else what is missing.
@@ -190,6 +191,7 @@ async def open_peer(setup: Setup, executors: Mapping[str, Executor]) -> AsyncIte
     clock, directory = Clock(), Directory()
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(only_one(setup.home))
+        advisers = await stack.enter_async_context(open_advisers((setup.strategies or {}).values()))
         store = Store(setup.home / "state.sqlite", durable=setup.durable)
         stack.callback(store.close)
         ports = Ports(setup.home)
@@ -218,7 +220,16 @@ async def open_peer(setup: Setup, executors: Mapping[str, Executor]) -> AsyncIte
         nursery = await stack.enter_async_context(trio.open_nursery())
         stack.callback(nursery.cancel_scope.cancel)
         chain = ChainLink(client, clock, CHAIN_POLL, nursery)
-        peer = Peer(setup, host=host, chain=chain, clock=clock, store=store, directory=directory, workshop=workshop)
+        peer = Peer(
+            setup,
+            host=host,
+            chain=chain,
+            clock=clock,
+            store=store,
+            directory=directory,
+            workshop=workshop,
+            advisers=advisers,
+        )
         peer.url = await stack.enter_async_context(serving(peer.api.app(), setup.http))
         post = Post(host, ear, setup.rules.domain, setup.key, directory, nursery)
         post.gateway = urlsplit(peer.url).port or 0
@@ -232,6 +243,7 @@ async def open_peer(setup: Setup, executors: Mapping[str, Executor]) -> AsyncIte
             host=host,
             chain=chain,
             workshop=workshop,
+            advisers=advisers,
             strategy_for=peer.strategy_for,
             tell=peer.jobs.tell,
             nursery=nursery,

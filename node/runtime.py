@@ -26,6 +26,7 @@ from agents.effects import (
     Execute,
     Fetch,
     Forget,
+    Inform,
     Publish,
     Save,
     Send,
@@ -36,11 +37,11 @@ from agents.effects import (
     Watch,
 )
 from agents.events import Began, Decided, Event, Fetched, NotFetched, Ran, Timer, Woke
-from agents.strategy import Answer, Strategy, View, Walk
 from node.chain_link import ChainLink, Hear
 from node.clock import Clock
 from node.post import Post
 from node.store import Store
+from node.strategies.advisers import Advisers
 from node.workshop import Workshop
 from p2p.host import Host
 from protocol.errors import PeerFault
@@ -73,7 +74,8 @@ class Runtime:
         host: Host,
         chain: ChainLink,
         workshop: Workshop,
-        strategy_for: Callable[[str, bytes], Strategy],
+        advisers: Advisers,
+        strategy_for: Callable[[str, bytes], str],
         tell: Callable[[Tell], None],
         nursery: trio.Nursery,
     ) -> None:
@@ -84,6 +86,7 @@ class Runtime:
         self._host = host
         self._chain = chain
         self._workshop = workshop
+        self._advisers = advisers
         self._strategy_for = strategy_for
         self._tell = tell
         self._nursery = nursery
@@ -150,7 +153,9 @@ class Runtime:
                 heapq.heappush(self._timers, (moment, next(self._order), role, timer))
                 self._timers_changed.set()
             case Consult(talk, view):
-                self._queue.append((role, Decided(talk, self._decide(role, talk, view))))
+                self._advisers.consult(self._strategy_for(role, talk), view, lambda answer: hear(Decided(talk, answer)))
+            case Inform(strategy, lesson):
+                self._advisers.inform(strategy or self._strategy_for(role, b""), lesson)
             case Transact(about, call):
                 self._chain.transact(about, call, hear)
             case Watch(deal):
@@ -165,13 +170,6 @@ class Runtime:
                 self._tell(effect)
             case _:
                 assert_never(effect)
-
-    def _decide(self, role: str, talk: bytes, view: View) -> Answer:
-        try:
-            return self._strategy_for(role, talk).decide(view)
-        except Exception:
-            log.exception("the %s's strategy failed, so its talk ends", role)
-            return Walk("the strategy failed", final=True)
 
     async def _fetch(self, hear: Hear, effect: Fetch) -> None:
         ip = self._host.remote_ip(effect.source)

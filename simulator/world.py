@@ -24,6 +24,7 @@ from agents.effects import (
     Execute,
     Fetch,
     Forget,
+    Inform,
     Publish,
     Save,
     Send,
@@ -50,7 +51,7 @@ from agents.events import (
 )
 from agents.reports import Report
 from agents.request import Request
-from agents.strategy import Strategy
+from agents.strategy import Strategy, learn
 from protocol.deal import Deal, DealId
 from protocol.eip712 import digest
 from protocol.identity import Address
@@ -278,6 +279,8 @@ class World:
                 self._post(max(self.now, peer.clock.moment(moment, START)), peer, Woke(timer))
             case Consult(talk, view):
                 self._post(self.now, peer, Decided(talk, peer.strategy.decide(view)))
+            case Inform(lesson=lesson):
+                learn(peer.strategy, lesson)
             case Transact():
                 self._transact(peer, effect)
             case Watch(deal):

@@ -49,7 +49,9 @@ def run(
     max_price: Annotated[
         str | None, typer.Option("--max-price", metavar="N", help="The most to pay for the job, in base units.")
     ] = None,
-    strategy: Annotated[str | None, typer.Option(help="Who haggles: fixed, boulware, linear or conceder.")] = None,
+    strategy: Annotated[
+        str | None, typer.Option(help="Who haggles: a name or reference, see `lilypad strategy ls`.")
+    ] = None,
     check: Annotated[
         float | None, typer.Option(help="Chance that a mediator re-runs it [local: 1, else 0.1].", show_default=False)
     ] = None,
@@ -88,7 +90,9 @@ def run(
 def node_start(
     role: Annotated[str, typer.Option(help="Any of provider, mediator, client, joined by commas.")] = "client",
     offer: Annotated[Path | None, typer.Option(help="offer.toml: what a provider sells.", show_default=False)] = None,
-    strategy: Annotated[str | None, typer.Option(help="Who haggles for this node.", show_default=False)] = None,
+    strategy: Annotated[
+        str | None, typer.Option(help="Who haggles for this node, see `lilypad strategy ls`.", show_default=False)
+    ] = None,
     fee: Annotated[int, typer.Option(help="What a mediator takes for a re-run, in base units.")] = 0,
     listen: Annotated[str, typer.Option(help="Multiaddr to listen on.")] = "/ip4/127.0.0.1/tcp/0",
     announce: Annotated[str | None, typer.Option(help="Multiaddr to give out instead.", show_default=False)] = None,
@@ -96,6 +100,9 @@ def node_start(
         list[str] | None, typer.Option(help="Multiaddr of a first peer; may be given again.", show_default=False)
     ] = None,
     http: Annotated[str, typer.Option(help="Address of the HTTP server.")] = "127.0.0.1:0",
+    executors: Annotated[
+        str | None, typer.Option(help="Of wasm, docker: what to run jobs on [all that work].", show_default=False)
+    ] = None,
     network: Network = None,
     home: Home = None,
     json: Json = False,
@@ -103,7 +110,7 @@ def node_start(
     """Start a peer in the foreground; ^C ends it, its open deals go on at the next start."""
     from node.cli.node import Start, start
 
-    wish = Start(role, offer, strategy, fee, listen, announce, tuple(bootstrap or ()), http, json)
+    wish = Start(role, offer, strategy, fee, listen, announce, tuple(bootstrap or ()), http, executors, json)
     _do(start, home, network, wish)
 
 

@@ -203,7 +203,7 @@ def _request(wish: Wish, prepared: Prepared, local: bool) -> dict[str, Any]:
         "about": prepared.about,
         "max_price": wish.max_price,
         "check": check,
-        "strategy": wish.strategy,
+        "strategy": check_strategy(wish.strategy),
         "wait": min(wish.timeout, LOCAL_WAIT if local else WAIT),
     }
 

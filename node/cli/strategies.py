@@ -1,14 +1,12 @@
-"""The names of strategies, as users give them."""
+"""The names and references of strategies, as users give them."""
 
 from __future__ import annotations
 
-from node.errors import ExitCode, UserError
-
 
 def check_strategy(name: str | None) -> str | None:
-    """The same name; raises `UserError` where no strategy has it."""
-    from agents.strategies.built_in import BUILT_IN
+    """The same strategy, named so that a node in another folder finds it; raises `UserError` where there is none."""
+    if name is None:
+        return None
+    from node.strategies.finding import find, for_others
 
-    if name is not None and name not in BUILT_IN:
-        raise UserError(ExitCode.USAGE, f"unknown strategy '{name}'", f"choose from {', '.join(BUILT_IN)}")
-    return name
+    return for_others(find(name))

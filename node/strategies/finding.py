@@ -74,6 +74,19 @@ def find(reference: str) -> Found:
     )
 
 
+def for_others(found: Found) -> str:
+    """A reference that means the same in every folder of this machine."""
+    match found:
+        case BuiltIn(name):
+            return name
+        case Command(argv=argv):
+            return "exec:" + shlex.join(argv)
+        case PythonClass(attribute=attribute, place=place) if found.reference.rpartition(":")[0].endswith(".py"):
+            return f"{place}:{attribute}"
+        case PythonClass(reference=reference):
+            return reference
+
+
 def _command(reference: str) -> Command:
     try:
         argv = shlex.split(reference.removeprefix("exec:"))
