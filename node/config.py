@@ -11,7 +11,9 @@ from typing import Any
 
 from agents.mediator import Bench
 from agents.provider import Sheet, Shop
+from modules.docker.images import ImagePolicy
 from node.errors import ExitCode, UserError
+from node.executors import ChoosyShop, Trade, digest_of, parse_executors
 from protocol.eip712 import Domain
 from protocol.identity import Address
 from protocol.job import Capacity
@@ -93,14 +95,55 @@ def user_data_folder() -> Path:
 
 def load_shop(path: Path | None) -> Shop:
     """What a provider sells, from ``offer.toml``; without a file, a modest part of this machine at a default price."""
-    table = _read_toml(path, must_exist=True) if path is not None else {}
-    _only(table, {"capacity", "prices", "mediators"}, path)
+    table = _read_offer(path)
     prices = table.get("prices", [{"module": "*", "unit": "job", "floor": 800, "ask": 1500}])
     if not isinstance(prices, list) or not prices:
         raise _bad(f"{path}: prices is a list of tables", "write [[prices]]")
     sheets = tuple(_sheet(entry, path) for entry in prices)
     mediators = tuple(parse_address(text, "mediators") for text in _texts(table.get("mediators", []), "mediators"))
-    return Shop(_capacity(table.get("capacity", {}), path), (), "", sheets, mediators)
+    return ChoosyShop(_capacity(table.get("capacity", {}), path), (), "", sheets, mediators, trade=load_trade(path))
+
+
+def load_trade(path: Path | None, executors: str | None = None) -> Trade:
+    """What ``offer.toml`` says of executors and modules; ``executors`` (names joined by commas) wins over it."""
+    table = _read_offer(path)
+    listed = _texts(table["executors"], "executors") if "executors" in table else None
+    names = executors if executors is not None else (None if listed is None else ",".join(listed))
+    modules, docker = table.get("modules", {}), table.get("docker", {})
+    for part, known in ((modules, {"allow", "deny"}), (docker, {"pull", "build", "build_network", "base"})):
+        if not isinstance(part, dict):
+            raise _bad(f"{path}: modules and docker are tables", "write [modules] and [docker]")
+        _only(part, known, path)
+    folder = path.parent if path is not None else None
+    allow, deny = (
+        tuple(digest_of(name, folder) for name in _texts(modules.get(key, []), f"modules.{key}"))
+        for key in ("allow", "deny")
+    )
+    return Trade(
+        executors=parse_executors(names),
+        allow=allow if "allow" in modules else None,
+        deny=frozenset(deny),
+        images=_image_policy(docker, path),
+    )
+
+
+def _image_policy(table: Mapping[str, Any], path: Path | None) -> ImagePolicy:
+    default = ImagePolicy()
+    for key in ("pull", "build", "build_network"):
+        if not isinstance(table.get(key, True), bool):
+            raise _bad(f"{path}: docker.{key} is true or false", f"write {key} = true")
+    return ImagePolicy(
+        base=str(table.get("base", default.base)),
+        pull=table.get("pull", default.pull),
+        build=table.get("build", default.build),
+        build_network=table.get("build_network", default.build_network),
+    )
+
+
+def _read_offer(path: Path | None) -> dict[str, Any]:
+    table = _read_toml(path, must_exist=True) if path is not None else {}
+    _only(table, {"capacity", "prices", "mediators", "executors", "modules", "docker"}, path)
+    return table
 
 
 def load_bench(fee: int) -> Bench:
@@ -129,7 +172,8 @@ def _sheet(entry: Any, path: Path | None) -> Sheet:
     ask = _integer(entry.get("ask", 2 * floor), "ask")
     if ask < floor:
         raise _bad(f"{path}: ask {ask} is below floor {floor}", "ask for at least the floor")
-    return Sheet(str(entry.get("module", "*")), floor, ask)
+    module = digest_of(str(entry.get("module", "*")), path.parent if path is not None else None)
+    return Sheet(module, floor, ask)
 
 
 def _capacity(table: Any, path: Path | None) -> Capacity:

@@ -18,8 +18,11 @@ import trio
 from agents.mediator import Bench
 from agents.provider import Sheet, Shop
 from contracts.chain_process import run_devchain
+from modules.errors import ModuleFault
 from modules.executor import Executor
-from modules.wasm.pool import open_pool
+from modules.module import Module
+from node.errors import ExitCode, UserError
+from node.executors import WASM, Trade, open_executors
 from node.holding import enter, enter_all
 from node.keys import Key, new_key
 from node.peer import Peer, Setup, open_peer
@@ -42,8 +45,12 @@ SETTLE = 8.0
 
 
 @contextlib.asynccontextmanager
-async def open_local_market() -> AsyncIterator[Peer]:
-    """Run it; gives the job creator's peer, once everybody's offers have reached it."""
+async def open_local_market(module: Module | None = None) -> AsyncIterator[Peer]:
+    """Run it; gives the job creator's peer, once everybody's offers have reached it.
+
+    Containers are sold where ``module`` is one; its image is made first, so that no deal waits for it. Raises
+    `UserError` where there is no engine or no image.
+    """
     shops = [Shop(MACHINE, (), "", (Sheet("*", floor, ask),)) for floor, ask in FLOORS_AND_ASKS]
     benches = [Bench(MACHINE, (), fee=0) for _ in range(MEDIATORS)]
     keys = [new_key() for _ in range(1 + len(shops) + len(benches))]
@@ -51,8 +58,8 @@ async def open_local_market() -> AsyncIterator[Peer]:
     chain_soon = run_devchain(fund=dict.fromkeys(addresses, COINS), deposits=dict.fromkeys(addresses, DEPOSIT))
     with tempfile.TemporaryDirectory(prefix="lilypad-") as folder:
         async with trio.open_nursery() as nursery:
-            chain, pool = await enter_all(nursery, (chain_soon, open_pool(WORKERS)))
-            market = _Market(Path(folder), Rules(Domain(chain.chain_id, chain.vault)), chain.url, {"wasm": pool})
+            chain, executors = await enter_all(nursery, (chain_soon, _executors(module)))
+            market = _Market(Path(folder), Rules(Domain(chain.chain_id, chain.vault)), chain.url, executors)
             buyer = await enter(nursery, market.peer(keys[0], client=True))
             roles: list[Shop | Bench] = [*shops, *benches]
             others = zip(keys[1:], roles, strict=True)
@@ -61,6 +68,19 @@ async def open_local_market() -> AsyncIterator[Peer]:
             await _everybody_heard(buyer, len(shops), len(benches))
             yield buyer
             nursery.cancel_scope.cancel()
+
+
+@contextlib.asynccontextmanager
+async def _executors(module: Module | None) -> AsyncIterator[dict[str, Executor]]:
+    """What this one run needs, and no more: looking for an engine takes longer than a small job."""
+    name = module.manifest.executor if module is not None else WASM
+    async with open_executors(Trade(executors=(name,)), WORKERS) as executors:
+        if module is not None:
+            try:
+                await executors[name].prepare(module)
+            except ModuleFault as fault:
+                raise UserError(ExitCode.UNREACHABLE, str(fault), "`lilypad modules build` shows all it says") from None
+        yield executors
 
 
 @dataclass(frozen=True, slots=True)

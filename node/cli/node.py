@@ -6,7 +6,7 @@ import json as json_format
 import logging
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +14,11 @@ from node.cli.ending import run_trio
 from node.cli.passphrase import passphrase
 from node.cli.strategies import check_strategy
 from node.cli.tables import print_table
-from node.config import LOCAL, Config, load_bench, load_shop
+from node.config import LOCAL, Config, load_bench, load_shop, load_trade
 from node.errors import ExitCode, UserError
 
 if TYPE_CHECKING:
+    from node.executors import Trade
     from node.peer import Setup
 
 ROLES = ("provider", "mediator", "client")
@@ -35,6 +36,7 @@ class Start:
     announce: str | None
     bootstrap: tuple[str, ...]
     http: str
+    executors: str | None
     json: bool
 
 
@@ -52,6 +54,7 @@ def start(config: Config, wish: Start) -> None:
     strategy = check_strategy(wish.strategy)
     shop = load_shop(wish.offer) if "provider" in roles else None
     bench = load_bench(wish.fee) if "mediator" in roles else None
+    trade = load_trade(wish.offer, wish.executors)
 
     from node.keys import load_key
     from node.peer import Setup
@@ -73,23 +76,29 @@ def start(config: Config, wish: Start) -> None:
     logging.basicConfig(
         level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    run_trio(lambda: _serve(setup, wish.json), lambda: None)
+    run_trio(lambda: _serve(setup, trade, wish.json), lambda: None)
     print("lilypad: ended; open deals go on at the next start", file=sys.stderr)
 
 
-async def _serve(setup: Setup, json: bool) -> None:
-    from modules.wasm.pool import open_pool
+async def _serve(setup: Setup, trade: Trade, json: bool) -> None:
     from node.client import forget_contact, leave_contact
+    from node.executors import ChoosyShop, catalogue_containers, open_executors, prepare_containers
     from node.peer import open_peer
 
-    async with open_pool(os.cpu_count() or 1) as pool, open_peer(setup, {"wasm": pool}) as peer:
-        await peer.chain.client.check()
-        leave_contact(setup.home, peer.url, peer.api.token)
-        try:
-            _introduce(await peer.status(), json)
-            await peer.stop.wait()
-        finally:
-            forget_contact(setup.home)
+    runs = setup.shop is not None or setup.bench is not None
+    trade = trade if runs else replace(trade, executors=())
+    async with open_executors(trade, os.cpu_count() or 1) as executors:
+        ready = await prepare_containers(executors, catalogue_containers() if "docker" in executors else [])
+        if isinstance(setup.shop, ChoosyShop):
+            setup = replace(setup, shop=replace(setup.shop, trade=trade, containers=ready))
+        async with open_peer(setup, executors) as peer:
+            await peer.chain.client.check()
+            leave_contact(setup.home, peer.url, peer.api.token)
+            try:
+                _introduce(await peer.status(), json)
+                await peer.stop.wait()
+            finally:
+                forget_contact(setup.home)
 
 
 def _introduce(status: dict[str, Any], json: bool) -> None:

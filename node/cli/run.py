@@ -138,7 +138,7 @@ async def _run(config: Config, wish: Wish, prepared: Prepared, attempt: _Attempt
     progress = Progress(quiet=wish.json)
     try:
         with trio.fail_after(wish.timeout):
-            async with _node(config, progress, attempt) as client:
+            async with _node(config, progress, attempt, prepared) as client:
                 return await _ask(config, wish, prepared, attempt, client, progress)
     except trio.TooSlowError:
         reason = f"no result within {wish.timeout:g} s"
@@ -169,7 +169,7 @@ async def _ask(
 
 
 @contextlib.asynccontextmanager
-async def _node(config: Config, progress: Progress, attempt: _Attempt) -> AsyncIterator[NodeClient]:
+async def _node(config: Config, progress: Progress, attempt: _Attempt, prepared: Prepared) -> AsyncIterator[NodeClient]:
     from node.client import NodeClient, forget_contact, running_node
 
     client = running_node(config.home)
@@ -191,7 +191,7 @@ async def _node(config: Config, progress: Progress, attempt: _Attempt) -> AsyncI
         from node.local_market import open_local_market
 
         progress.say("starting a market on this machine")
-        async with open_local_market() as peer, NodeClient(peer.url, peer.api.token) as client:
+        async with open_local_market(prepared.module) as peer, NodeClient(peer.url, peer.api.token) as client:
             progress.say("3 providers and 3 mediators are there")
             yield client
 

@@ -1,0 +1,138 @@
+"""The executors of one node: those that it was told to have, or all that work on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from agents.provider import Sheet, Shop
+from modules.docker.images import ImagePolicy
+from modules.errors import ModuleFault
+from modules.executor import Executor
+from modules.module import Module
+from node.errors import ExitCode, UserError
+from protocol.job import Job
+
+log = logging.getLogger(__name__)
+
+WASM: Final = "wasm"
+DOCKER: Final = "docker"
+KNOWN: Final = (WASM, DOCKER)
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """What a node runs, and for whose modules."""
+
+    executors: tuple[str, ...] | None = None
+    """None: whatever works here."""
+    allow: tuple[str, ...] | None = None
+    """Digests of the only modules that are run; None: any WASM module, and the catalogue's containers."""
+    deny: frozenset[str] = frozenset()
+    """Digests of modules that are never run."""
+    images: ImagePolicy = field(default_factory=ImagePolicy)
+
+    def takes(self, executor: str, digest: str, containers: frozenset[str]) -> bool:
+        """Whether a module is run here; ``containers`` are the digests whose images are at hand."""
+        if digest in self.deny:
+            return False
+        if self.allow is not None:
+            return digest in self.allow
+        # An image is fetched or built for minutes, and may be anything: only what is at hand is promised to strangers.
+        return executor != DOCKER or digest in containers
+
+
+@dataclass(frozen=True, slots=True)
+class ChoosyShop(Shop):
+    """A shop that has no price for modules which its node does not run."""
+
+    trade: Trade = field(default_factory=Trade)
+    containers: frozenset[str] = frozenset()
+    """Digests of the modules whose images are at hand."""
+
+    def sheet(self, job: Job) -> Sheet | None:
+        """The prices for a job, if its module is run here."""
+        if not self.trade.takes(job.executor, job.module, self.containers):
+            return None
+        return Shop.sheet(self, job)
+
+
+@contextlib.asynccontextmanager
+async def open_executors(trade: Trade, workers: int) -> AsyncIterator[dict[str, Executor]]:
+    """Open them; ``workers`` is how many WASM programs run at once.
+
+    Raises `UserError` for one that was asked for by name and does not work here.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        found: dict[str, Executor] = {}
+        if trade.executors is None or WASM in trade.executors:
+            from modules.wasm.pool import open_pool
+
+            found[WASM] = await stack.enter_async_context(open_pool(workers))
+        if trade.executors is None or DOCKER in trade.executors:
+            from modules.docker.engine import EngineFault
+            from modules.docker.executor import open_docker
+
+            try:
+                found[DOCKER] = await stack.enter_async_context(open_docker(policy=trade.images))
+            except EngineFault as fault:
+                if trade.executors is not None:
+                    raise UserError(
+                        ExitCode.UNREACHABLE,
+                        f"the docker executor can't be had: {fault}",
+                        "start the engine, let this user reach it, or leave docker out of the executors",
+                    ) from None
+                log.info("docker is not offered: %s", fault)
+        yield found
+
+
+async def prepare_containers(executors: dict[str, Executor], modules: Sequence[Module]) -> frozenset[str]:
+    """Have the images of these modules at hand; the digests of those for which it worked."""
+    docker = executors.get(DOCKER)
+    ready: set[str] = set()
+    for module in modules:
+        if docker is None or module.manifest.executor != DOCKER:
+            continue
+        try:
+            await docker.prepare(module)
+        except ModuleFault as fault:
+            log.warning("%s is not offered: %s", module.manifest.reference, fault)
+        else:
+            ready.add(module.digest)
+    return frozenset(ready)
+
+
+def catalogue_containers() -> list[Module]:
+    """The container modules that ship with this package."""
+    from modules.catalogue import find, references
+
+    found = [find(reference) for reference in references()]
+    return [module for module in found if module.manifest.executor == DOCKER]
+
+
+def parse_executors(text: str | None) -> tuple[str, ...] | None:
+    """Names joined by commas; raises `UserError`."""
+    if text is None:
+        return None
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    unknown = [name for name in names if name not in KNOWN]
+    if unknown or not names:
+        raise UserError(ExitCode.USAGE, f"unknown executor '{', '.join(unknown)}'", f"choose from {', '.join(KNOWN)}")
+    return names
+
+
+def digest_of(reference: str, folder: Path | None = None) -> str:
+    """The digest of a module that an ``offer.toml`` names; raises `UserError`."""
+    if reference == "*" or reference.startswith("sha256:"):
+        return reference
+    from modules.catalogue import find
+
+    near = folder / reference if folder is not None and reference.startswith(".") else None
+    try:
+        return find(str(near) if near is not None else reference).digest
+    except ModuleFault as fault:
+        raise UserError(ExitCode.USAGE, str(fault), "name a module or its digest") from None
