@@ -216,7 +216,7 @@ class Oracle:
         if after.outcome is Outcome.SPLIT:
             self.sometimes["jury silent"] += 1
             self._pay(block, "split deal", name, deal.pay // 2)
-        elif DealId(name) in self.claims:
+        elif before.was_claimed(name):
             self.sometimes["silent buyer paid its stake"] += 1
             self._pay(block, "deal", name, deal.pay)
             self._blameless(world, deal, deal.jc, "lost its stake by silence")
@@ -311,3 +311,7 @@ class DealStates:
         """Whether the block paid this deal."""
         before = self._deals.get(name, DealState())
         return not before.paid and after[name].paid
+
+    def was_claimed(self, name: DealId) -> bool:
+        """Whether the provider's claim of a delivery was running."""
+        return self._deals.get(name, DealState()).state is State.DELIVERED

@@ -27,7 +27,7 @@ from simulator.world import Agent, Peer
 RULES = Rules(
     domain=Domain(1337, Address(b"\x77" * 20)),
     transfer=30,
-    grace=20,
+    grace=40,  # a claim that a reorganisation drops must still be in time when it is mined again
     answer=60,
     judge=60,
     claim=120,
