@@ -24,6 +24,8 @@ class Entry:
     failures: int = 0
     not_before: float = 0.0
     joined_at: float | None = None
+    proven: str = ""
+    """The place where we dialled it last, with success."""
 
 
 class Book:
@@ -43,9 +45,11 @@ class Book:
         entry.addrs = tuple(dict.fromkeys(both))[:_ADDRESSES_EACH]
         entry.kept = entry.kept or kept
         if len(self._entries) > self._settings.known_peers:
-            oldest = next((each for each, known in self._entries.items() if not known.kept), None)
-            if oldest is not None:
-                del self._entries[oldest]
+            strangers = [each for each, known in self._entries.items() if not known.kept]
+            # whom we have met stays longer than whom we only heard of, or a liar could empty our book
+            unmet = (each for each in strangers if not self._entries[each].proven)
+            if strangers:
+                del self._entries[next(unmet, strangers[0])]
 
     def addrs(self, address: bytes) -> tuple[str, ...]:
         """Everywhere ``address`` may be dialled; empty if unknown."""
@@ -81,6 +85,15 @@ class Book:
         """Whether our owner asked for this peer."""
         entry = self._entries.get(address)
         return entry is not None and entry.kept
+
+    def reached(self, address: bytes, place: str) -> None:
+        """A dial of ``place`` worked."""
+        if (entry := self._entries.get(address)) is not None:
+            entry.proven = place
+
+    def proven(self) -> tuple[str, ...]:
+        """Places that we dialled ourselves, of peers that are connected."""
+        return tuple(entry.proven for entry in self._entries.values() if entry.proven and entry.joined_at is not None)
 
     def joined(self, address: bytes, now: float) -> None:
         """A connection stands: no redial until it is gone."""

@@ -28,9 +28,12 @@ from p2p.blocks_wire import PROTOCOL as BITSWAP
 from p2p.book import Book
 from p2p.errors import BrokenGossip, FrameTooLong, UnknownName, Unreachable
 from p2p.events import Got, Heard, HostEvent, Peer, PeerJoined, PeerLeft
+from p2p.exchange import PROTOCOL as PEERS
+from p2p.exchange import Exchange
 from p2p.frames import Ended, FrameStream
-from p2p.places import network_of, peer_at, places_of, reachable
+from p2p.places import Scope, network_of, peer_at, places_of, reachable, scope_of_ip
 from p2p.rates import Bucket, Limiter
+from p2p.reachability import Reachability
 from p2p.settings import Settings
 from p2p.statistics import Counters, Statistics
 from p2p.talks import Talk, Talks
@@ -124,12 +127,15 @@ class Host:
         self._changed = trio.Event()
         self._redial = trio.Event()
         self._nursery: trio.Nursery | None = None
+        self._dialled_from: set[Scope] = set()
         self.bitswap: Bitswap | None = None
         """Blocks to and from IPFS peers, if the host was opened with a store."""
         for protocol in protocols:
             self.machinery.host.set_stream_handler(protocol, self._accepted)
         self._bodies = bodies.Bodies(self, validate, self.machinery.pubsub.publish)
         self.machinery.host.set_stream_handler(bodies.PROTOCOL, self._asked_for_bodies)
+        self.exchange_peers = Exchange(self, self._book.proven, random.Random(secret))
+        self.machinery.host.set_stream_handler(PEERS, self._asked_for_peers)
         for topic in self.wire_topics:
             self.machinery.pubsub.set_topic_validator(topic, self._judge, False)
         self.machinery.swarm.register_notifee(_Changes(self._on_change))
@@ -153,7 +159,10 @@ class Host:
 
     def learn(self, address: bytes, addrs: Sequence[str]) -> None:
         """Note where a peer can be dialled. Raises `NotTheirs` if an address names somebody else, `NotDialable`."""
-        self._book.learn(address, places_of(address, addrs[:8]))
+        places = places_of(address, addrs[:8])
+        if address == self.address:
+            return
+        self._book.learn(address, places)
         self._redial.set()
 
     def forget(self, address: bytes) -> None:
@@ -217,6 +226,10 @@ class Host:
         found = next(iter(self._connections(address)), None)
         return None if found is None else str(found.muxed_conn.remote_ip)
 
+    def reachability(self) -> Reachability:
+        """What is known about whether others can reach us; nothing is guessed."""
+        return Reachability(self.addrs, frozenset(self._dialled_from))
+
     def statistics(self) -> Statistics:
         """Counters and sizes, now."""
         count = self.counters
@@ -244,6 +257,11 @@ class Host:
         self.addrs = reachable(listening, self.settings.announce, self.peer_id)
         nursery.start_soon(self._tell_of_peers)
         nursery.start_soon(self._bodies.announce_for_ever)
+        nursery.start_soon(self.exchange_peers.ask_for_ever)
+        if self.settings.lan:
+            from p2p.lan import find_for_ever  # zeroconf takes long to load
+
+            nursery.start_soon(find_for_ever, self)
         nursery.start_soon(self._redial_for_ever)
 
     def end(self) -> None:
@@ -333,6 +351,9 @@ class Host:
         peer_id = stream.muxed_conn.peer_id
         await self._bodies.accepted(stream, _peer(peer_id).address, peer_id)
 
+    async def _asked_for_peers(self, stream: Any) -> None:
+        await self.exchange_peers.accepted(stream, _peer(stream.muxed_conn.peer_id))
+
     async def _accepted(self, stream: Any) -> None:
         peer = _peer(stream.muxed_conn.peer_id)
         await self._listen(self._new_talk(peer, str(stream.get_protocol()), stream))
@@ -420,6 +441,7 @@ class Host:
         peer = peer_at(place)
         self.counters.dials += 1
         await self.machinery.swarm.dial(Multiaddr(place), ID.from_base58(peer.id))
+        self._book.reached(peer.address, place)
         return peer
 
     def _failed(self, address: bytes) -> None:
@@ -460,6 +482,9 @@ class Host:
             self._book.left(address, now)
             self._bodies.forget(address)
         self._peers = connected
+        for conn in self.machinery.swarm.get_connections():
+            if not conn.muxed_conn.is_initiator and (scope := scope_of_ip(conn.muxed_conn.remote_ip)) is not None:
+                self._dialled_from.add(scope)
         self._changed.set()
         self._redial.set()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable
+from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Network, ip_address
 
 from multiaddr import Multiaddr
@@ -12,6 +13,15 @@ from p2p.errors import NotDialable, NotTheirs
 from p2p.events import Peer
 from protocol.errors import PeerFault
 from protocol.identity import address_of_peer
+
+
+class Scope(IntEnum):
+    """From how far away an address means the same thing."""
+
+    MACHINE = 0
+    NETWORK = 1
+    INTERNET = 2
+
 
 _LONGEST = 256
 _HOSTS = ("ip4", "ip6", "dns", "dns4", "dns6")
@@ -68,6 +78,23 @@ def network_of(ip: str) -> str:
     if parsed.ipv4_mapped is not None:
         return str(parsed.ipv4_mapped)
     return str(IPv6Network((parsed, 64), strict=False))
+
+
+def scope_of_ip(ip: str) -> Scope | None:
+    """How far this IP reaches; None for a name."""
+    try:
+        parsed = ip_address(ip.split("%")[0])
+    except ValueError:
+        return None
+    if parsed.is_loopback:
+        return Scope.MACHINE
+    return Scope.NETWORK if parsed.is_private or parsed.is_link_local else Scope.INTERNET
+
+
+def scope_of_place(place: str) -> Scope | None:
+    """The same for a multiaddr."""
+    parts = place.split("/")
+    return scope_of_ip(parts[2]) if len(parts) > 2 else None
 
 
 def _own_ips(family: socket.AddressFamily) -> list[str]:

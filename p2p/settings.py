@@ -18,6 +18,7 @@ _GOSSIP_RPCS_IN = Rate(200, 600)
 _GOSSIP_BUDGET = Rate(8 * KIB * KIB, 16 * KIB * KIB)
 _MUX_FRAMES = Rate(4000, 8000)
 _GOSSIP_BYTES_IN = Rate(KIB * KIB, 2 * KIB * KIB)
+_PEER_ANSWERS = Rate(0.1, 3)
 _IDS_IN = Rate(200, 2000)
 _BODIES_OUT = Rate(2 * KIB * KIB, 4 * KIB * KIB)
 _BLOCK_BYTES_OUT = Rate(64 * KIB * KIB, 64 * KIB * KIB)
@@ -132,6 +133,12 @@ class Settings:
     known_peers: int = 4096
     wanted_peers: int = 8
     """With fewer than this, peers from the book are dialled without being asked."""
+    ask_peers: float = 5.0
+    """While we have fewer than that, one of our peers is asked for others this often; later a tenth as often."""
+    peer_answers: Rate = _PEER_ANSWERS
+    """How often one peer may ask us for others."""
+    lan: bool = False
+    """Whether to look for peers on the local network (mDNS), which tells everybody there that we run."""
     keepalive: int = 20
     """A silent line is probed after this long, and given up after twice that."""
 
