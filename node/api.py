@@ -27,6 +27,7 @@ from content.cid import Cid
 from contracts.errors import ChainError
 from node.errors import UserError
 from node.gateway import gateway_routes
+from p2p.metrics import CONTENT_TYPE
 from protocol.errors import PeerFault
 from protocol.job import Job
 from protocol.wire import structure
@@ -51,6 +52,7 @@ class Api:
         """The application: API, gateway, health."""
         routes = [
             Route("/healthz", self._health),
+            Route("/metrics", self._guarded(self._metrics)),
             Route("/api/v1/status", self._guarded(self._status)),
             Route("/api/v1/offers", self._guarded(self._offers)),
             Route("/api/v1/content", self._guarded(self._content), methods=["POST"]),
@@ -89,6 +91,9 @@ class Api:
 
     async def _health(self, request: Request) -> Response:
         return PlainTextResponse("ok\n")
+
+    async def _metrics(self, request: Request) -> Response:
+        return Response(self.peer.host.metrics(), media_type=CONTENT_TYPE)
 
     async def _status(self, request: Request) -> Response:
         return JSONResponse(await self.peer.status())

@@ -31,11 +31,12 @@ from p2p.events import Got, Heard, HostEvent, Peer, PeerJoined, PeerLeft
 from p2p.exchange import PROTOCOL as PEERS
 from p2p.exchange import Exchange
 from p2p.frames import Ended, FrameStream
+from p2p.metrics import render
 from p2p.places import Scope, network_of, peer_at, places_of, reachable, scope_of_ip
 from p2p.rates import Bucket, Limiter
 from p2p.reachability import Reachability
 from p2p.settings import Settings
-from p2p.statistics import Counters, Statistics
+from p2p.statistics import Counters, Histogram, Statistics
 from p2p.talks import Talk, Talks
 from p2p.trust import Trust
 from protocol.errors import PeerFault
@@ -103,6 +104,8 @@ class Host:
     ) -> None:
         self.settings = settings
         self.counters = Counters()
+        self.answers = Histogram()
+        """How long talks that we began waited for their first answer."""
         self.wire_topics = (*topics, *(topic + bodies.IDS for topic in topics))
         self.machinery = machinery.build(secret, self.wire_topics, self, time.time_ns())
         self.peer_id: str = self.machinery.peer_id
@@ -188,6 +191,8 @@ class Host:
                     why = "the stream broke"
                     self._talks.remove(talk)
                     continue
+                if talk.asked_at is None:
+                    talk.asked_at = trio.current_time()
                 self.counters.frames_out += 1
                 self.counters.bytes_out += len(frame)
                 return
@@ -242,6 +247,10 @@ class Host:
             bans=self._trust.bans(trio.current_time()),
             half_open=self.machinery.swarm.half_open,
         )
+
+    def metrics(self) -> str:
+        """The same, and how quickly talks are answered, as Prometheus reads it."""
+        return render(self.statistics(), self.answers)
 
     # -- what `open_host` does ------------------------------------------------------------------------------------
 
@@ -388,6 +397,9 @@ class Host:
         try:
             while True:
                 frame = await talk.frames.read()
+                if talk.asked_at is not None and not talk.answered:
+                    self.answers.see(trio.current_time() - talk.asked_at)
+                talk.answered = True
                 self.counters.frames_in += 1
                 self.counters.bytes_in += len(frame)
                 await self._say.send(Got(talk.peer, talk.protocol, frame))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +62,33 @@ class Counters:
     refused: int = 0
     dials: int = 0
     dials_failed: int = 0
+
+
+BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Seconds."""
+
+
+@dataclass(slots=True)
+class Histogram:
+    """How many waits took up to how long."""
+
+    counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
+    total: float = 0.0
+    """Seconds of all waits together."""
+
+    @property
+    def count(self) -> int:
+        """Waits seen."""
+        return sum(self.counts)
+
+    def see(self, seconds: float) -> None:
+        """Count one wait."""
+        self.counts[sum(bound < seconds for bound in BOUNDS)] += 1
+        self.total += seconds
+
+    def cumulative(self) -> Iterator[tuple[str, int]]:
+        """Each bound, the last one infinite, with the waits that took no longer."""
+        below = 0
+        for bound, count in zip((*map(str, BOUNDS), "+Inf"), self.counts, strict=True):
+            below += count
+            yield bound, below

@@ -19,6 +19,9 @@ class Talk:
     peer: Peer
     protocol: str
     frames: FrameStream
+    asked_at: float | None = None
+    """When our first frame went out, until something comes back."""
+    answered: bool = False
 
 
 class Talks:
