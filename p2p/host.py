@@ -57,16 +57,18 @@ async def open_host(
     bootstrap: Sequence[str] = (),
     settings: Settings | None = None,
     blocks: Blocks | None = None,
+    transport: Any | None = None,
 ) -> AsyncIterator[Host]:
     """Run a host as long as the block lasts.
 
     ``secret``: the 32 bytes of a secp256k1 key. ``listen``: multiaddrs such as ``/ip4/127.0.0.1/tcp/0``.
     ``bootstrap``: multiaddrs with a ``/p2p`` part, dialled again for as long as the host lives.
     ``blocks``: a store to serve and to fill over bitswap.
+    ``transport``: instead of TCP, any transport of the library's kind (the deterministic tests bring one in memory).
     Raises `NotDialable` for a bootstrap address that can't be one, `CantListen`, and `WrongLibrary` under another
     release of the library.
     """
-    host = Host(secret, protocols, topics, validate, settings or Settings())
+    host = Host(secret, protocols, topics, validate, settings or Settings(), transport)
     if blocks is not None:
         host.exchange(blocks)
     for place in bootstrap:
@@ -101,13 +103,14 @@ class Host:
         topics: Sequence[str],
         validate: Validate,
         settings: Settings,
+        transport: Any | None = None,
     ) -> None:
         self.settings = settings
         self.counters = Counters()
         self.answers = Histogram()
         """How long talks that we began waited for their first answer."""
         self.wire_topics = (*topics, *(topic + bodies.IDS for topic in topics))
-        self.machinery = machinery.build(secret, self.wire_topics, self, time.time_ns())
+        self.machinery = machinery.build(secret, self.wire_topics, self, time.time_ns(), transport)
         self.peer_id: str = self.machinery.peer_id
         self.address: bytes = address_of_peer(self.peer_id)
         self.addrs: tuple[str, ...] = ()

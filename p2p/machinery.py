@@ -40,7 +40,7 @@ class Machinery:
     pubsub: CorrectedPubsub
 
 
-def build(secret: bytes, topics: Sequence[str], watch: Watch, counter: int) -> Machinery:
+def build(secret: bytes, topics: Sequence[str], watch: Watch, counter: int, transport: Any | None = None) -> Machinery:
     """A node for a 32-byte secret. Nothing runs yet. ``counter`` is the first gossip number: nanoseconds since 1970."""
     check_release()
     settings = watch.settings
@@ -54,7 +54,7 @@ def build(secret: bytes, topics: Sequence[str], watch: Watch, counter: int) -> M
         peer_id,
         store,
         TransportUpgrader(security, {YAMUX: Yamux}, negotiate_timeout=5),
-        [TCP()],
+        [transport or TCP()],
         retry_config=RetryConfig(max_retries=0),
         connection_config=ConnectionConfig(
             min_connections=0,
