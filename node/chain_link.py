@@ -99,7 +99,7 @@ class ChainLink:
             if state != before:
                 self._watched[name] = (state, hearers)
                 for hear in list(hearers):
-                    hear(ChainSaw(name, state))
+                    hear(ChainSaw(name, state, seen.head.timestamp))
 
     async def _reason(self, call: VaultCall, reason: str) -> str:
         if not isinstance(call, Open) or reason != NOT_ENOUGH:

@@ -134,16 +134,25 @@ class Runtime:
 
     def _carry_out(self, role: str, effects: Iterable[Effect]) -> None:
         effects = list(effects)
-        durable = [effect for effect in effects if isinstance(effect, Save | Forget)]
+        durable = [effect for effect in effects if isinstance(effect, Save | Forget | Tell)]
         if durable:
-            self._store.commit(role, durable)
+            # what the user is told is written with the states it follows from: a crash between them would lose a job's end
+            with self._store.transaction():
+                for change in durable:
+                    self._write(role, change)
         for effect in effects:
             self._carry(role, effect)
+
+    def _write(self, role: str, change: Save | Forget | Tell) -> None:
+        if isinstance(change, Tell):
+            self._tell(change)
+        else:
+            self._store.change(role, change)
 
     def _carry(self, role: str, effect: Effect) -> None:
         hear = self._hears[role]
         match effect:
-            case Save() | Forget():
+            case Save() | Forget() | Tell():
                 pass  # done first, all at once
             case Send(to, message):
                 self._post.send(to, message, hear)
@@ -166,8 +175,6 @@ class Runtime:
                 self._nursery.start_soon(self._fetch, hear, effect)
             case Execute():
                 self._nursery.start_soon(self._execute, hear, effect)
-            case Tell():
-                self._tell(effect)
             case _:
                 assert_never(effect)
 

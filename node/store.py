@@ -1,24 +1,26 @@
 """What a node must not forget, in SQLite: the states of its agents' machines, and the stories of its jobs.
 
-Every `commit` is one transaction that is on disk when it returns; a node calls it before any effect of the same batch
-leaves the machine. The chain client keeps its journal of transactions in the same file.
+A node writes what a batch of effects wants remembered in one `transaction`, before any other effect of the batch leaves
+the machine. The chain client keeps its journal of transactions in the same file.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from agents.effects import Forget, Save
 from agents.job_creator import Wanted
 from agents.purchase import Purchase
+from agents.reputation import Standing
 from agents.sale import Sale
 from protocol.wire import name_of, pack, structure, unpack, wire_converter
 
-_KINDS: dict[str, type] = {name_of(kind): kind for kind in (Wanted, Purchase, Sale)}
+_KINDS: dict[str, type] = {name_of(kind): kind for kind in (Wanted, Purchase, Sale, Standing)}
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS records (
@@ -48,24 +50,27 @@ class Store:
         self.connection.executescript(_SCHEMA)
         self.connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
-    def commit(self, agent: str, changes: Iterable[Save | Forget]) -> None:
-        """Write a batch of one agent's changes, all or none."""
-        connection = self.connection
-        connection.execute("BEGIN IMMEDIATE")
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All that is written inside is on disk when the block ends, or none of it."""
+        self.connection.execute("BEGIN IMMEDIATE")
         try:
-            for change in changes:
-                if isinstance(change, Forget):
-                    connection.execute("DELETE FROM records WHERE agent = ? AND key = ?", (agent, change.key))
-                    continue
-                kind = type(change.state)
-                content = pack(wire_converter().unstructure(change.state, kind))
-                connection.execute(
-                    "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", (agent, change.key, name_of(kind), content)
-                )
+            yield
         except BaseException:
-            connection.execute("ROLLBACK")
+            self.connection.execute("ROLLBACK")
             raise
-        connection.execute("COMMIT")
+        self.connection.execute("COMMIT")
+
+    def change(self, agent: str, change: Save | Forget) -> None:
+        """Write one change of an agent's state."""
+        if isinstance(change, Forget):
+            self.connection.execute("DELETE FROM records WHERE agent = ? AND key = ?", (agent, change.key))
+            return
+        kind = type(change.state)
+        content = pack(wire_converter().unstructure(change.state, kind))
+        self.connection.execute(
+            "INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", (agent, change.key, name_of(kind), content)
+        )
 
     def records(self, agent: str) -> list[Any]:
         """Everything that one agent saved and did not forget."""
