@@ -139,10 +139,11 @@ class DockerExecutor:
 
             async def read() -> None:
                 # Not abandoned: it ends when the container is gone, which the way out of here sees to.
-                whole = await self._thread(lambda: streams.pump(task.listener))
+                await self._thread(lambda: streams.pump(task.listener, flooded))
                 read_all.set()
-                if not whole:
-                    stop("output_too_large", f"a stream has more than {limits.stream_bytes} bytes")
+
+            def flooded() -> None:
+                stop("output_too_large", f"a stream has more than {limits.stream_bytes} bytes")
 
             async def watch() -> None:
                 while await self._thread(measure) <= limits.disk_bytes:  # noqa: ASYNC110  (nobody tells when it grows)

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from modules.catalogue import find
+from modules.docker.executor import DockerExecutor, open_docker
+from modules.docker.owner import OWNER_LABEL, owner
 from modules.executor import Limits, Task
 from modules.inputs import bind, write
 from modules.module import load
@@ -110,3 +112,52 @@ def cowsay(tmp_path: Path) -> Callable[[str], Task]:
 async def pool(tmp_path: Path) -> AsyncIterator[WasmPool]:
     async with open_pool(1, scratch=tmp_path / "scratch") as opened:
         yield opened
+
+
+HOSTILE = Path(__file__).parent / "hostile"
+
+
+@pytest.fixture(scope="session")
+def engine() -> str:
+    """The version of the engine; tests of containers are skipped where none answers or its base image is missing."""
+    from modules.docker.engine import EngineFault, find_engine
+    from modules.docker.images import BASE
+
+    try:
+        found = find_engine()
+    except EngineFault as fault:
+        pytest.skip(f"needs a Docker engine (`.ci/start-docker` starts one): {fault}")
+    try:
+        if not found.api.images(BASE):
+            pytest.skip(f"needs the image {BASE}: `modules/images/make-base` makes it")
+        return found.version
+    finally:
+        found.close()
+
+
+@pytest.fixture
+async def containers(engine: str, tmp_path: Path) -> AsyncIterator[DockerExecutor]:
+    """The docker executor; afterwards no container of this process may be left."""
+    async with open_docker(scratch=tmp_path) as executor:
+        yield executor
+        left = executor.engine.api.containers(all=True, filters={"label": f"{OWNER_LABEL}={owner()}"})
+        assert left == []
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Callable[..., Task]:
+    """A task of python:v1 for this script: its text, or its path."""
+    numbers: Iterator[int] = iter(range(1000))
+    module = find("python:v1")
+
+    def make(source: str | Path, *args: str, inputs: dict[str, Path] | None = None, **limits: Any) -> Task:
+        folder = tmp_path / f"script-{next(numbers)}"
+        folder.mkdir()
+        if isinstance(source, str):
+            (folder / "script.py").write_text(source)
+        path = folder / "script.py" if isinstance(source, str) else source
+        bound = bind(module.manifest, values={"args": to_text(args)}, files={"script": path, **(inputs or {})})
+        write(bound, folder / "inputs")
+        return Task(folder.name, module, folder / "inputs", folder / "result", replace(LIMITS, **limits), b"seed")
+
+    return make

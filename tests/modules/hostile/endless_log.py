@@ -1,0 +1,6 @@
+"""Never stops talking."""
+
+import sys
+
+while True:
+    sys.stdout.write("x" * 65536)
