@@ -33,6 +33,7 @@ class JsPeer:
         self._answers: dict[int, dict[str, Any]] = {}
         self._news = trio.Event()
         self._turn = trio.Lock()
+        self._ended = False
         self.peer = ""
         self.address = b""
         self.places: list[str] = []
@@ -45,6 +46,8 @@ class JsPeer:
         async with self._turn:
             await self._process.stdin.send_all(line.encode())
         while number not in self._answers:
+            if self._ended:
+                raise JsFailed("the process ended; its last words are on stderr")
             await self._news.wait()
         answer = self._answers.pop(number)
         if "failed" in answer:
@@ -60,8 +63,13 @@ class JsPeer:
             for line in lines:
                 answer = json.loads(line)
                 self._answers[answer["id"]] = answer
-                self._news.set()
-                self._news = trio.Event()
+                self._wake()
+        self._ended = True
+        self._wake()
+
+    def _wake(self) -> None:
+        self._news.set()
+        self._news = trio.Event()
 
 
 def to_js(value: Any) -> Any:
