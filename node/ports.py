@@ -39,7 +39,7 @@ class Ports:
 
     def remember(self, http: int, places: Sequence[str]) -> None:
         """Choose these the next time: the HTTP port and that of the first multiaddr."""
-        now = {"http": http, **{"listen": int(place.split("/")[4]) for place in places[:1]}}
+        now = {"http": http, "listen": int(places[0].split("/")[4]) if places else 0}
         if now != self._ports:
             temporary = self._file.with_suffix(".new")
             temporary.write_text(json.dumps(now))

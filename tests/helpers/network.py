@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
@@ -20,6 +23,7 @@ from node.keys import Key, new_key
 from protocol.identity import show
 from tests.helpers.processes import PASSPHRASE, ROOT, Ended, User, end_process, wait_until
 
+T = TypeVar("T")
 COINS = 10**21
 DEPOSIT = 10**9
 CHEAP_SCRYPT = 1 << 10
@@ -69,18 +73,29 @@ class Node(User):
     key: Key | None = None
     process: subprocess.Popen[str] | None = None
     port: int = 0
+    told: tuple[str, ...] = ()
+    """What it printed at its last start."""
 
-    def begin(self, *arguments: object, environment: Mapping[str, str] | None = None) -> None:
+    def begin(self, *arguments: object) -> None:
         """Start `lilypad node start` and wait until it is ready; its stderr goes to a file."""
-        self.port = self.port or _free_port()
+        if self.process is not None and self.process.stdout is not None:
+            self.process.stdout.close()
         log = (self.folder / "log").open("a")
-        before, self.environment = self.environment, {**self.environment, **(environment or {})}
-        self.process = self.start(
-            "node", "start", "--listen", f"/ip4/127.0.0.1/tcp/{self.port}", *arguments, stderr=log
-        )
-        self.environment = before
+        listen = ("--listen", f"/ip4/127.0.0.1/tcp/{self.port}") if self.port else ()
+        self.process = self.start("node", "start", *listen, *arguments, stderr=log)
         log.close()
         self.told = _wait_for_line(self.process, "ready", 30.0, self.log)
+
+    @property
+    def listening(self) -> str:
+        """The multiaddr that it printed."""
+        found = next(line for line in self.told if "/p2p/" in line)
+        return found[found.index("/ip4") :]
+
+    @property
+    def peer(self) -> str:
+        """The peer id that it printed."""
+        return self.told[0].removeprefix("peer ")
 
     def log(self) -> str:
         """What the node wrote on stderr so far."""
@@ -115,6 +130,13 @@ class Node(User):
         found = self.api("/api/v1/status")["money"]
         return {name: int(found[name]) for name in ("free", "locked")}
 
+    def events(self, job: str) -> dict[str, dict[str, Any]]:
+        """The latest of each kind of a job's events, read from the disk: also of a node that is dead."""
+        with closing(sqlite3.connect(f"file:{self.home / 'state.sqlite'}?mode=ro", uri=True)) as store:
+            rows = store.execute("SELECT event FROM job_events WHERE job = ? ORDER BY number", (job,)).fetchall()
+        found = [json.loads(row[0]) for row in rows]
+        return {event["event"]: event for event in found}
+
     def kill(self) -> None:
         """`kill -9`."""
         assert self.process is not None
@@ -146,6 +168,11 @@ class Network:
         return self.nodes[by].lilypad("run", *arguments, timeout=timeout)
 
 
+def money_report(network: Network) -> dict[str, tuple[int, int]]:
+    """Free and locked money of everybody."""
+    return {name: (money["free"], money["locked"]) for name, node in network.nodes.items() if (money := node.money())}
+
+
 def configuration(chain: Chain, bootstrap: tuple[str, ...] = (), rules: str = "") -> str:
     """A lilypad.toml."""
     return (
@@ -165,8 +192,11 @@ def save_cheap_key(key: Key, path: Path) -> None:
 
 
 @contextmanager
-def open_network(folder: Path, roles: Mapping[str, str], rules: str = "") -> Iterator[Network]:
-    """Start a chain and a node for each name, which says its roles; all are there and have heard each other."""
+def open_network(folder: Path, roles: Mapping[str, str], rules: str = "", hub: str = "") -> Iterator[Network]:
+    """Start a chain and a node for each name, which says its roles; all are there and have heard each other.
+
+    Everybody is told where everybody else is, or with a ``hub`` only where that one is.
+    """
     keys = {name: new_key() for name in roles}
     addresses = [key.address for key in keys.values()]
     chain = Chain(dict.fromkeys(addresses, COINS), dict.fromkeys(addresses, DEPOSIT))
@@ -177,9 +207,10 @@ def open_network(folder: Path, roles: Mapping[str, str], rules: str = "") -> Ite
             save_cheap_key(key, node.home / "key.json")
         everybody = tuple(node.place for node in nodes.values())
         for node in nodes.values():
-            others = tuple(place for place in everybody if place != node.place)
+            meet = (nodes[hub].place,) if hub else everybody
+            others = tuple(place for place in meet if place != node.place)
             (node.here / "lilypad.toml").write_text(configuration(chain, others, rules))
-        _side_by_side([lambda n=nodes[name], r=role: n.begin("--role", r) for name, role in roles.items()])
+        side_by_side([partial(nodes[name].begin, "--role", role) for name, role in roles.items()])
         network = Network(folder, chain, nodes)
         providers = sum("provider" in role for role in roles.values())
         mediators = sum("mediator" in role for role in roles.values())
@@ -198,22 +229,10 @@ def _heard(node: Node, providers: int, mediators: int) -> bool:
     return kinds.count("provider") >= providers and kinds.count("mediator") >= mediators
 
 
-def _side_by_side(tasks: list[Callable[[], None]]) -> None:
-    failed: list[BaseException] = []
-
-    def run(task: Callable[[], None]) -> None:
-        try:
-            task()
-        except BaseException as error:
-            failed.append(error)
-
-    threads = [threading.Thread(target=run, args=(task,)) for task in tasks]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failed:
-        raise failed[0]
+def side_by_side(tasks: Sequence[Callable[[], T]]) -> list[T]:
+    """Run tasks at the same time; what they give, in order."""
+    with ThreadPoolExecutor(len(tasks)) as pool:
+        return list(pool.map(lambda task: task(), tasks))
 
 
 def _wait_for_line(

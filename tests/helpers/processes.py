@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ctypes
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,8 +85,43 @@ class User:
 
     def start(self, *arguments: object, **more: Any) -> subprocess.Popen[str]:
         """Start a command and go on."""
+        return subprocess.Popen(
+            [*COMMAND, *map(str, arguments)],
+            cwd=self.here,
+            env=self.variables(),
+            stdin=subprocess.DEVNULL,
+            stdout=more.pop("stdout", subprocess.PIPE),
+            stderr=more.pop("stderr", subprocess.PIPE),
+            text=True,
+            **more,
+        )
+
+    def inside(self, *arguments: object) -> Ended:
+        """Run a command within this process: what is refused before anything starts needs none of its own."""
+        from node.cli.app import app
+
+        out, err, code, here = io.StringIO(), io.StringIO(), 0, Path.cwd()
+        before, began = dict(os.environ), time.monotonic()
+        os.environ.clear()
+        os.environ.update(self.variables())
+        os.chdir(self.here)
+        tempfile.tempdir = None
+        try:
+            with redirect_stdout(out), redirect_stderr(err):
+                app([str(each) for each in arguments])
+        except SystemExit as end:
+            code = int(end.code or 0)
+        finally:
+            os.chdir(here)
+            os.environ.clear()
+            os.environ.update(before)
+            tempfile.tempdir = None
+        return Ended(code, out.getvalue(), err.getvalue(), time.monotonic() - began)
+
+    def variables(self) -> dict[str, str]:
+        """The environment of this user's commands."""
         given = {key: value for key, value in os.environ.items() if not key.startswith(("LILYPAD_", "XDG_"))}
-        environment = {
+        return {
             **given,
             "LILYPAD_HOME": str(self.home),
             "LILYPAD_PASSPHRASE": PASSPHRASE,
@@ -93,16 +131,6 @@ class User:
             "PYTHONUNBUFFERED": "1",
             **self.environment,
         }
-        return subprocess.Popen(
-            [*COMMAND, *map(str, arguments)],
-            cwd=self.here,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=more.pop("stdout", subprocess.PIPE),
-            stderr=more.pop("stderr", subprocess.PIPE),
-            text=True,
-            **more,
-        )
 
     def lilypad(self, *arguments: object, timeout: float = 60.0) -> Ended:
         """Run a command to its end."""

@@ -1,4 +1,4 @@
-"""One network of separate processes for all tests of a module, and people at terminals."""
+"""One network of separate processes for all tests that only use it, and people at terminals."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def user(tmp_path: Path) -> Iterator[User]:
     assert person.leftovers() == []
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     """Two providers, a mediator and a client, each a process."""
     before = descendants()

@@ -1,0 +1,108 @@
+"""What a node must not forget: batches are whole, states come back as they were, stories keep their order."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agents.effects import Forget, Save
+from agents.job_creator import Wanted
+from agents.request import Request
+from node.store import Store
+from protocol.job import Job, Resources
+
+RESOURCES = Resources(cpu_millis=1, memory_mib=2, disk_mib=3, gpus=0, vram_mib=0, timeout=4)
+
+
+def wanted(number: int) -> Wanted:
+    name = bytes([number]) * 16
+    job = Job(
+        module="sha256:" + "a" * 64,
+        module_cid="bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy",
+        inputs_cid="bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy",
+        executor="wasm",
+        resources=RESOURCES,
+        compare="exact",
+        seed=bytes(32),
+    )
+    return Wanted(name, Request(name, job, 2**70, False, 100_000, (bytes(20),), 1_900_000_000, "fixed"))
+
+
+def test_states_come_back_as_they_were(tmp_path: Path) -> None:
+    store = Store(tmp_path / "state.sqlite")
+    store.commit("client", [Save("a", wanted(1)), Save("b", wanted(2))])
+    store.commit("client", [Save("a", wanted(3)), Forget("b")])
+    store.commit("provider", [Save("a", wanted(4))])
+    store.close()
+    again = Store(tmp_path / "state.sqlite")
+    assert again.records("client") == [wanted(3)]
+    assert again.records("provider") == [wanted(4)]
+    again.close()
+
+
+def test_a_batch_that_fails_changes_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path / "state.sqlite")
+    store.commit("client", [Save("a", wanted(1))])
+    with pytest.raises(Exception, match=r"."):
+        store.commit("client", [Forget("a"), Save("b", object())])
+    assert store.records("client") == [wanted(1)]
+    store.commit("client", [Save("b", wanted(2))])  # and the next one works
+    assert len(store.records("client")) == 2
+    store.close()
+
+
+def test_what_was_committed_survives_kill_9(tmp_path: Path) -> None:
+    program = (
+        "import sys; from node.store import Store; from pathlib import Path\n"
+        "s = Store(Path(sys.argv[1]))\n"
+        "s.begin_job(b'j' * 16, 1.5, {'module': 'm'})\n"
+        "for n in range(1000):\n"
+        "    s.add_event(b'j' * 16, float(n), {'event': 'noted', 'n': n}); print(n, flush=True)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path / "state.sqlite")], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if int(line) == 20:
+            os.kill(process.pid, signal.SIGKILL)
+            break
+    rest = process.stdout.read().split()
+    process.stdout.close()
+    process.wait()
+    told = int(rest[-1]) if rest else 20
+    store = Store(tmp_path / "state.sqlite")
+    events = store.events((b"j" * 16).hex())
+    assert len(events) >= told + 1
+    assert [number for number, _, _ in events] == list(range(len(events)))
+    assert store.job((b"j" * 16).hex()) == (1.5, {"module": "m"}, None, None)
+    store.close()
+
+
+def test_a_story_is_told_in_order_and_ends_once(tmp_path: Path) -> None:
+    store = Store(tmp_path / "state.sqlite")
+    first, second = b"1" * 16, b"2" * 16
+    store.begin_job(first, 1.0, {"n": 1})
+    store.begin_job(second, 2.0, {"n": 2})
+    store.begin_job(first, 9.0, {"n": 9})  # the same name again is the same job
+    for number in range(3):
+        store.add_event(first, 10.0 + number, {"event": "noted", "n": number})
+    store.end_job(first, "DONE", {"done": True})
+    assert [job[0] for job in store.jobs()] == [second.hex(), first.hex()]
+    assert store.job(first.hex()) == (1.0, {"n": 1}, {"done": True}, "DONE")
+    assert [event["n"] for _, _, event in store.events(first.hex(), after=0)] == [1, 2]
+    assert store.job("nonsense") is None
+    store.close()
+
+
+def test_a_file_of_a_later_version_is_not_touched(tmp_path: Path) -> None:
+    store = Store(tmp_path / "state.sqlite")
+    store.connection.execute("PRAGMA user_version = 99")
+    store.close()
+    with pytest.raises(ValueError, match="schema 99"):
+        Store(tmp_path / "state.sqlite")
