@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -20,23 +21,41 @@ from libp2p.network.stream.exceptions import StreamEOF
 from libp2p.peer.id import ID
 from starlette.applications import Starlette
 
+from agents.provider import Provider, Sheet, Shop
+from agents.request import Request
 from content import varint
 from content.adding import add_path
 from content.blocks import MemoryBlocks
 from content.cid import Cid
 from content.reading import cat
+from content.walk import walk
+from contracts.chain_process import run_devchain
+from contracts.client import Intent, VaultClient
+from contracts.journal import SqliteJournal
+from contracts.profile import DEV
+from contracts.rpc import Rpc
+from contracts.sender import Sender
+from modules.wasm.pool import open_pool
 from node.gateway import gateway_routes
 from node.keys import Key
+from node.peer import Peer, Setup, open_peer
 from node.post import Ear
+from node.preparing import bind_inputs, find_module, prepare
 from node.serving import serving
 from p2p.errors import Unreachable
 from p2p.events import Heard, HostEvent
 from p2p.host import Host, open_host
+from protocol.deal import Deal, DealId
 from protocol.eip712 import Domain
 from protocol.identity import Address, address_of_peer
-from protocol.messages import PROTOCOLS
+from protocol.job import Capacity, Job, Resources
+from protocol.messages import PROTOCOLS, Gossip, Message, sealed
 from protocol.offers import JOB_OFFERS, RESOURCE_OFFERS, Price, ResourceOffer, Withdrawal
+from protocol.rules import Rules
 from protocol.signing import seal, unseal
+from protocol.vault_calls import Open
+from protocol.vault_state import State
+from protocol.wire import members, name_of
 
 DOMAIN = Domain(1337, Address(bytes(19) + b"\xaa"))
 
@@ -184,6 +203,17 @@ async def _repeat(say: Callable[[], Awaitable[object]]) -> None:
         await trio.sleep(0.3)
 
 
+# -- the wire ---------------------------------------------------------------------------------------------------------
+
+VECTORS = Path(__file__).parent.parent / "vectors/messages.json"
+
+
+async def test_every_message_has_the_same_bytes_digest_and_signature_in_javascript(js):
+    async with js(DOMAIN) as them:
+        known = [name_of(kind) for union in (Message, Gossip) for kind in members(union)]
+        assert sorted(await them.ask("vectors", path=str(VECTORS))) == sorted(known)
+
+
 # -- content ----------------------------------------------------------------------------------------------------------
 
 
@@ -244,3 +274,108 @@ async def test_helia_and_we_give_the_same_content_the_same_name(js, tmp_path):
     path.write_bytes(random.Random(4).randbytes(2_100_000))
     async with js(DOMAIN) as them:
         assert await them.ask("add", bytes=path.read_bytes()) == str(add_path(path, MemoryBlocks()))
+
+
+# -- the market -------------------------------------------------------------------------------------------------------
+
+COINS, DEPOSIT = 10**21, 10**15
+MACHINE = Capacity(cpu_millis=4000, memory_mib=4096, disk_mib=8192, gpus=0, vram_mib=0, longest=600)
+
+
+@asynccontextmanager
+async def market(tmp_path: Path, theirs: bytes, **role: Any) -> AsyncIterator[tuple[Peer, Domain]]:
+    """A chain on which both sides have money, and one real peer of ours."""
+    key = Key(random.randbytes(32))
+    rich = (key.address, Key(theirs).address)
+    async with (
+        run_devchain(fund=dict.fromkeys(rich, COINS), deposits=dict.fromkeys(rich, DEPOSIT)) as chain,
+        open_pool(1) as pool,
+    ):
+        assert chain.vault is not None
+        domain = Domain(chain.chain_id, chain.vault)
+        setup = Setup(key, tmp_path / "home", Rules(domain), chain.url, durable=False, **role)
+        async with open_peer(setup, {"wasm": pool}) as peer:
+            yield peer, domain
+
+
+async def test_a_javascript_buyer_makes_a_deal_with_our_provider_and_gets_its_result(js, tmp_path):
+    """Talk, deal, result and pay: all that a buyer says is said in JavaScript; only the vault is called from here."""
+    secret = random.randbytes(32)
+    module = find_module("cowsay:v0.1")
+    prepared = prepare(module, bind_inputs(module, "hello from afar", {}, {}), tmp_path)
+    shop = Shop(MACHINE, (), "", (Sheet("*", 800, 1500),))
+    async with (
+        market(tmp_path, secret, shop=shop, client=False) as (peer, domain),
+        js(domain, secret=secret) as them,
+    ):
+        us = peer.host.peer_id
+        await them.ask("dial", place=peer.host.addrs[0])
+        offer = (await them.ask("hear", type="resource_offer", author=peer.setup.key.address, seconds=40))["message"]
+        assert (offer["prices"][0]["amount"], offer["addresses"]) == (1500, list(peer.host.addrs))
+        # the inputs come from the buyer; here they are on the provider's disk already
+        for root in (prepared.module_cid, prepared.inputs_cid):
+            for cid, block in walk(root, prepared.blocks):
+                peer.workshop.blocks.put(cid, block)
+        job = prepared.job | {"seed": bytes.fromhex(prepared.job["seed"])}
+        bought = await them.ask("buy", peer=us, job=job, first={"money": "500"}, most={"money": "1500"}, mediators=[])
+        assert bought["signer"] == peer.setup.key.address
+        assert bought["moves"][0] == "propose"
+        assert bought["moves"][-3:] == ["accept", "confirm", "bind"]
+        deal = Deal(**bought["deal"])
+        assert bought["id"] == deal.id(domain)
+        assert 800 <= deal.pay <= 1500
+        await _open_in_vault(peer, Key(secret), deal, bought["signature"])
+        begun = await them.ask("told", peer=us, type="begun", seconds=30)
+        delivered = await them.ask("told", peer=us, type="delivered", seconds=30)
+        assert begun["author"] == delivered["author"] == peer.setup.key.address
+        result = delivered["message"]
+        assert (result["deal"], result["exit_code"], result["failure"]) == (bought["id"], 0, "")
+        over_http = await them.ask("fetchByHttp", url=peer.url, cid=result["cid"])
+        assert over_http["files"]["/stdout"]["size"] > 0
+        assert over_http["files"] == (await them.ask("fetchByBitswap", cid=result["cid"]))["files"]
+        seal_hash = sealed(result["cid"], result["salt"])
+        receipt = {"type": "received", "deal": bought["id"], "sealed": seal_hash, "signature": bytes(65)}
+        voucher = {"type": "paid", "deal": bought["id"], "amount": {"money": str(deal.pay)}, "signature": bytes(65)}
+        await them.ask("say", peer=us, message=receipt)
+        await them.ask("say", peer=us, message=voucher)
+        provider = peer.agents["provider"]
+        assert isinstance(provider, Provider)
+        await _until(lambda: getattr(provider.sales[deal.id(domain)].stage, "voucher", b""))
+
+
+async def test_our_job_creator_buys_from_a_javascript_seller(js, tmp_path):
+    secret = random.randbytes(32)
+    async with market(tmp_path, secret) as (peer, domain), js(domain, secret=secret) as them:
+        await them.ask("dial", place=peer.host.addrs[0])
+        offer = _offer(them.address, them.places, 1200, domain)
+        ids = random.randbytes(16)
+        resources = Resources(cpu_millis=1000, memory_mib=64, disk_mib=64, gpus=0, vram_mib=0, timeout=30)
+        job = Job("sha256:00", "bafkqaaa", "bafkqaaa", "wasm", resources, "exact", bytes(32))
+        request = Request(ids, job, 2000, False, 0, (), int(time.time()) + 30, "")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_repeat, partial(them.ask, "publish", offer=offer))
+            peer.ask(request, {"module": {"name": "none", "version": "v0", "digest": job.module}, "compare": "exact"})
+            sold = await them.ask("sell", floor={"money": "900"}, ask={"money": "1200"})
+            nursery.cancel_scope.cancel()
+        assert sold["moves"][:2] == ["propose", "counter"]
+        assert sold["moves"][-3:] == ["accept", "confirm", "bind"]
+        assert (sold["deal"]["jc"], sold["deal"]["rp"]) == (peer.setup.key.address, them.address)
+        # our side has checked their signature, and the vault has too: both shares are locked
+        locked = await them.ask("told", peer=peer.host.peer_id, type="locked", seconds=20)
+        assert locked["author"] == peer.setup.key.address
+        standing = (await peer.chain.client.deals([DealId(sold["id"])]))[0]
+        assert standing.state is State.OPEN
+
+
+async def _open_in_vault(peer: Peer, buyer: Key, deal: Deal, theirs: bytes) -> None:
+    """The buyer's transaction: it locks both shares with the provider's signature."""
+    client = peer.chain.client
+    domain = peer.setup.rules.domain
+    async with Rpc(peer.setup.rpc) as rpc, trio.open_nursery() as nursery:
+        journal = SqliteJournal(sqlite3.connect(":memory:", isolation_level=None), domain.chain_id, buyer.address)
+        sender = Sender(rpc, journal, buyer.private, DEV)
+        nursery.start_soon(sender.run)
+        client = VaultClient(rpc, domain.chain_id, domain.vault, sender)
+        receipt = await client.wait(await client.submit(Intent("open", Open(deal, theirs))))
+        assert receipt.status == 1
+        nursery.cancel_scope.cancel()

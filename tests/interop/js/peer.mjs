@@ -105,7 +105,9 @@ async function read (fs, { cid, seconds = 30 }) {
   const visit = async (at, path) => {
     const { type } = await fs.stat(at, { signal })
     if (type === 'directory') {
-      for await (const entry of fs.ls(at, { signal })) await visit(entry.cid, `${path}/${entry.name}`)
+      const entries = []
+      for await (const entry of fs.ls(at, { signal })) entries.push(visit(entry.cid, `${path}/${entry.name}`))
+      await Promise.all(entries)
       return
     }
     const hash = createHash('sha256')

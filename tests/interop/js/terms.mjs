@@ -46,5 +46,5 @@ export function dealOf (terms, jc, rp, agreement) {
   const pool = poolHash(terms.mediators)
   const money = { pay, jc_stake, rp_stake, cheat, fee, juror_stake }
   const times = { start_by, deliver_by, claim_until, grace, answer, judge, appeal }
-  return { jc, rp, ...money, ...times, pool, jurors, quorum, silence, jc_seat: 0, rp_seat: 0, terms: agreement }
+  return { jc, rp, ...money, ...times, pool, jurors, quorum, silence, jc_seat: 0n, rp_seat: 0n, terms: agreement }
 }
