@@ -1,4 +1,4 @@
-"""Finds a module by the name people type: ``name:version`` of the catalogue that ships here, or a folder's path."""
+"""Finds a module by what people type: ``name:version`` of the catalogue, a folder's path, or ``git+URL@REF#SUBDIR``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from modules.manifest import NAME, VERSION
 from modules.manifest_parser import FILE_NAME
 from modules.module import Module, load
 
+GIT: Final = "git+"
 SHIPPED: Final = Path(__file__).parent / "shipped"
 
 
@@ -23,8 +24,18 @@ def references() -> list[str]:
     return sorted(found)
 
 
-def find(reference: str) -> Module:
-    """Load the module called ``reference``. Raises `UnknownModule` with the nearest names, or `ManifestError`."""
+def find(reference: str, cache: Path | None = None) -> Module:
+    """Load the module called ``reference``; ``cache`` is where modules from repositories are kept.
+
+    Raises `UnknownModule` with the nearest names, `ManifestError`, or `GitFault`.
+    """
+    if reference.startswith(GIT):
+        # Imported here since few need it, and it costs a command line its start.
+        from modules.git_source import fetch_git, parse_reference
+
+        if cache is None:
+            raise UnknownModule(f"'{reference}' would have to be fetched, which is not done here; give a folder")
+        return load(fetch_git(parse_reference(reference), cache))
     name, colon, version = reference.partition(":")
     if colon and NAME.fullmatch(name) and VERSION.fullmatch(version):
         folder = SHIPPED / f"{name}-{version}"

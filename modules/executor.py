@@ -168,8 +168,8 @@ class Executor(Protocol):
     def profile(self) -> str:
         """The execution profile, under which fuel and results are comparable."""
 
-    async def prepare(self, module: Module) -> None:
-        """Have at hand what ``module`` runs (pull or build its image), so that its runs start at once.
+    async def prepare(self, module: Module) -> str:
+        """Have at hand what ``module`` runs (pull or build its image), so that its runs start at once; say what it is.
 
         A run does the same where it hasn't been done. Raises `ModuleFault` where it can't be had.
         """

@@ -93,6 +93,13 @@ def user_data_folder() -> Path:
     return user_data_path("lilypad")
 
 
+def user_cache_folder() -> Path:
+    """Where this platform keeps what can be fetched again."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("lilypad")
+
+
 def load_shop(path: Path | None) -> Shop:
     """What a provider sells, from ``offer.toml``; without a file, a modest part of this machine at a default price."""
     table = _read_offer(path)

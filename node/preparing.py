@@ -15,8 +15,10 @@ from content.cid import Cid
 from modules import inputs
 from modules.catalogue import find
 from modules.errors import ModuleFault
-from modules.module import Module
+from modules.module import Module, load
+from node.config import user_cache_folder
 from node.errors import ExitCode, UserError
+from node.modules_by_cid import looks_like_cid, module_by_cid
 from node.workshop import job_resources
 from protocol.errors import PeerFault
 
@@ -54,10 +56,13 @@ class Prepared:
         }
 
 
-def find_module(reference: str) -> Module:
-    """The module that a user names; raises `UserError`."""
+def find_module(reference: str, home: Path | None = None) -> Module:
+    """The module that a user names; ``home`` is the data folder of the node that may have it. Raises `UserError`."""
+    cache = user_cache_folder() / "modules"
     try:
-        return find(reference)
+        if looks_like_cid(reference):
+            return load(module_by_cid(reference, cache, home or cache))
+        return find(reference, cache)
     except ModuleFault as fault:
         raise UserError(ExitCode.USAGE, str(fault)) from None
 

@@ -75,9 +75,9 @@ class DockerExecutor:
     def profile(self) -> str:
         return f"docker/{self._runtime or 'runc'}/{self.engine.machine}"
 
-    async def prepare(self, module: Module) -> None:
+    async def prepare(self, module: Module) -> str:
         """Pull or build the image; see `modules.executor.Executor.prepare`."""
-        await self._image(module)
+        return f"image {(await self._image(module)).id}"
 
     async def run(self, task: Task) -> Outcome:
         """Run ``task``; see `modules.executor.Executor.run`. Getting its image first doesn't count as its time."""

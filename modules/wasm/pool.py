@@ -78,8 +78,9 @@ class WasmPool:
         idle = self._slots.statistics().current_buffer_used
         return Statistics(self._size, len(self._workers), idle, self._replaced)
 
-    async def prepare(self, module: Module) -> None:
-        """Nothing: a program comes with its module, and workers keep what they compiled."""
+    async def prepare(self, module: Module) -> str:
+        """Nothing is to be done: a program comes with its module, and workers keep what they compiled."""
+        return "its program is there"
 
     async def run(self, task: Task) -> Outcome:
         """Run ``task``; see `modules.executor.Executor.run`. Waits for a free worker first."""

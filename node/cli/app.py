@@ -193,6 +193,49 @@ def modules_show(module: str, json: Json = False) -> None:
     _do(show, None, None, module, json)
 
 
+@modules.command("new")
+def modules_new(
+    name: Annotated[str, typer.Argument(help="What it is to be called.")],
+    executor: Annotated[str, typer.Option(help="wasm or docker.")] = "wasm",
+    folder: Annotated[Path | None, typer.Option(help="Where [./NAME].", show_default=False)] = None,
+) -> None:
+    """Make a module that works, to be changed into your own."""
+    from node.cli.module_tools import new
+
+    _do(new, None, None, name, executor, folder)
+
+
+@modules.command("build")
+def modules_build(
+    module: Annotated[str, typer.Argument(help="As in `lilypad run`.")],
+    network: Annotated[
+        bool, typer.Option("--network", help="Let the commands of its Dockerfile use the network.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Have at hand what a module runs: build or pull its image; compile a WASM module of your own by its build.sh."""
+    from node.cli.module_tools import build
+
+    _do(build, None, None, module, network, json)
+
+
+@modules.command("check")
+def modules_check(
+    module: Annotated[str, typer.Argument(help="As in `lilypad run`.")],
+    text: Annotated[str | None, typer.Argument(help="Fills the module's primary input.", show_default=False)] = None,
+    value: Annotated[list[str] | None, typer.Option("-i", "--input", metavar="NAME=VALUE", help="An input.")] = None,
+    input_file: Annotated[
+        list[str] | None, typer.Option("--input-file", metavar="NAME=PATH", help="A file or folder as input.")
+    ] = None,
+    times: Annotated[int, typer.Option(help="How often it is run.", min=2, max=20)] = 3,
+    json: Json = False,
+) -> None:
+    """Run a module several times on this machine and say whether it repeats itself, as verification needs."""
+    from node.cli.module_tools import check
+
+    _do(check, None, None, module, text, value or [], input_file or [], times, json)
+
+
 @jobs.command("ls")
 def jobs_ls(home: Home = None, json: Json = False) -> None:
     """All jobs, newest first."""

@@ -23,9 +23,9 @@ def ls(_: Config, json: bool) -> None:
     )
 
 
-def show(_: Config, reference: str, json: bool) -> None:
+def show(config: Config, reference: str, json: bool) -> None:
     """One module's inputs and needs."""
-    module = find_module(reference)
+    module = find_module(reference, config.home)
     manifest = module.manifest
     needs = manifest.resources
     inputs = {

@@ -66,7 +66,7 @@ class Wish:
 def run_job(config: Config, wish: Wish) -> None:
     """Do what the user wishes; ends the process with the job's exit code."""
     _check_numbers(wish)
-    module = find_module(wish.module)
+    module = find_module(wish.module, config.home)
     bound = bind_inputs(module, wish.text, parse_pairs(wish.values, "-i"), _paths(wish.files))
     check_strategy(wish.strategy)
     if wish.output is not None and wish.output.exists():

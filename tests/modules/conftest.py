@@ -20,6 +20,7 @@ from modules.module import load
 from modules.values import to_text
 from modules.wasm.pool import WasmPool, open_pool
 
+MakeScript = Callable[..., Task]
 LIMITS = Limits(
     fuel=20_000_000_000,
     memory_bytes=64 << 20,
