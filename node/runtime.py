@@ -136,7 +136,7 @@ class Runtime:
         effects = list(effects)
         durable = [effect for effect in effects if isinstance(effect, Save | Forget | Tell)]
         if durable:
-            # what the user is told is written with the states it follows from: a crash between them would lose a job's end
+            # what the user is told is written with the states it follows from: a crash between would lose a job's end
             with self._store.transaction():
                 for change in durable:
                     self._write(role, change)

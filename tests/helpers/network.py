@@ -232,7 +232,7 @@ def _heard(node: Node, providers: int, mediators: int) -> bool:
 def side_by_side(tasks: Sequence[Callable[[], T]]) -> list[T]:
     """Run tasks at the same time; what they give, in order."""
     with ThreadPoolExecutor(len(tasks)) as pool:
-        return list(pool.map(lambda task: task(), tasks))
+        return [future.result() for future in [pool.submit(task) for task in tasks]]
 
 
 def _wait_for_line(

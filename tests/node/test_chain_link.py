@@ -28,6 +28,7 @@ from protocol.rules import Rules
 from protocol.terms import deal_of
 from protocol.vault_calls import Open, Payment, Settle
 from protocol.vault_state import State
+from tests.helpers.waiting import until
 
 FREE = 1_000_000
 
@@ -47,9 +48,7 @@ class Line:
 
     async def until(self, count: int) -> Event:
         """Wait for so many events; the newest."""
-        with trio.fail_after(15):
-            while len(self.heard) < count:
-                await trio.sleep(0.01)
+        await until(lambda: len(self.heard) >= count)
         return self.heard[-1]
 
 
@@ -134,7 +133,5 @@ async def test_the_clock_follows_a_chain_that_jumps_ahead(tmp_path: Path) -> Non
         assert abs(line.clock.now() - time.time()) < 5
         await line.rpc.call("evm_increaseTime", 3600)
         await line.rpc.call("evm_mine")
-        with trio.fail_after(10):
-            while not jumps:
-                await trio.sleep(0.01)
+        await until(lambda: jumps)
         assert 3500 < line.clock.now() - time.time() < 3700

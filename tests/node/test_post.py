@@ -21,6 +21,7 @@ from protocol.messages import PROTOCOLS, Asking, Begun, protocol_of
 from protocol.offers import JOB_OFFERS, RESOURCE_OFFERS, MediatorOffer
 from protocol.signing import seal
 from protocol.types import UNSIGNED
+from tests.helpers.waiting import until
 
 DOMAIN = Domain(1337, Address(bytes([7]) * 20))
 DEAL = bytes(range(32))
@@ -98,8 +99,7 @@ async def test_whoever_passes_on_what_another_signed_is_cut_off_in_the_end() -> 
             for number in range(int(bob.host.settings.patience) + 1):
                 await mallory.host.send(bob.key.address, protocol_of(message), foreign)
                 assert bob.post.open(await bob.next_frame()) is None, number
-            while bob.host.peers():
-                await trio.sleep(0.01)
+            await until(lambda: not bob.host.peers())
         assert bob.host.statistics().bans == 1
 
 
@@ -126,7 +126,5 @@ async def test_a_letter_to_nobody_comes_back() -> None:
     async with open_offices(1) as (alice,):
         message, nobody = Asking(DEAL), new_key().address
         alice.post.send(nobody, message, alice.failed.append)
-        with trio.fail_after(15):
-            while not alice.failed:
-                await trio.sleep(0.01)
+        await until(lambda: alice.failed)
         assert alice.failed == [Unreached(nobody, message)]

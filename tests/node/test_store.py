@@ -19,6 +19,13 @@ from protocol.job import Job, Resources
 RESOURCES = Resources(cpu_millis=1, memory_mib=2, disk_mib=3, gpus=0, vram_mib=0, timeout=4)
 
 
+def write(store: Store, agent: str, *changes: Save | Forget) -> None:
+    """One batch."""
+    with store.transaction():
+        for change in changes:
+            store.change(agent, change)
+
+
 def wanted(number: int) -> Wanted:
     name = bytes([number]) * 16
     job = Job(
@@ -35,9 +42,9 @@ def wanted(number: int) -> Wanted:
 
 def test_states_come_back_as_they_were(tmp_path: Path) -> None:
     store = Store(tmp_path / "state.sqlite")
-    store.commit("client", [Save("a", wanted(1)), Save("b", wanted(2))])
-    store.commit("client", [Save("a", wanted(3)), Forget("b")])
-    store.commit("provider", [Save("a", wanted(4))])
+    write(store, "client", Save("a", wanted(1)), Save("b", wanted(2)))
+    write(store, "client", Save("a", wanted(3)), Forget("b"))
+    write(store, "provider", Save("a", wanted(4)))
     store.close()
     again = Store(tmp_path / "state.sqlite")
     assert again.records("client") == [wanted(3)]
@@ -47,11 +54,11 @@ def test_states_come_back_as_they_were(tmp_path: Path) -> None:
 
 def test_a_batch_that_fails_changes_nothing(tmp_path: Path) -> None:
     store = Store(tmp_path / "state.sqlite")
-    store.commit("client", [Save("a", wanted(1))])
+    write(store, "client", Save("a", wanted(1)))
     with pytest.raises(Exception, match=r"."):
-        store.commit("client", [Forget("a"), Save("b", object())])
+        write(store, "client", Forget("a"), Save("b", object()))
     assert store.records("client") == [wanted(1)]
-    store.commit("client", [Save("b", wanted(2))])  # and the next one works
+    write(store, "client", Save("b", wanted(2)))  # and the next one works
     assert len(store.records("client")) == 2
     store.close()
 
