@@ -4,7 +4,7 @@
     Fetch ── our stream ── wants ──> them ── their own stream ── blocks, presences ──> Fetch
 
 Nothing is remembered of what we could not give, nothing is fetched for anybody else, and each peer's questions, streams
-and bytes are bounded (`Settings`). Over HTTP the same content travels several times faster (`node/fetching.py`).
+and bytes are bounded (`Settings`). Over HTTP the same content travels about twice as fast (`node/fetching.py`).
 """
 
 from __future__ import annotations
