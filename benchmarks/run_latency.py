@@ -19,15 +19,17 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import trio
-from devnet import LILYPAD, Devnet, devnet
 
 from modules.catalogue import find
 from node.client import running_node
 from node.preparing import Prepared, bind_inputs, prepare
+from tests.helpers.network import Network, open_network
 
+LILYPAD = str(Path(sys.executable).parent / "lilypad")
+ROLES = {"client": "client", **{f"provider{number}": "provider" for number in range(3)}, "mediator": "mediator"}
 PHASES = ("discover", "negotiate", "guarantee", "execute", "fetch", "verify", "settle", "total")
 COMMAND = [LILYPAD, "run", "cowsay:v0.1", "hello", "--json"]
 
@@ -105,17 +107,17 @@ def medians(documents: list[dict[str, Any]]) -> dict[str, float]:
     return {phase: median(document["milliseconds"][phase] for document in documents) for phase in PHASES}
 
 
-def on_running_node(network: Devnet, runs: int) -> None:
+def on_running_node(network: Network, runs: int) -> None:
     """Requests to a node that has been running for a while."""
     module = find("cowsay:v0.1")
     with tempfile.TemporaryDirectory() as folder:
         prepared = prepare(module, bind_inputs(module, "hello", {}, {}), Path(folder))
-        trio.run(ask, network.home, prepared, 1.0)
+        trio.run(ask, network.nodes["client"].home, prepared, 1.0)
         for check, name in ((0.0, "running node, no check"), (1.0, "running node, checked")):
-            asked = [trio.run(ask, network.home, prepared, check) for _ in range(runs)]
+            asked = [trio.run(ask, network.nodes["client"].home, prepared, check) for _ in range(runs)]
             print_row(name, medians([document for _, document in asked]))
             print(f"{'':34}request to verified result: {median(ms for ms, _ in asked):.0f} ms")
-    whole = [timed(lambda: network.lilypad("run", "cowsay:v0.1", "hello", "--json"))[0] for _ in range(runs)]
+    whole = [timed(lambda: network.run("cowsay:v0.1", "hello", "--json"))[0] for _ in range(runs)]
     print(f"{'lilypad run on a running node':34}whole process: {median(whole):.0f} ms")
 
 
@@ -137,7 +139,7 @@ def main() -> None:
     whole = [timed(process(*COMMAND)) for _ in range(runs)]
     print_row("cold, a market of its own", medians([json.loads(out) for _, out in whole]))
     print(f"{'':34}whole process: {median(ms for ms, _ in whole):.0f} ms")
-    with devnet() as network:
+    with tempfile.TemporaryDirectory() as folder, open_network(Path(folder), ROLES) as network:
         on_running_node(network, runs)
 
 
