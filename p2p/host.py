@@ -32,9 +32,10 @@ from p2p.exchange import PROTOCOL as PEERS
 from p2p.exchange import Exchange
 from p2p.frames import Ended, FrameStream
 from p2p.metrics import render
-from p2p.places import Scope, network_of, peer_at, places_of, reachable, scope_of_ip
+from p2p.places import Scope, network_of, peer_at, places_of, reachable, relay_of, scope_of_ip
 from p2p.rates import Bucket, Limiter
 from p2p.reachability import Reachability
+from p2p.relay import HOP, STOP, Relay, RelayClient
 from p2p.settings import Settings
 from p2p.statistics import Counters, Histogram, Statistics
 from p2p.talks import Talk, Talks
@@ -140,6 +141,8 @@ class Host:
             self.machinery.host.set_stream_handler(protocol, self._accepted)
         self._bodies = bodies.Bodies(self, validate, self.machinery.pubsub.publish)
         self.machinery.host.set_stream_handler(bodies.PROTOCOL, self._asked_for_bodies)
+        self.relay_client: RelayClient | None = None
+        self.relay: Relay | None = None
         self.exchange_peers = Exchange(self, self._book.proven, random.Random(secret))
         self.machinery.host.set_stream_handler(PEERS, self._asked_for_peers)
         for topic in self.wire_topics:
@@ -155,6 +158,10 @@ class Host:
         peer = self.keep(multiaddr)
         await self._connect(peer.address, [multiaddr])
         return peer
+
+    async def reach(self, multiaddr: str) -> Peer:
+        """Connect this once; raises `Unreachable`, `NotDialable`."""
+        return await self._connect(peer_at(multiaddr).address, [multiaddr])
 
     def keep(self, multiaddr: str) -> Peer:
         """Dial this peer whenever it is not connected, until `forget`; raises `NotDialable`."""
@@ -236,7 +243,8 @@ class Host:
 
     def reachability(self) -> Reachability:
         """What is known about whether others can reach us; nothing is guessed."""
-        return Reachability(self.addrs, frozenset(self._dialled_from))
+        relayed = self.relay_client.places() if self.relay_client is not None else ()
+        return Reachability(self.addrs, frozenset(self._dialled_from), relayed)
 
     def statistics(self) -> Statistics:
         """Counters and sizes, now."""
@@ -270,6 +278,13 @@ class Host:
         nursery.start_soon(self._tell_of_peers)
         nursery.start_soon(self._bodies.announce_for_ever)
         nursery.start_soon(self.exchange_peers.ask_for_ever)
+        self.relay_client = RelayClient(self, nursery)
+        self.machinery.host.set_stream_handler(STOP, self._called_by_relay)
+        for relay in self.settings.relays:
+            nursery.start_soon(self.relay_client.reserve_for_ever, relay)
+        if self.settings.relay:
+            self.relay = Relay(self)
+            self.machinery.host.set_stream_handler(HOP, self._asked_to_relay)
         if self.settings.lan:
             from p2p.lan import find_for_ever  # zeroconf takes long to load
 
@@ -363,6 +378,14 @@ class Host:
         peer_id = stream.muxed_conn.peer_id
         await self._bodies.accepted(stream, _peer(peer_id).address, peer_id)
 
+    async def _called_by_relay(self, stream: Any) -> None:
+        assert self.relay_client is not None
+        await self.relay_client.accepted(stream, _peer(stream.muxed_conn.peer_id))
+
+    async def _asked_to_relay(self, stream: Any) -> None:
+        assert self.relay is not None
+        await self.relay.accepted(stream, _peer(stream.muxed_conn.peer_id))
+
     async def _asked_for_peers(self, stream: Any) -> None:
         await self.exchange_peers.accepted(stream, _peer(stream.muxed_conn.peer_id))
 
@@ -455,7 +478,11 @@ class Host:
     async def _dial(self, place: str) -> Peer:
         peer = peer_at(place)
         self.counters.dials += 1
-        await self.machinery.swarm.dial(Multiaddr(place), ID.from_base58(peer.id))
+        if relay_of(place):
+            assert self.relay_client is not None
+            await self.relay_client.dial(place)
+        else:
+            await self.machinery.swarm.dial(Multiaddr(place), ID.from_base58(peer.id))
         self._book.reached(peer.address, place)
         return peer
 

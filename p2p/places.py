@@ -1,4 +1,5 @@
-"""Multiaddrs, as far as this host dials them: ``/ip4|ip6|dns*/…/tcp/…/p2p/ID``."""
+"""Multiaddrs, as far as this host dials them: ``/ip4|ip6|dns*/…/tcp/…/p2p/ID``, or that of a relay and
+``/p2p-circuit/p2p/ID`` after it."""
 
 from __future__ import annotations
 
@@ -32,6 +33,9 @@ def peer_at(place: str) -> Peer:
     if len(place) > _LONGEST:
         raise NotDialable("an address of more than 256 characters")
     parts = place.split("/")
+    if parts[7:9] == ["p2p-circuit", "p2p"] and len(parts) == 10:
+        peer_at(relay_of(place))
+        return peer_at("/".join([*parts[:6], parts[9]]))
     if len(parts) != 7 or parts[0] or parts[1] not in _HOSTS or parts[3] != "tcp" or parts[5] != "p2p":
         raise NotDialable(f"{place!r} is not /ip4/…/tcp/…/p2p/…")
     try:
@@ -41,6 +45,12 @@ def peer_at(place: str) -> Peer:
         raise NotDialable(f"{place!r}: {fault}") from fault
     except Exception as error:  # the parser raises whatever the text makes it raise
         raise NotDialable(f"{place!r} is not a multiaddr") from error
+
+
+def relay_of(place: str) -> str:
+    """The relay's own multiaddr in ``/…/p2p/RELAY/p2p-circuit/p2p/ID``; empty for a place that is dialled directly."""
+    relay, circuit, _ = place.partition("/p2p-circuit/")
+    return relay if circuit else ""
 
 
 def places_of(address: bytes, places: Iterable[str]) -> tuple[str, ...]:

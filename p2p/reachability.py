@@ -15,9 +15,15 @@ class Reachability:
     """Multiaddrs that we give out."""
     dialled_from: frozenset[Scope]
     """From how far away somebody has dialled us since the host was opened."""
+    relayed: tuple[str, ...] = ()
+    """Multiaddrs through relays that hold a place for us at this moment."""
 
     def sentence(self) -> str:
         """The same for people."""
+        through = f"; reachable through {len(self.relayed)} relay(s)" if self.relayed else ""
+        return self._direct() + through
+
+    def _direct(self) -> str:
         if not self.listening:
             return "does not listen: others can't dial this node"
         seen = max(self.dialled_from, default=None)

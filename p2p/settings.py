@@ -19,6 +19,7 @@ _GOSSIP_BUDGET = Rate(8 * KIB * KIB, 16 * KIB * KIB)
 _MUX_FRAMES = Rate(4000, 8000)
 _GOSSIP_BYTES_IN = Rate(KIB * KIB, 2 * KIB * KIB)
 _PEER_ANSWERS = Rate(0.1, 3)
+_RELAY_RATE = Rate(256 * KIB, 512 * KIB)
 _IDS_IN = Rate(200, 2000)
 _BODIES_OUT = Rate(2 * KIB * KIB, 4 * KIB * KIB)
 _BLOCK_BYTES_OUT = Rate(64 * KIB * KIB, 64 * KIB * KIB)
@@ -139,6 +140,23 @@ class Settings:
     """How often one peer may ask us for others."""
     lan: bool = False
     """Whether to look for peers on the local network (mDNS), which tells everybody there that we run."""
+    relays: tuple[str, ...] = ()
+    """Multiaddrs of relays where to hold a place, for a host that can't be dialled."""
+    relay: bool = False
+    """Whether to be a relay for others; the bounds of that follow."""
+    relay_places: int = 128
+    """Peers that may hold a place with us."""
+    relay_places_per_ip: int = 4
+    relay_place: float = 3600.0
+    """A place is held this long, unless it is asked for anew."""
+    relay_circuits: int = 32
+    relay_circuits_per_peer: int = 4
+    relay_seconds: float = 900.0
+    """One circuit's life."""
+    relay_bytes: int = 16 * KIB * KIB
+    """What one circuit may carry in each direction."""
+    relay_rate: Rate = _RELAY_RATE
+    """Bytes in each direction of one circuit."""
     keepalive: int = 20
     """A silent line is probed after this long, and given up after twice that."""
 

@@ -56,7 +56,7 @@ OpenHonest = Callable[..., AbstractAsyncContextManager[Honest]]
 async def _honest(
     *,
     seed: int | None = None,
-    listen: str = LOOPBACK,
+    listen: str | None = LOOPBACK,
     validate: Callable[[str, bytes], bool] = lambda topic, data: True,
     bootstrap: tuple[str, ...] = (),
     settings: Settings | None = None,
@@ -66,7 +66,7 @@ async def _honest(
     secret = (next(_seeds) if seed is None else seed).to_bytes(32, "big")
     async with open_host(
         secret,
-        listen=[listen],
+        listen=[listen] if listen else [],
         protocols=[TALK, DEAL],
         topics=[OFFERS],
         validate=validate,
