@@ -22,11 +22,13 @@ from protocol.vault_calls import (
     Appeal,
     CastVotes,
     Collect,
+    Commit,
     Contest,
     Delegate,
     Deliver,
     Deposit,
     Draw,
+    Enter,
     Expose,
     Finalize,
     Free,
@@ -37,12 +39,15 @@ from protocol.vault_calls import (
     Part,
     Redeem,
     Settle,
+    SettleLock,
     Transfer,
     VaultCall,
     Withdraw,
 )
+from protocol.vault_tree import HEIGHT, Path
 
-_DEAL = "(" + ",".join(t if t in ("address", "bytes32") else "uint256" for _, t in layout(Deal).fields) + ")"
+_DEAL = "(" + ",".join(t if t == "bytes32" else "uint256" for _, t in layout(Deal).fields) + ")"
+_LEAF = "(uint256,uint256,bytes32)"
 _SIGNATURE = "(bytes32,bytes32)"
 _NO_SIGNATURE = bytes(64)
 _DEAL_BYTES = 32 * len(layout(Deal).fields)
@@ -68,6 +73,20 @@ def encode_call(call: VaultCall) -> tuple[bytes, int]:
             bills = _array([compact(bill) for bill in call.bills])
             offsets = (128, 128 + len(deals), 128 + len(deals) + len(amounts))
             return head + b"".join(map(_word, offsets)) + _word(call.finals) + deals + amounts + bills, 0
+        case Commit(slot, root, amount, until):
+            return _selector("commit(uint256,bytes32,uint256,uint256)") + _word(slot) + root + _word(amount) + _word(
+                until
+            ), 0
+        case Enter(deal, jc_path, rp_path):
+            head = _selector(f"enter({_DEAL},uint256[14],uint256[14])")
+            return head + deal_words(deal) + _path(jc_path) + _path(rp_path), 0
+        case SettleLock(slot, leaves, pay, amounts, bills):
+            head = _selector(f"settle_lock(uint256,{_LEAF}[],uint256,uint256[],{_SIGNATURE}[])")
+            shown = _array([leaf.words() for leaf in leaves])
+            told = _array([_word(amount) for amount in amounts])
+            starts = [_word(160 + length) for length in (0, len(shown), len(shown) + len(told))]
+            heads = _word(slot) + starts[0] + _word(pay) + starts[1] + starts[2]
+            return head + heads + shown + told + _array([compact(bill) for bill in bills]), 0
         case Redeem(deal, amount, voucher):
             head = _selector(f"redeem({_DEAL},uint256,{_SIGNATURE})")
             return head + deal_words(deal) + _word(amount) + compact(voucher), 0
@@ -137,6 +156,11 @@ def sealed_query(deal: bytes) -> bytes:
     return _selector("sealed(bytes32)") + deal
 
 
+def lock_query(owner: Address, slot: int) -> bytes:
+    """Call data of ``locks``; the answer is `Lock.words`."""
+    return _selector("locks(address,uint256)") + _address(owner) + _word(slot)
+
+
 def mediators_query(addresses: Sequence[Address]) -> bytes:
     """Call data of ``mediators_many``."""
     return _selector("mediators_many(address[])") + _word(32) + _array([_address(who) for who in addresses])
@@ -170,6 +194,12 @@ def compact(signature: bytes) -> bytes:
         raise Misuse("not a signature that the vault would take; check it before sending it")
     parity = (signature[64] - 27) % 27 if signature[64] >= 27 else signature[64]
     return signature[:32] + bytes([signature[32] | parity << 7]) + signature[33:64]
+
+
+def _path(path: Path) -> bytes:
+    if len(path) != HEIGHT:
+        raise Misuse("a path has as many nodes as the tree is high")
+    return b"".join(other + _word(sum_) for other, sum_ in path)
 
 
 def _optional(signature: bytes | None) -> bytes:

@@ -6,8 +6,9 @@
 @license Apache-2.0
 @notice Holds what two parties of a deal lock for each other, and moves it only by their signatures, by a missed
     deadline, or by a jury that both named. Nobody owns it; nothing in it can be paused or replaced.
-@dev A deal is one word of state under its EIP-712 digest. Callers show the whole deal with every call and its digest
-    proves it, so nothing of it is stored. No events: the words are the truth, and the views read many at once.
+@dev A deal is one word of state under its EIP-712 digest. It comes in by `open`, alone, or by `enter`, out of a lock for
+    many. Callers show the whole deal with every call and its digest proves it, so nothing of it is stored. No events:
+    the words are the truth, and the views read many at once.
     "In time" is <=, "too late" is >.
 """
 
@@ -15,11 +16,24 @@ struct Signature:
     r: bytes32
     vs: bytes32  # EIP-2098: s with the parity of y in the highest bit
 
-# The signed text says uint96, uint40 and so on. Here every number is a whole word, which costs no clamps: `open`
-# bounds each of them, and a deal that was never opened has no state to act on.
+# The signed text says address, uint96, uint40 and so on. Here all of it is whole words, which costs no clamps: `open` and
+# `enter` bound each of them, and a deal that was never opened has no state to act on. People are words here for the same
+# reason; each comes from `msg.sender`, a recovered signer or what equals one.
+# One side's share of one deal, as it stands in a tree. A provider's own share has no payee.
+struct Leaf:
+    payee: uint256  # address 160 bits, pay 96
+    rest: uint256   # what of the share is not pay
+    deal: bytes32
+
+# A root over 128 seats. Every path is as long as the tree is high, so a seat is one leaf and no other.
+struct Lock:
+    root: bytes32
+    terms: uint256  # sum 96 bits, moment it was made 40, moment it ends 40, number 40
+    left: uint256   # what of the sum is still locked here 96 bits; then a bit for each seat that has left
+
 struct Deal:
-    jc: address
-    rp: address
+    jc: uint256
+    rp: uint256
     pay: uint256
     jc_stake: uint256
     rp_stake: uint256
@@ -63,6 +77,9 @@ SEED_DELAY: constant(uint256) = 2  # blocks from a dispute to the one that draws
 SEATS: constant(uint256) = (1 << 24) - 1
 ORDER: constant(uint256) = 566073426779046459040877649791461066728553822781039575296  # 0 to 23, a byte each
 
+HEIGHT: constant(uint256) = 7
+TAKEN: constant(uint256) = 96
+
 # A deal's word, from the lowest bit: state 8, flags 8, deadline 40, seed block 40, then 24 bits each (one a seat of the
 # pool) for the jurors sitting, those of an appealed jury, those who lost their seat, those who voted, those whose vote
 # won; ruling or outcome 8; 24 bits for the jurors who promised to vote.
@@ -101,12 +118,13 @@ LAPSED: constant(uint256) = 7 << 216
 EXPIRED: constant(uint256) = 8 << 216
 PARTED: constant(uint256) = 9 << 216
 
-accounts: public(HashMap[address, uint256])  # balance in the low 128 bits, what of it is locked in the high 128
-deals: public(HashMap[bytes32, uint256])
+accounts: HashMap[uint256, uint256]  # balance in the low 128 bits, what of it is locked in the high 128
+deals: HashMap[bytes32, uint256]
 sealed: public(HashMap[bytes32, bytes32])    # what a claim is about: the sealed CID that the provider stands for
-mediators: public(HashMap[address, uint256])  # stake 96 bits, what of it is at risk 96, moment it may leave 40
+locks: public(HashMap[address, HashMap[uint256, Lock]])
+mediators: HashMap[uint256, uint256]  # stake 96 bits, what of it is at risk 96, moment it may leave 40
 tallies: HashMap[bytes32, uint256]           # digest of a vote -> seats that signed it
-delegates: public(HashMap[address, HashMap[address, bool]])
+delegates: HashMap[uint256, HashMap[address, bool]]
 
 MIN_WINDOW: public(immutable(uint256))
 MAX_WINDOW: public(immutable(uint256))
@@ -152,36 +170,74 @@ def _id(deal: Deal) -> bytes32:
 
 @internal
 @view
-def _signed(digest: bytes32, signature: Signature, by: address):
+def _signed(digest: bytes32, signature: Signature, by: uint256):
     vs: uint256 = convert(signature.vs, uint256)
     s: uint256 = vs & ((1 << 255) - 1)
-    signer: address = ecrecover(digest, (vs >> 255) + 27, convert(signature.r, uint256), s)
-    assert s <= HALF_ORDER and signer == by and signer != empty(address), "not signed"
+    signer: uint256 = convert(ecrecover(digest, (vs >> 255) + 27, convert(signature.r, uint256), s), uint256)
+    assert s <= HALF_ORDER and signer == by and signer != 0, "not signed"
 
 
 @internal
 @view
-def _said(kind: bytes32, id: bytes32, told: bytes32, signature: Signature, by: address):
+def _said(kind: bytes32, id: bytes32, told: bytes32, signature: Signature, by: uint256):
     self._signed(self._digest(keccak256(abi_encode(kind, id, told))), signature, by)
 
 
 @internal
 @view
+def _until(moment: uint256):
+    assert block.timestamp <= moment, "too late"
+
+
+@internal
+@view
+def _after(moment: uint256):
+    assert block.timestamp > moment, "too early"
+
+
+@internal
+@view
 def _in_time(word: uint256):
-    assert block.timestamp <= (word >> DEADLINE) & LOW40, "too late"
+    self._until((word >> DEADLINE) & LOW40)
+
+
+# A reason costs as many bytes of code as a small function, so what is asked often is asked in one place.
+
+@internal
+@pure
+def _need_open(yes: bool):
+    assert yes, "not open"
+
+
+@internal
+@pure
+def _need_claim(yes: bool):
+    assert yes, "no such claim"
+
+
+@internal
+@pure
+def _need_amount(yes: bool):
+    assert yes, "amount"
+
+
+@internal
+@view
+def _need_window(span: uint256):
+    assert MIN_WINDOW <= span and span <= MAX_WINDOW, "window"
 
 
 # Money
 
 @internal
 def _take(amount: uint256):
-    account: uint256 = self.accounts[msg.sender]
+    account: uint256 = self.accounts[convert(msg.sender, uint256)]
     assert (account & LOW128) - (account >> 128) >= amount, "not enough free"
-    self.accounts[msg.sender] = account - amount
+    self.accounts[convert(msg.sender, uint256)] = account - amount
 
 
 @internal
-def _lock(who: address, amount: uint256):
+def _lock(who: uint256, amount: uint256):
     account: uint256 = self.accounts[who]
     assert account & LOW128 >= (account >> 128) + amount, "not enough free"
     self.accounts[who] = account + (amount << 128)
@@ -200,7 +256,7 @@ def _move(deal: Deal, jc_free: uint256, rp_free: uint256, to_jc: uint256, to_rp:
 def deposit(to: address):
     # All money here fits 96 bits, so no sum of balances, stakes or fees ever leaves its field.
     assert self.balance <= LOW96, "too much"
-    self.accounts[to] += msg.value
+    self.accounts[convert(to, uint256)] += msg.value
 
 
 @external
@@ -218,7 +274,7 @@ def transfer(to: address, amount: uint256):
     @notice Moves free money to another account of this vault.
     """
     self._take(amount)
-    self.accounts[to] += amount
+    self.accounts[convert(to, uint256)] += amount
 
 
 @external
@@ -226,42 +282,54 @@ def delegate(who: address, may: bool):
     """
     @notice Lets somebody (a watchtower) make and answer claims in the caller's place. Payouts go to the parties only.
     """
-    self.delegates[msg.sender][who] = may
+    self.delegates[convert(msg.sender, uint256)][who] = may
 
 
 @internal
 @view
-def _speaks_for(party: address):
-    assert msg.sender == party or self.delegates[party][msg.sender], "not a party"
+def _speaks_for(party: uint256):
+    assert convert(msg.sender, uint256) == party or self.delegates[party][msg.sender], "not a party"
+
+
+@internal
+@view
+def _other(deal: Deal) -> uint256:
+    # Who else signed, of the two, when one of them calls.
+    me: uint256 = convert(msg.sender, uint256)
+    assert me == deal.jc or me == deal.rp, "not a party"
+    return deal.jc ^ deal.rp ^ me
 
 
 # The deal
+
+@internal
+@view
+def _agreed(deal: Deal) -> bytes32:
+    # What any deal must keep to end well, whichever door it comes by; gives its id, which must be new.
+    id: bytes32 = self._id(deal)
+    assert deal.jc != deal.rp, "one party"
+    self._need_amount((deal.pay | deal.jc_stake | deal.rp_stake | deal.cheat | deal.fee | deal.juror_stake) >> 96 == 0)
+    assert deal.claim_until <= block.timestamp + MAX_LOCK, "too long"
+    assert deal.start_by < deal.deliver_by and deal.deliver_by < deal.claim_until and deal.grace <= MAX_LOCK and deal.grace > 0 and deal.deliver_by + deal.grace < deal.claim_until, "order of time"
+    self._need_window(deal.answer)
+    self._need_window(deal.judge)
+    if deal.appeal != 0:
+        self._need_window(deal.appeal)
+    assert deal.jurors <= MAX_JURORS and deal.quorum <= deal.jurors and deal.jurors < 2 * deal.quorum and deal.silence <= 2, "jury"
+    assert deal.cheat >= deal.pay + deal.jurors * deal.fee, "collateral"
+    assert self.deals[id] == 0, "not new"
+    return id
+
 
 @external
 def open(deal: Deal, signature: Signature):
     """
     @notice Locks both shares or neither. One party calls, with the other's signature of the deal.
     """
-    id: bytes32 = self._id(deal)
-    other: address = deal.rp
-    if msg.sender != deal.jc:
-        assert msg.sender == deal.rp, "not a party"
-        other = deal.jc
-    assert deal.jc != deal.rp, "one party"
-    assert (deal.pay | deal.jc_stake | deal.rp_stake | deal.cheat | deal.fee | deal.juror_stake) >> 96 == 0, "amount"
-    assert block.timestamp <= deal.start_by, "too late"
-    assert deal.claim_until <= block.timestamp + MAX_LOCK, "too long"
-    assert deal.start_by < deal.deliver_by and deal.grace <= MAX_LOCK and deal.grace > 0, "order of time"
-    assert deal.deliver_by < deal.claim_until, "order of time"
-    assert deal.deliver_by + deal.grace < deal.claim_until, "order of time"
-    assert MIN_WINDOW <= deal.answer and deal.answer <= MAX_WINDOW, "window"
-    assert MIN_WINDOW <= deal.judge and deal.judge <= MAX_WINDOW, "window"
-    assert deal.appeal == 0 or (MIN_WINDOW <= deal.appeal and deal.appeal <= MAX_WINDOW), "window"
-    assert deal.jurors <= MAX_JURORS and deal.quorum <= deal.jurors and deal.jurors < 2 * deal.quorum, "jury"
-    assert deal.silence <= 2, "jury"
-    assert deal.cheat >= deal.pay + deal.jurors * deal.fee, "collateral"
+    other: uint256 = self._other(deal)
+    id: bytes32 = self._agreed(deal)
+    self._until(deal.start_by)
     assert deal.jc_seat | deal.rp_seat == 0, "seat"
-    assert self.deals[id] == 0, "not new"
     self._signed(id, signature, other)
     self.deals[id] = OPEN
     self._lock(deal.jc, deal.pay + deal.jc_stake)
@@ -284,7 +352,7 @@ def settle(deals: DynArray[Deal, 32], amounts: DynArray[uint256, 32], bills: Dyn
     for i: uint256 in range(len(deals), bound=32):
         deal: Deal = deals[i]
         amount: uint256 = amounts[i]
-        assert deal.jc == msg.sender, "not the payer"
+        assert deal.jc == convert(msg.sender, uint256), "not the payer"
         id: bytes32 = self._id(deal)
         word: uint256 = self.deals[id]
         due: bool = word & (STATE | PAID) == OPEN
@@ -292,7 +360,7 @@ def settle(deals: DynArray[Deal, 32], amounts: DynArray[uint256, 32], bills: Dyn
             due = block.timestamp <= (word >> DEADLINE) & LOW40
         if amount != deal.pay:
             if due:
-                assert amount < deal.pay, "amount"
+                self._need_amount(amount < deal.pay)
                 self._said(BILL_TYPE, id, convert(amount, bytes32), bills[used], deal.rp)
             used += 1
         if not due:
@@ -305,7 +373,7 @@ def settle(deals: DynArray[Deal, 32], amounts: DynArray[uint256, 32], bills: Dyn
         else:
             self.deals[id] = OPEN | PAID
             self.accounts[deal.rp] += amount
-    self.accounts[msg.sender] = self.accounts[msg.sender] - (freed << 128) - paid
+    self.accounts[convert(msg.sender, uint256)] = self.accounts[convert(msg.sender, uint256)] - (freed << 128) - paid
 
 
 @external
@@ -319,12 +387,12 @@ def redeem(deal: Deal, amount: uint256, voucher: Signature):
     state: uint256 = word & STATE
     until: uint256 = deal.claim_until
     if state != OPEN:
-        assert state == ABSENT or state == DELIVERED, "no such claim"
+        self._need_claim(state == ABSENT or state == DELIVERED)
         until = (word >> DEADLINE) & LOW40
     assert word & PAID == 0, "paid"
-    assert block.timestamp <= until, "too late"
+    self._until(until)
     self._speaks_for(deal.rp)
-    assert amount <= deal.pay, "amount"
+    self._need_amount(amount <= deal.pay)
     self._said(VOUCHER_TYPE, id, convert(amount, bytes32), voucher, deal.jc)
     bond: uint256 = 0
     if state == ABSENT:
@@ -340,8 +408,8 @@ def release(deal: Deal):
     """
     id: bytes32 = self._id(deal)
     word: uint256 = self.deals[id]
-    assert word & STATE == OPEN, "not open"
-    assert block.timestamp > deal.claim_until, "too early"
+    self._need_open(word & STATE == OPEN)
+    self._after(deal.claim_until)
     if word & PAID == 0:
         self.deals[id] = CLOSED | EXPIRED
         self._move(deal, deal.pay + deal.jc_stake, deal.rp_stake + deal.cheat, 0, 0)
@@ -357,24 +425,162 @@ def part(deal: Deal, amount: uint256, signature: Signature):
         the other's signed release. Not while a jury sits.
     """
     id: bytes32 = self._id(deal)
-    other: address = deal.rp
-    if msg.sender != deal.jc:
-        assert msg.sender == deal.rp, "not a party"
-        other = deal.jc
+    other: uint256 = self._other(deal)
     word: uint256 = self.deals[id]
     state: uint256 = word & STATE
-    assert state == OPEN or state == ABSENT or state == DELIVERED, "not open"
+    self._need_open(state == OPEN or state == ABSENT or state == DELIVERED)
     self._said(RELEASE_TYPE, id, convert(amount, bytes32), signature, other)
     back: uint256 = 0
     if word & PAID == 0:
-        assert amount <= deal.pay, "amount"
+        self._need_amount(amount <= deal.pay)
         back = deal.pay + deal.jc_stake
     else:
-        assert amount == 0, "amount"
+        self._need_amount(amount == 0)
     if state == ABSENT:
         back += deal.fee * deal.jurors
     self.deals[id] = CLOSED | PARTED | (word & PAID)
     self._move(deal, back, deal.rp_stake + deal.cheat, 0, amount)
+
+
+# Batches
+
+@external
+def commit(slot: uint256, root: bytes32, amount: uint256, until: uint256):
+    """
+    @notice Locks the sum of up to 128 shares under the root of their tree, in the place of a lock that ended or that
+        every share has left. What that one still held is free again; a root and a sum of 0 only free it.
+    """
+    me: uint256 = convert(msg.sender, uint256)
+    old: Lock = self.locks[msg.sender][slot]
+    rest: uint256 = old.left & LOW96
+    assert rest == 0 or block.timestamp > (old.terms >> 136) & LOW40, "still locked"
+    assert until <= block.timestamp + MAX_LOCK, "too long"
+    self.accounts[me] -= rest << 128
+    self._lock(me, amount)
+    number: uint256 = (old.terms >> 176) + 1
+    self.locks[msg.sender][slot] = Lock(root=root, terms=amount | (block.timestamp << 96) | (until << 136) | (number << 176), left=amount)
+
+
+@internal
+@pure
+def _leaf(payee: uint256, rest: uint256, deal: bytes32) -> bytes32:
+    return keccak256(abi_encode(payee, rest, deal))
+
+
+@internal
+@pure
+def _node(left: bytes32, left_sum: uint256, right: bytes32, right_sum: uint256) -> bytes32:
+    # Four words, a leaf three: neither can pass for the other.
+    return keccak256(abi_encode(left, left_sum, right, right_sum))
+
+
+@internal
+@pure
+def _need_root(lock: Lock, root: bytes32, sum: uint256):
+    assert root == lock.root and sum == lock.terms & LOW96, "not in the lock"
+
+
+@internal
+def _unseat(who: uint256, seat: uint256, leaf: bytes32, share: uint256, deal: Deal, path: uint256[14]) -> bool:
+    # Takes a share out of its lock, or tells that it has left: only the payer's can, since `settle_lock` paid for it.
+    owner: address = convert(who, address)
+    lock: Lock = self.locks[owner][seat >> 48]
+    assert (seat >> 8) & LOW40 == lock.terms >> 176, "another lock"
+    assert (lock.terms >> 96) & LOW40 <= deal.start_by, "locked too late"
+    assert deal.claim_until <= (lock.terms >> 136) & LOW40, "locked too short"
+    node: bytes32 = leaf
+    sum: uint256 = share
+    bits: uint256 = seat & 255
+    for i: uint256 in range(HEIGHT):
+        other: bytes32 = convert(path[2 * i], bytes32)
+        other_sum: uint256 = path[2 * i + 1]
+        if bits & 1 == 0:
+            node = self._node(node, sum, other, other_sum)
+        else:
+            node = self._node(other, other_sum, node, sum)
+        sum += other_sum
+        bits >>= 1
+    assert bits == 0, "seat"
+    self._need_root(lock, node, sum)
+    bit: uint256 = 1 << (TAKEN + (seat & 255))
+    if lock.left & bit != 0:
+        return True
+    self.locks[owner][seat >> 48].left = (lock.left - share) | bit
+    return False
+
+
+@external
+def enter(deal: Deal, jc_path: uint256[14], rp_path: uint256[14]):
+    """
+    @notice Takes both shares of a deal out of their locks and opens it, as `open` would have: before any claim. A party
+        or its delegate calls.
+    @param jc_path From the leaf up: the other node's hash and sum, seven times.
+    """
+    if not self.delegates[deal.jc][msg.sender] and not self.delegates[deal.rp][msg.sender]:
+        self._other(deal)
+    id: bytes32 = self._agreed(deal)
+    self._until(deal.claim_until)
+    word: uint256 = OPEN
+    share: uint256 = deal.rp_stake + deal.cheat
+    # Nothing but this takes a provider's share out, and it made the deal known.
+    assert not self._unseat(deal.rp, deal.rp_seat, self._leaf(0, share, id), share, deal, rp_path)
+    share = deal.pay + deal.jc_stake
+    if self._unseat(deal.jc, deal.jc_seat, self._leaf((deal.rp << 96) | deal.pay, deal.jc_stake, id), share, deal, jc_path):
+        word |= PAID
+    self.deals[id] = word
+
+
+@external
+def settle_lock(slot: uint256, leaves: DynArray[Leaf, 128], pay: uint256, amounts: DynArray[uint256, 128], bills: DynArray[Signature, 128]):
+    """
+    @notice The payer shows all leaves of a lock and pays any of them. Its own shares of those deals are free at once.
+    @param pay Bit i: pay the deal at seat i. One that has left the lock meanwhile is skipped, so nobody can make the
+        others fail; so is a provider's own share, which only time or `enter` frees.
+    @param amounts What each seat's payee gets, where some get less than the pay; else empty.
+    @param bills The payees' signatures for the amounts that are less, in order.
+    """
+    lock: Lock = self.locks[msg.sender][slot]
+    nodes: bytes32[128] = empty(bytes32[128])
+    sums: uint256[128] = empty(uint256[128])
+    gone: uint256 = 0
+    paid: uint256 = 0
+    freed: uint256 = 0
+    used: uint256 = 0
+    due: uint256 = pay & ~(lock.left >> TAKEN)
+    count: uint256 = len(leaves)
+    for i: uint256 in range(count, bound=128):
+        leaf: Leaf = leaves[i]
+        nodes[i] = self._leaf(leaf.payee, leaf.rest, leaf.deal)
+        whole: uint256 = leaf.payee & LOW96
+        share: uint256 = whole + leaf.rest
+        sums[i] = share
+        amount: uint256 = whole
+        if len(amounts) != 0:
+            amount = amounts[i]
+        payee: uint256 = leaf.payee >> 96
+        owed: bool = (due >> i) & 1 == 1 and payee != 0
+        if amount != whole:
+            if owed:
+                self._need_amount(amount < whole)
+                self._said(BILL_TYPE, leaf.deal, convert(amount, bytes32), bills[used], payee)
+            used += 1
+        if owed:
+            self.accounts[payee] += amount
+            paid += amount
+            freed += share
+            gone |= 1 << i
+    for level: uint256 in range(HEIGHT):
+        if count & 1 == 1:
+            nodes[count] = empty(bytes32)
+            sums[count] = 0
+        count = (count + 1) // 2
+        for i: uint256 in range(count, bound=64):
+            nodes[i] = self._node(nodes[2 * i], sums[2 * i], nodes[2 * i + 1], sums[2 * i + 1])
+            sums[i] = sums[2 * i] + sums[2 * i + 1]
+    self._need_root(lock, nodes[0], sums[0])
+    self.locks[msg.sender][slot].left = (lock.left - freed) | (gone << TAKEN)
+    me: uint256 = convert(msg.sender, uint256)
+    self.accounts[me] = self.accounts[me] - (freed << 128) - paid
 
 
 # Claims
@@ -388,10 +594,10 @@ def absent(deal: Deal, has_started: bool, started: Signature):
     """
     id: bytes32 = self._id(deal)
     word: uint256 = self.deals[id]
-    assert word & (STATE | PAID) == OPEN, "not open"
+    self._need_open(word & (STATE | PAID) == OPEN)
     self._speaks_for(deal.jc)
-    assert block.timestamp > deal.deliver_by + deal.grace, "too early"
-    assert block.timestamp <= deal.claim_until, "too late"
+    self._after(deal.deliver_by + deal.grace)
+    self._until(deal.claim_until)
     word = ABSENT | ((block.timestamp + deal.answer) << DEADLINE)
     if has_started:
         self._signed(self._digest(keccak256(abi_encode(STARTED_TYPE, id))), started, deal.rp)
@@ -407,7 +613,7 @@ def no_inputs(deal: Deal):
     """
     id: bytes32 = self._id(deal)
     word: uint256 = self.deals[id]
-    assert word & STATE == ABSENT, "no such claim"
+    self._need_claim(word & STATE == ABSENT)
     self._speaks_for(deal.rp)
     self._in_time(word)
     assert word & STARTED == 0, "it had started"
@@ -432,10 +638,10 @@ def deliver(deal: Deal, sealed: bytes32, has_receipt: bool, receipt: Signature):
         until = (word >> DEADLINE) & LOW40
         assert has_receipt, "no receipt"
     else:
-        assert word & (STATE | PAID) == OPEN, "not open"
+        self._need_open(word & (STATE | PAID) == OPEN)
         if not has_receipt:
             until = deal.deliver_by + deal.grace
-    assert block.timestamp <= until, "too late"
+    self._until(until)
     if has_receipt:
         self._said(RECEIPT_TYPE, id, sealed, receipt, deal.jc)
     self.sealed[id] = sealed
@@ -455,7 +661,7 @@ def contest(deal: Deal, pool: Bytes[480]):
     """
     id: bytes32 = self._id(deal)
     word: uint256 = self.deals[id]
-    assert word & STATE == DELIVERED, "no such claim"
+    self._need_claim(word & STATE == DELIVERED)
     self._speaks_for(deal.jc)
     self._in_time(word)
     self._lock(deal.jc, deal.fee * deal.jurors)
@@ -470,9 +676,9 @@ def accuse(deal: Deal, sealed: bytes32, exit_code: uint256, units: uint256, resu
     """
     id: bytes32 = self._id(deal)
     word: uint256 = self.deals[id]
-    assert word & STATE == OPEN, "not open"
+    self._need_open(word & STATE == OPEN)
     self._speaks_for(deal.jc)
-    assert block.timestamp <= deal.claim_until, "too late"
+    self._until(deal.claim_until)
     if sealed == empty(bytes32) or self.sealed[id] != sealed:
         self._signed(self._digest(keccak256(abi_encode(RESULT_TYPE, id, sealed, exit_code, units))), result, deal.rp)
         self.sealed[id] = sealed
@@ -498,8 +704,8 @@ def _known(deal: Deal, pool: Bytes[480]):
 
 @internal
 @pure
-def _member(pool: Bytes[480], position: uint256) -> address:
-    return convert(convert(slice(pool, 20 * position, 20), uint256), address)
+def _member(pool: Bytes[480], position: uint256) -> uint256:
+    return convert(slice(pool, 20 * position, 20), uint256)
 
 
 @internal
@@ -540,7 +746,7 @@ def _seat(deal: Deal, word: uint256, pool: Bytes[480], wanted: uint256, seed: by
         order = (order & ~(255 << j)) | (((order >> (8 * i)) & 255) << j)
         if (barred >> position) & 1 == 1:
             continue
-        who: address = self._member(pool, position)
+        who: uint256 = self._member(pool, position)
         if who == deal.jc or who == deal.rp:
             continue
         mediator: uint256 = self.mediators[who]
@@ -598,7 +804,7 @@ def vote(deal: Deal, pool: Bytes[480], ruling: uint256, commitments: bytes32, vo
     heard: uint256 = 0
     for i: uint256 in range(24):
         if (voters >> i) & 1 == 1:
-            who: address = self._member(pool, i)
+            who: uint256 = self._member(pool, i)
             self._signed(digest, votes[used], who)
             used += 1
             mediator: uint256 = self.mediators[who]
@@ -639,7 +845,7 @@ def appeal(deal: Deal, pool: Bytes[480], for_provider: bool):
     assert word & STATE == RULED, "no ruling"
     self._known(deal, pool)
     self._in_time(word)
-    party: address = deal.jc
+    party: uint256 = deal.jc
     flags: uint256 = APPEALED
     if for_provider:
         party = deal.rp
@@ -686,7 +892,7 @@ def _dismiss(deal: Deal, pool: Bytes[480], seats: uint256, paid: uint256, slashe
     lost: uint256 = 0
     for i: uint256 in range(24):
         if (seats >> i) & 1 == 1:
-            who: address = self._member(pool, i)
+            who: uint256 = self._member(pool, i)
             mediator: uint256 = self.mediators[who] - (deal.juror_stake << 96)
             if (slashed >> i) & 1 == 1:
                 mediator -= deal.juror_stake
@@ -709,7 +915,7 @@ def _fine(deal: Deal, pool: Bytes[480], seats: uint256):
     lost: uint256 = 0
     for i: uint256 in range(24):
         if (seats >> i) & 1 == 1:
-            who: address = self._member(pool, i)
+            who: uint256 = self._member(pool, i)
             amount: uint256 = min(self._ready(self.mediators[who]), deal.juror_stake)
             self.mediators[who] -= amount
             lost += amount
@@ -786,11 +992,11 @@ def finalize(deal: Deal, pool: Bytes[480]):
     id: bytes32 = self._id(deal)
     word: uint256 = self.deals[id]
     state: uint256 = word & STATE
-    assert state >= ABSENT and state <= RULED, "no such claim"
+    self._need_claim(state >= ABSENT and state <= RULED)
     ruling: uint256 = (word >> OUTCOME) & STATE
     if block.timestamp <= (word >> DEADLINE) & LOW40:
         assert state == RULED, "too early"
-        loser: address = deal.rp
+        loser: uint256 = deal.rp
         if ruling == RIGHT:
             loser = deal.jc
         self._speaks_for(loser)
@@ -836,7 +1042,7 @@ def join(amount: uint256):
     @notice Adds free money to the caller's stake as a mediator; takes back a wish to leave.
     """
     self._take(amount)
-    self.mediators[msg.sender] = (self.mediators[msg.sender] & ((1 << 192) - 1)) + amount
+    self.mediators[convert(msg.sender, uint256)] = (self.mediators[convert(msg.sender, uint256)] & ((1 << 192) - 1)) + amount
 
 
 @external
@@ -844,8 +1050,8 @@ def leave():
     """
     @notice Says that the caller takes its stake out, which it can after the longest dispute there may be.
     """
-    mediator: uint256 = self.mediators[msg.sender] & ((1 << 192) - 1)
-    self.mediators[msg.sender] = mediator | ((block.timestamp + 7 * MAX_WINDOW) << 192)
+    mediator: uint256 = self.mediators[convert(msg.sender, uint256)] & ((1 << 192) - 1)
+    self.mediators[convert(msg.sender, uint256)] = mediator | ((block.timestamp + 7 * MAX_WINDOW) << 192)
 
 
 @external
@@ -853,12 +1059,12 @@ def collect():
     """
     @notice After the time to leave: all of the stake that is not at risk becomes free money.
     """
-    mediator: uint256 = self.mediators[msg.sender]
+    mediator: uint256 = self.mediators[convert(msg.sender, uint256)]
     assert mediator >> 192 != 0, "not leaving"
-    assert block.timestamp > mediator >> 192, "too early"
+    self._after(mediator >> 192)
     amount: uint256 = self._ready(mediator)
-    self.mediators[msg.sender] = mediator - amount
-    self.accounts[msg.sender] += amount
+    self.mediators[convert(msg.sender, uint256)] = mediator - amount
+    self.accounts[convert(msg.sender, uint256)] += amount
 
 
 # Views
@@ -874,7 +1080,7 @@ def deal_id(deal: Deal) -> bytes32:
 def accounts_many(who: DynArray[address, 256]) -> DynArray[uint256, 256]:
     words: DynArray[uint256, 256] = []
     for one: address in who:
-        words.append(self.accounts[one])
+        words.append(self.accounts[convert(one, uint256)])
     return words
 
 
@@ -892,5 +1098,5 @@ def deals_many(ids: DynArray[bytes32, 256]) -> DynArray[uint256, 256]:
 def mediators_many(who: DynArray[address, 256]) -> DynArray[uint256, 256]:
     words: DynArray[uint256, 256] = []
     for one: address in who:
-        words.append(self.mediators[one])
+        words.append(self.mediators[convert(one, uint256)])
     return words

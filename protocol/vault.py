@@ -3,7 +3,8 @@
 The simulator keeps its ledger with it and the fuzzer compares the contract with it. Every method is a call of the
 contract: it changes the model, or raises `Refused` with the contract's reason and changes nothing.
 
-    NONE --open--> OPEN --absent--> ABSENT --no_inputs / finalize--> CLOSED
+    NONE --open, enter (see vault_batches)--> OPEN
+                   OPEN --absent--> ABSENT --no_inputs / finalize--> CLOSED
                    OPEN <--redeem-- ABSENT --deliver (receipt)--> DELIVERED
                    OPEN --deliver--> DELIVERED --settle / redeem / finalize--> OPEN, paid
                    OPEN --settle / redeem--> OPEN, paid
@@ -18,20 +19,16 @@ from collections.abc import Sequence
 
 from protocol.deal import Bill, Deal, DealId, Receipt, Release, Started, Voucher
 from protocol.identity import Address
+from protocol.vault_batches import Batches
 from protocol.vault_book import Call, bond, need
-from protocol.vault_disputes import Disputes
 from protocol.vault_state import NO_FLAGS, DealState, Flag, Outcome, State
 
-MAX_LOCK = 90 * 86400
-"""Longest time from ``open`` to ``claim_until``, seconds."""
-MAX_JURORS = 24
-"""Largest jury and largest pool."""
 MAX_SETTLED = 32
 """Most deals in one call of ``settle``."""
 _LIMIT = 1 << 96
 
 
-class Vault(Disputes):
+class Vault(Batches):
     """The ledger of one vault on one chain."""
 
     # money
@@ -64,21 +61,9 @@ class Vault(Disputes):
     def open(self, call: Call, deal: Deal, signature: bytes) -> None:
         """Lock both shares or neither; one party calls with the other's signature of the deal."""
         other = self._other(call, deal)
-        need(deal.jc != deal.rp, "one party")
+        name = self._agreed(call, deal)
         need(call.now <= deal.start_by, "too late")
-        need(deal.claim_until <= call.now + MAX_LOCK, "too long")
-        need(deal.start_by < deal.deliver_by and 0 < deal.grace <= MAX_LOCK, "order of time")
-        need(deal.deliver_by + deal.grace < deal.claim_until, "order of time")
-        low, high = self.windows.shortest, self.windows.longest
-        need(low <= deal.answer <= high, "window")
-        need(low <= deal.judge <= high, "window")
-        need(deal.appeal == 0 or low <= deal.appeal <= high, "window")
-        need(deal.quorum <= deal.jurors <= MAX_JURORS and deal.jurors < 2 * deal.quorum, "jury")
-        need(deal.silence <= 2, "jury")
-        need(deal.cheat >= deal.pay + bond(deal), "collateral")
         need(deal.jc_seat | deal.rp_seat == 0, "seat")
-        name = self._id(deal)
-        need(name not in self.deals, "not new")
         need(self._signs(name, signature, other), "not signed")
         need(self.account(deal.jc).free >= deal.jc_share, "not enough free")
         need(self.account(deal.rp).free >= deal.rp_share, "not enough free")

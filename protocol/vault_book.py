@@ -11,7 +11,7 @@ from protocol.deal import Deal, DealId
 from protocol.eip712 import Domain, digest
 from protocol.errors import NotSigned, PeerFault
 from protocol.identity import Address
-from protocol.vault_state import NO_FLAGS, Account, DealState, Flag, Mediator, Outcome, State
+from protocol.vault_state import NO_FLAGS, Account, DealState, Flag, Lock, Mediator, Outcome, State
 
 Recover = Callable[[bytes, bytes], Address | None]
 """The signer of a digest; None or `NotSigned` where the signature is none."""
@@ -57,6 +57,8 @@ class Book:
         self.accounts: dict[Address, Account] = {}
         self.deals: dict[DealId, DealState] = {}
         self.mediators: dict[Address, Mediator] = {}
+        self.locks: dict[tuple[Address, int], Lock] = {}
+        """By owner and slot."""
         self.sealed: dict[DealId, bytes] = {}
         self.tallies: dict[bytes, int] = {}
         """Digest of a vote to the seats that signed it."""

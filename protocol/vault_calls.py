@@ -11,6 +11,7 @@ from protocol.identity import Address
 from protocol.vault import Vault
 from protocol.vault_book import Call
 from protocol.vault_disputes import Ballot
+from protocol.vault_tree import Leaf, Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,40 @@ class Settle:
     def finals(self) -> int:
         """Bit i: payment i is final."""
         return sum(1 << position for position, payment in enumerate(self.payments) if payment.final)
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Lock the sum of a `Tree` under its root; the lock of the slot before must be empty or over."""
+
+    slot: int
+    root: bytes
+    amount: int
+    until: int
+    """Last moment of its life."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enter:
+    """Take both shares of a deal out of their locks and open it, before a claim."""
+
+    deal: Deal
+    jc_path: Path
+    rp_path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class SettleLock:
+    """Pay any seats of one of the caller's locks; all leaves are shown."""
+
+    slot: int
+    leaves: tuple[Leaf, ...]
+    pay: int
+    """Bit i: pay the deal at seat i."""
+    amounts: tuple[int, ...] = ()
+    """Empty: the whole pay to each; else what each seat's payee gets."""
+    bills: tuple[bytes, ...] = ()
+    """The payees' signed `Bill`s for the amounts below the pay, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +264,9 @@ VaultCall = (
     | Delegate
     | Open
     | Settle
+    | Commit
+    | Enter
+    | SettleLock
     | Redeem
     | Free
     | Part
@@ -264,6 +302,12 @@ def perform(vault: Vault, by: Call, call: VaultCall) -> None:
         case Settle(payments):
             deals, amounts = [p.deal for p in payments], [p.amount for p in payments]
             vault.settle(by, deals, amounts, call.bills, call.finals)
+        case Commit(slot, root, amount, until):
+            vault.commit(by, slot, root, amount, until)
+        case Enter(deal, jc_path, rp_path):
+            vault.enter(by, deal, jc_path, rp_path)
+        case SettleLock(slot, leaves, pay, amounts, bills):
+            vault.settle_lock(by, slot, leaves, pay, amounts, bills)
         case Redeem(deal, amount, voucher):
             vault.redeem(by, deal, amount, voucher)
         case Free(deal):

@@ -1,8 +1,8 @@
-"""What the vault remembers: a word an account and a word a deal, as the contract packs and the model keeps them."""
+"""What the vault remembers, packed as the contract packs it: a word an account and a deal, three words a lock."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum, IntFlag
 
 _LOW24 = (1 << 24) - 1
@@ -94,6 +94,45 @@ class Account:
     def of(word: int) -> Account:
         """Unpack an account's word."""
         return Account(word & _LOW128, word >> 128)
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """What one side locked for many deals at once, under the root of a tree of their shares."""
+
+    root: bytes = bytes(32)
+    total: int = 0
+    """The sum of all shares under the root, base units."""
+    since: int = 0
+    """Moment it was made."""
+    until: int = 0
+    """Last moment of its life; after it the next lock takes its place."""
+    number: int = 0
+    """Counts the locks of a slot from 1; 0: there never was one."""
+    left: int = 0
+    """What is still locked here, base units."""
+    gone: int = 0
+    """A bit for each seat whose share has left."""
+
+    def has_left(self, position: int) -> bool:
+        """Whether a seat's share was paid, or went to a deal of its own."""
+        return bool(self.gone >> position & 1)
+
+    def without(self, position: int, share: int) -> Lock:
+        """The lock after a share left it."""
+        return replace(self, left=self.left - share, gone=self.gone | 1 << position)
+
+    def words(self) -> bytes:
+        """Three words: the root; total 96 bits, since 40, until 40, number 40; left 96, then a bit a seat."""
+        terms = self.total | self.since << 96 | self.until << 136 | self.number << 176
+        return self.root + terms.to_bytes(32, "big") + (self.left | self.gone << 96).to_bytes(32, "big")
+
+    @staticmethod
+    def of(words: bytes) -> Lock:
+        """Unpack a lock's three words."""
+        terms, left = int.from_bytes(words[32:64], "big"), int.from_bytes(words[64:96], "big")
+        times = (terms >> 96 & _LOW40, terms >> 136 & _LOW40, terms >> 176)
+        return Lock(words[:32], terms & _LOW96, *times, left & _LOW96, left >> 96)
 
 
 @dataclass(frozen=True, slots=True)

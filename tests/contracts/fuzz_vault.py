@@ -16,6 +16,7 @@ from eth_hash.auto import keccak
 
 from protocol.deal import Bill, Deal, Receipt, Release, Result, Started, Vote, Voucher
 from protocol.identity import Address
+from protocol.vault_batches import MAX_LOCK
 from protocol.vault_calls import (
     Absent,
     Accuse,
@@ -44,6 +45,7 @@ from protocol.vault_calls import (
 )
 from protocol.vault_disputes import LONGEST_DISPUTE, Ballot
 from protocol.vault_state import DealState, Flag, State
+from tests.contracts.fuzz_batches import Batches
 from tests.contracts.twin import WINDOWS, Person, Twin, draft
 
 PARTIES = [Person.number(n) for n in range(1, 5)]
@@ -65,6 +67,7 @@ class World:
         self.ballots: dict[bytes, tuple[int, bytes]] = {}
         """What the jury of a deal mostly votes."""
         self.seen: Counter[str] = Counter()
+        self.batches = Batches(rng, self.twin, PARTIES)
         for person in PEOPLE:
             self.twin.do(person, Deposit(person.address, rng.randrange(20_000, 200_000)))
         for person in MEDIATORS:
@@ -75,10 +78,16 @@ class World:
         if self.rng.random() < 0.1:
             self._tick()
             return
-        if not self.deals or self.rng.random() < 0.08:
+        batched = self.batches.step() if self.batches.due or self.rng.random() < 0.15 else None
+        if batched is not None:
+            by, call = batched
+        elif not self.deals or self.rng.random() < 0.08:
             by, call = self._open()
         elif self.rng.random() < 0.1:
             by, call = self._money()
+        elif self.rng.random() < 0.03:
+            self._agree_on_many()
+            return
         else:
             by, call = self._about(self._a_deal())
         if self.rng.random() < 0.04:
@@ -108,6 +117,9 @@ class World:
                     call = Free(deal)
                 assert self.twin.do(PARTIES[0], call) is None
             assert self.twin.model.deal(deal).state in (State.NONE, State.CLOSED)
+        self.twin.now += MAX_LOCK + 1
+        for person, commit in self.batches.free_all():
+            assert self.twin.do(person, commit) is None
         for person in PEOPLE:
             assert self.twin.do(person, Leave()) is None
         self.twin.now += LONGEST_DISPUTE * WINDOWS.longest + 1
@@ -132,9 +144,13 @@ class World:
         alive = [d for d in self.deals if self.twin.model.deal(d).state not in (State.NONE, State.CLOSED)]
         return self.rng.choice(alive if alive and self.rng.random() < 0.96 else self.deals)
 
-    def _open(self) -> tuple[Person, VaultCall]:
+    def _agree_on_many(self) -> None:
+        jc, *rps = self.rng.sample(PARTIES, self.rng.randrange(2, len(PARTIES) + 1))
+        drafts = [self._draft(jc, self.rng.choice(rps)) for _ in range(self.rng.randrange(1, 6))]
+        self.deals += self.batches.agree(drafts)
+
+    def _draft(self, jc: Person, rp: Person) -> Deal:
         rng = self.rng
-        jc, rp = rng.sample(PARTIES, 2)
         jurors, quorum = rng.choice(((1, 1), (1, 1), (3, 2), (3, 2), (3, 3), (5, 3)))
         size = rng.choice((jurors, jurors, len(MEDIATORS), len(MEDIATORS), rng.randrange(jurors, len(MEDIATORS))))
         members = rng.sample(MEDIATORS + PARTIES if rng.random() < 0.2 else MEDIATORS, size)
@@ -159,12 +175,16 @@ class World:
             silence=rng.randrange(3),
             terms=rng.randbytes(32),
         )
-        if rng.random() < 0.1 and self.deals:
-            deal = rng.choice(self.deals)
-        else:
-            self.pools[deal.terms] = pool
+        self.pools[deal.terms] = pool
+        return deal
+
+    def _open(self) -> tuple[Person, VaultCall]:
+        jc, rp = self.rng.sample(PARTIES, 2)
+        deal = self._draft(jc, rp)
+        if self.rng.random() < 0.1 and self.deals:
+            deal = self.rng.choice(self.deals)
         self.deals.append(deal)
-        by, other = (jc, rp) if rng.random() < 0.5 else (rp, jc)
+        by, other = (jc, rp) if self.rng.random() < 0.5 else (rp, jc)
         return by, Open(deal, self._sign(other, deal))
 
     def _money(self) -> tuple[Person, VaultCall]:

@@ -9,7 +9,7 @@ from eth_hash.auto import keccak
 
 from contracts.artifact import vault_artifact
 from contracts.devchain.genesis import born
-from contracts.encoding import deals_query, encode_call, words
+from contracts.encoding import deals_query, encode_call, lock_query, words
 from contracts.transaction import Transaction, sign
 from protocol.deal import Bill, Deal, Receipt, Result, Ruling, Vote, Voucher
 from protocol.eip712 import Domain, digest
@@ -19,9 +19,11 @@ from protocol.vault_calls import (
     Accuse,
     Appeal,
     CastVotes,
+    Commit,
     Deliver,
     Deposit,
     Draw,
+    Enter,
     Finalize,
     Free,
     Join,
@@ -29,15 +31,18 @@ from protocol.vault_calls import (
     Payment,
     Redeem,
     Settle,
+    SettleLock,
     VaultCall,
     Withdraw,
 )
 from protocol.vault_disputes import SEED_DELAY
-from protocol.vault_state import DealState
+from protocol.vault_state import DealState, Lock
+from protocol.vault_tree import SeatName, Tree, payer_leaf, provider_leaf
 from tests.contracts.twin import Person, draft
 
 COIN = 10**18
 JC, RP = Person.number(1), Person.number(2)
+PARTNERS = [Person.number(n) for n in range(100, 200)]
 PROVIDERS = [Person.number(n) for n in range(100, 132)]
 MEDIATORS = sorted((Person.number(n) for n in range(11, 32)), key=lambda person: person.address)
 SEALED = b"\x05" * 32
@@ -50,7 +55,7 @@ class Bench:
     nonces: dict[Address, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        everybody = [JC, RP, *PROVIDERS, *MEDIATORS]
+        everybody = [JC, RP, *PARTNERS, *MEDIATORS]
         funds = {person.address: 100 * COIN for person in everybody}
         self.ledger, vault = born(1337, funds, funds, 60, 86400, vault_artifact())
         self.vault = Address(vault)
@@ -77,6 +82,16 @@ class Bench:
         state = self.ledger.state_at(self.ledger.head)
         done = self.ledger.execute(state, bytes(20), self.vault, 0, deals_query([deal.id(self.domain)]), 10**7)
         return DealState.of(words(done.output, 1)[0])
+
+    def lock_number(self, who: Person, slot: int) -> int:
+        """What the next lock of a slot will be called."""
+        state = self.ledger.state_at(self.ledger.head)
+        return (
+            Lock.of(
+                self.ledger.execute(state, bytes(20), self.vault, 0, lock_query(who.address, slot), 10**7).output
+            ).number
+            + 1
+        )
 
     def agree(self, rp: Person = RP, **changes: object) -> Deal:
         pay = 2_345_678_901_234_567
@@ -151,6 +166,57 @@ def test_settling_with_many_at_once(bench: Bench, size: int) -> None:
     assert show(f"one of {size} settled together", open=opening, settle=settle // size) <= 115_000
 
 
+def batch(bench: Bench, slot: int, count: int) -> tuple[list[Deal], Tree, list[Tree], int]:
+    """Deals of one payer with ``count`` partners, locked; the gas of the payer's commit."""
+    number = bench.lock_number(JC, slot)
+    usual = {"pool": keccak(b"".join(member.address for member in MEDIATORS[:3]))}
+    partners = [PARTNERS[i] for i in range(count)]
+    deals = [
+        bench.agree(
+            rp,
+            jc_seat=SeatName(slot, number, position).word(),
+            rp_seat=SeatName(0, bench.lock_number(rp, 0), 0).word(),
+            **usual,
+        )
+        for position, rp in enumerate(partners)
+    ]
+    tree = Tree(tuple(payer_leaf(deal, bench.domain) for deal in deals))
+    theirs = [Tree((provider_leaf(deal, bench.domain),)) for deal in deals]
+    until = deals[0].claim_until + 3600
+    return deals, tree, theirs, bench.do(JC, Commit(slot, tree.root, tree.total, until))
+
+
+@pytest.mark.parametrize("count", [10, 50, 100])
+def test_a_batch_of_a_hundred_partners_costs_the_payer_at_most_10_000_each(bench: Bench, count: int) -> None:
+    everybody = (1 << count) - 1
+    for title in ("first time", "steady"):
+        deals, tree, _, commit = batch(bench, count, count)
+        settle = bench.do(JC, SettleLock(count, tree.leaves, everybody))
+        each = show(f"one of {count} in a batch, {title}", commit=commit // count, settle=settle // count)
+    assert each <= 10_000 or count < 100
+    deals, tree, _, commit = batch(bench, count, count)
+    amounts = tuple(deal.pay - 7 for deal in deals)
+    bills = tuple(
+        bench.sign(rp, Bill(deal.id(bench.domain), amount))
+        for rp, deal, amount in zip(PARTNERS, deals, amounts, strict=False)
+    )
+    settle = bench.do(JC, SettleLock(count, tree.leaves, everybody, amounts, bills))
+    show(f"one of {count} in a batch, with bills", commit=commit // count, settle=settle // count)
+
+
+def test_a_dispute_out_of_a_batch(bench: Bench) -> None:
+    pool = b"".join(member.address for member in MEDIATORS[:3])
+    deals, tree, theirs, _ = batch(bench, 99, 20)
+    until = deals[0].claim_until + 3600
+    rp = PARTNERS[0]
+    bench.nonces.setdefault(rp.address, 0)
+    lock = bench.do(rp, Commit(0, theirs[0].root, theirs[0].total, until))
+    enter = bench.do(JC, Enter(deals[0], tree.path(0), theirs[0].path(0)))
+    accuse = accused(bench, pool, deals[0], rp)
+    show("named 2 of 3 out of a batch of 20", enter=enter, accuse=accuse, vote=voted(bench, deals[0], pool, 2))
+    show("a provider's commit for one deal", commit=lock)
+
+
 def test_timeouts(bench: Bench) -> None:
     deal, _ = bench.opened()
     bench.move_to(deal.deliver_by + deal.grace + 1)
@@ -164,9 +230,9 @@ def test_timeouts(bench: Bench) -> None:
     show("payer vanished", deliver=deliver, finalize=bench.do(RP, Finalize(deal)))
 
 
-def accused(bench: Bench, pool: bytes, deal: Deal) -> int:
+def accused(bench: Bench, pool: bytes, deal: Deal, rp: Person = RP) -> int:
     result = Result(deal.id(bench.domain), SEALED, 0, 123_456)
-    return bench.do(JC, Accuse(deal, result, bench.sign(RP, result), pool))
+    return bench.do(JC, Accuse(deal, result, bench.sign(rp, result), pool))
 
 
 def voted(bench: Bench, deal: Deal, pool: bytes, count: int, turn: int = 0) -> int:

@@ -10,7 +10,7 @@ from eth_hash.auto import keccak
 from contracts.encoding import compact, deal_words, encode_call
 from protocol.deal import Bill, Deal, Receipt, Release, Started, Voucher
 from protocol.eip712 import layout
-from protocol.vault import MAX_LOCK
+from protocol.vault_batches import MAX_LOCK
 from protocol.vault_calls import (
     Absent,
     Delegate,

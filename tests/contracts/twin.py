@@ -14,14 +14,22 @@ from eth_abi.abi import decode
 from pyrevm import EVM, BlockEnv, CfgEnv, Env
 
 from contracts.artifact import vault_artifact
-from contracts.encoding import accounts_query, deals_query, encode_call, mediators_query, sealed_query, words
+from contracts.encoding import (
+    accounts_query,
+    deals_query,
+    encode_call,
+    lock_query,
+    mediators_query,
+    sealed_query,
+    words,
+)
 from protocol.deal import Deal, DealId
 from protocol.eip712 import Domain, digest
 from protocol.identity import Address, address_of_public_key, show
 from protocol.vault import Vault
 from protocol.vault_book import Call, Refused, Windows
 from protocol.vault_calls import Deposit, VaultCall, Withdraw, perform
-from protocol.vault_state import Account, DealState, Mediator
+from protocol.vault_state import Account, DealState, Lock, Mediator
 
 BIRTH = 1_800_000_000
 CHAIN = 1337
@@ -165,6 +173,11 @@ class Twin:
                 raise Disagreement(f"deal {name.hex()}: {expected} in the model, {DealState.of(word)} in the bytecode")
         if recent and self.view(sealed_query(recent[-1])) != self.model.sealed.get(recent[-1], bytes(32)):
             raise Disagreement("what was sealed")
+        for (owner, slot), expected_lock in self.model.locks.items():
+            if Lock.of(self.view(lock_query(owner, slot))) != expected_lock:
+                raise Disagreement(f"lock {slot} of {show(owner)}: {expected_lock} in the model")
+            if not 0 <= expected_lock.left <= expected_lock.total:
+                raise Disagreement(f"more left the lock than was in it: {expected_lock}")
         if self.evm.get_balance(self.vault) != self.model.total():
             raise Disagreement(f"coins: {self.model.total()} owed, {self.evm.get_balance(self.vault)} held")
         for account in self.model.accounts.values():
