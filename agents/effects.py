@@ -11,7 +11,7 @@ from typing import Any
 from agents.events import Timer
 from agents.reports import Report
 from agents.strategy import Lesson, View
-from protocol.deal import Deal
+from protocol.deal import Deal, Vote
 from protocol.identity import Address
 from protocol.job import Job
 from protocol.messages import Gossip, Message
@@ -86,6 +86,19 @@ class Transact:
 
 
 @dataclass(frozen=True, slots=True)
+class CastOwn:
+    """Sign this vote and hand it in ourselves; for the rest as `Transact`."""
+
+    about: bytes
+    deal: Deal
+    pool: bytes
+    """Sorted addresses of the mediators, 20 bytes each."""
+    seat: int
+    """Our position in it."""
+    vote: Vote
+
+
+@dataclass(frozen=True, slots=True)
 class Watch:
     """Report how this deal stands in the vault, now and at every change."""
 
@@ -127,5 +140,18 @@ class Tell:
 
 
 Effect = (
-    Publish | Send | Consult | Inform | WakeAt | Save | Forget | Transact | Watch | Unwatch | Fetch | Execute | Tell
+    Publish
+    | Send
+    | Consult
+    | Inform
+    | WakeAt
+    | Save
+    | Forget
+    | Transact
+    | CastOwn
+    | Watch
+    | Unwatch
+    | Fetch
+    | Execute
+    | Tell
 )

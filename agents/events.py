@@ -88,6 +88,8 @@ class ChainSaw:
     standing: DealState
     at: int = 0
     """Time of the block in which it stood so, seconds of the chain's clock; 0 where the world doesn't say."""
+    sealed: bytes = b""
+    """In a dispute: the sealed CID that it is about, 32 bytes."""
 
 
 OWN_FUNDS = "not enough free money of our own in the vault"

@@ -39,13 +39,15 @@ from agents.purchase import (
     Refusing,
 )
 from agents.reports import Agreed, Ended, Noted, Outcome
+from agents.reputation import Reputation, Standing
+from agents.reputation import key as standing_key
 from agents.request import Request
 from agents.strategy import Breached, Dealt, Settled
-from agents.tender import Bought, Failure, Tender
+from agents.tender import Appraise, Bought, Failure, Tender
 from protocol.deal import DealId
 from protocol.identity import Address
 from protocol.messages import DealMessage, MediationMessage, Move, Recheck, deal_named
-from protocol.offers import JobOffer
+from protocol.offers import JobOffer, ResourceOffer
 from protocol.rules import Rules
 from protocol.types import TalkId
 
@@ -61,6 +63,11 @@ class Wanted:
     request: Request
 
 
+def most_pay(request: Request, _: ResourceOffer) -> int:
+    """The plainest appraisal: the job is worth the same on every machine that fits."""
+    return request.most_pay
+
+
 def key(job: bytes) -> str:
     """Where a wanted job is saved."""
     return f"wanted:{job.hex()}"
@@ -69,20 +76,20 @@ def key(job: bytes) -> str:
 class JobCreator:
     """The agent of one buyer."""
 
-    def __init__(self, me: Address, rules: Rules, rng: Random) -> None:
+    def __init__(self, me: Address, rules: Rules, rng: Random, appraise: Appraise = most_pay) -> None:
         self.me = me
         self.rules = rules
         self.rng = rng
         self.book = OrderBook()
         self.began = float("inf")
         """Since when it listens."""
-        self.strikes: dict[Address, int] = {}
-        """How often a provider broke its word to this buyer."""
+        self.appraise = appraise
+        self.reputation = Reputation()
         self.tenders: dict[bytes, Tender] = {}
         self.purchases: dict[DealId, Purchase] = {}
         self.wanted: dict[bytes, Wanted] = {}
 
-    def restore(self, records: Iterable[Wanted | Purchase]) -> None:
+    def restore(self, records: Iterable[Wanted | Purchase | Standing]) -> None:
         """Take back what was saved, before `Began`."""
         for record in records:
             match record:
@@ -90,6 +97,8 @@ class JobCreator:
                     self.wanted[record.id] = record
                 case Purchase() if not isinstance(record.stage, Over):
                     self.purchases[DealId(record.id)] = record
+                case Standing():
+                    self.reputation.restore(record)
                 case Purchase():
                     pass
 
@@ -149,7 +158,9 @@ class JobCreator:
         return [Save(key(request.id), wanted), *self._tender(now, request)]
 
     def _tender(self, now: float, request: Request) -> list[Effect]:
-        tender = self.tenders[request.id] = Tender(self.me, self.rules, request, self.book, self.strikes, self.rng)
+        tender = self.tenders[request.id] = Tender(
+            self.me, self.rules, request, self.book, self.reputation, self.rng, self.appraise
+        )
         offer = JobOffer(self.me, int(now * 1000), int(now) + JOB_OFFER_LIFE, request.job, (self.rules.vault,))
         return [Publish(offer), *self._tendered(now, request.id, tender.begin(now, now - self.began))]
 
@@ -228,14 +239,12 @@ class JobCreator:
                 del self.purchases[DealId(after.id)]
                 return self._closed(now, before, how)
             case Claiming(reason):
-                self.strikes[after.provider] = self.strikes.get(after.provider, 0) + 1
-                return self._another(now, after, reason)
+                return [self._noted(now, after, kept=False), *self._another(now, after, reason)]
             case Refusing(delivery, reason=reason):
-                self.strikes[after.provider] = self.strikes.get(after.provider, 0) + 1
-                return self._end(after.wanted, Ended(Outcome.DISPUTED, reason, delivery.run, 0))
+                ended = self._end(after.wanted, Ended(Outcome.DISPUTED, reason, delivery.run, 0))
+                return [self._noted(now, after, kept=False), *ended]
             case Contesting(reason):
-                self.strikes[after.provider] = self.strikes.get(after.provider, 0) + 1
-                return self._another(now, after, reason)
+                return [self._noted(now, after, kept=False), *self._another(now, after, reason)]
             case _:
                 return []
 
@@ -247,15 +256,19 @@ class JobCreator:
                 run = delivery.run
                 bad = run.failure or (f"the module ended with exit code {run.exit_code}" if run.exit_code else "")
                 outcome = Outcome.FAILED if bad else Outcome.DONE
+                noted = self._noted(now, before, kept=True)
                 settled = Inform(self._strategy_of(before), Settled(before.deal.pay))
-                return [*self._end(before.wanted, Ended(outcome, bad or how, run, before.deal.pay)), settled]
+                return [*self._end(before.wanted, Ended(outcome, bad or how, run, before.deal.pay)), noted, settled]
             case Locking() if how == OWN_FUNDS:  # nobody else could be paid either
                 return self._end(before.wanted, Ended(Outcome.NO_FUNDS, how, None, 0))
             case Locking() | Awaiting() | Fetching():
-                self.strikes[before.provider] = self.strikes.get(before.provider, 0) + 1
-                return self._another(now, before, how)
+                return [self._noted(now, before, kept=False), *self._another(now, before, how)]
             case _:
                 return []
+
+    def _noted(self, now: float, it: Purchase, *, kept: bool) -> Save:
+        standing = self.reputation.note(now, it.provider, kept=kept)
+        return Save(standing_key(it.provider), standing)
 
     def _strategy_of(self, it: Purchase) -> str:
         wanted = self.wanted.get(it.wanted)

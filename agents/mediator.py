@@ -1,21 +1,28 @@
-"""The mediator: announces what it can re-run, runs it again when asked, and says what it got.
+"""The mediator: announces what it can re-run, checks for whoever asks, and sits on juries with a stake.
 
-It is not told the provider's result, so it can't copy it. A check that is lost in a crash is asked of somebody else, so
-nothing of it has to survive.
+In a check it is not told the provider's result, so it can't copy it. A check that is lost in a crash is asked of
+somebody else, so nothing of it has to survive; a dispute it has promised to judge survives (`agents.juror`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from random import Random
 
-from agents.effects import Effect, Execute, Fetch, Publish, Send, WakeAt
-from agents.events import Began, Event, Fetched, Got, Heard, NotFetched, Ran, Timer, Woke
+from agents import juror
+from agents.effects import Effect, Execute, Fetch, Publish, Send, Transact, Unwatch, WakeAt
+from agents.events import Began, ChainSaw, Event, Fetched, Got, Heard, NotFetched, Ran, Refused, Timer, Woke
+from agents.juror import Case, Summoned
 from protocol.identity import Address
 from protocol.job import Capacity, Job
-from protocol.messages import CannotRecheck, Recheck, Rechecked
+from protocol.judging import subject
+from protocol.messages import CannotRecheck, Committed, Exhibit, Recheck, Rechecked, Summons
 from protocol.offers import JobOffer, MediatorOffer
 from protocol.rules import Rules
+from protocol.terms import pool_hash
+from protocol.vault_calls import Join
+from protocol.wire import agreement
 
 ANNOUNCE = 20.0
 """Seconds between two announcements of the same offer."""
@@ -23,6 +30,10 @@ OFFER_LIFE = 75.0
 """Seconds until an offer expires by itself."""
 MOST_CHECKS = 16
 """Checks taken on at once; they run as capacity allows."""
+MOST_CASES = 16
+"""Disputes judged at once; nothing is promised in others."""
+MOST_SUMMONED = 64
+"""Disputes in which the chain has not seated us yet: anybody can make those up, so the oldest give way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +46,8 @@ class Bench:
     """Base units for one re-run."""
     addresses: tuple[str, ...] = ()
     """Multiaddrs where it can be dialled."""
+    stake: int = 0
+    """Base units to join the vault with, once; 0: it joins with nothing, or has joined before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +69,32 @@ class Mediator:
         self.rng = rng
         self.checks: dict[bytes, Check] = {}
         """By deal."""
+        self.cases: dict[bytes, Case] = {}
+        """Disputes, by deal."""
         self.announced = float("-inf")
+
+    def restore(self, records: Iterable[Case]) -> None:
+        """Take back what was saved, before `Began`."""
+        self.cases = {case.id: case for case in records}
 
     def handle(self, now: float, event: Event) -> list[Effect]:
         """What this event makes the mediator do."""
         match event:
-            case Began() | Woke(Timer(phase="announce")):
-                self.announced = now
-                again = ANNOUNCE * (0.8 + 0.4 * self.rng.random())
-                return [Publish(self.offer(now)), WakeAt(now + again, Timer(self.me, "announce"))]
+            case Began():
+                resumed = [effect for case in self.cases.values() for effect in juror.begin(case, now).effects]
+                return [*self._join(), *resumed, *self._announce(now)]
+            case Woke(Timer(phase="announce")):
+                return self._announce(now)
             case Heard(JobOffer(job=job)):
                 return self._show_up(now, job)
             case Got(sender, Recheck() as request):
                 return self._asked(now, sender, request)
+            case Got(sender, Summons() as summons):
+                return self._summoned(now, sender, summons)
+            case Got(message=Committed(deal=deal) | Exhibit(deal=deal)):
+                return self._judge(now, deal, event)
+            case ChainSaw(deal=deal):
+                return self._seated(now, deal, event)
             case Fetched(about, cid) if about in self.checks:
                 return self._fetched(about, cid)
             case NotFetched(about, reason=reason) if about in self.checks:
@@ -80,8 +106,23 @@ class Mediator:
             case Woke(Timer(about, "given up")):
                 self.checks.pop(about, None)
                 return []
+            case Woke(Timer(about)) | Fetched(about) | NotFetched(about) | Ran(about) | Refused(about):
+                return self._judge(now, about[:32], event) if len(about) > 32 else []
             case _:
                 return []
+
+    # --- announcing --------------------------------------------------------------------------------------------------
+
+    def _join(self) -> list[Effect]:
+        # named by the sum, so that it is paid in once, and another sum adds to it
+        if not self.bench.stake:
+            return []
+        return [Transact(subject(self.me, "join", self.bench.stake), Join(self.bench.stake))]
+
+    def _announce(self, now: float) -> list[Effect]:
+        self.announced = now
+        again = ANNOUNCE * (0.8 + 0.4 * self.rng.random())
+        return [Publish(self.offer(now)), WakeAt(now + again, Timer(self.me, "announce"))]
 
     def _show_up(self, now: float, job: Job) -> list[Effect]:
         # somebody who asks now may have joined after the last announcement
@@ -103,6 +144,57 @@ class Mediator:
             fee=self.bench.fee,
             vaults=(self.rules.vault,),
         )
+
+    # --- disputes ----------------------------------------------------------------------------------------------------
+
+    def _summoned(self, now: float, sender: Address, summons: Summons) -> list[Effect]:
+        deal = summons.deal
+        name = deal.id(self.rules.domain)
+        if name in self.cases:
+            return self._judge(now, name, Got(sender, summons))
+        if self._is_no_case(sender, summons):
+            return []
+        waiting = [case for case in self.cases.values() if isinstance(case.stage, Summoned)]
+        dropped: list[Effect] = []
+        if len(waiting) >= MOST_SUMMONED:
+            del self.cases[waiting[0].id]
+            dropped = [Unwatch(waiting[0].deal)]
+        self.cases[name], effects = juror.opened(self.me, sender, summons, name, self.rng.randbytes(32), now)
+        return [*dropped, *effects]
+
+    def _is_no_case(self, sender: Address, summons: Summons) -> bool:
+        deal, job = summons.deal, summons.job
+        return (
+            sender not in (deal.jc, deal.rp)
+            or self.me in (deal.jc, deal.rp)
+            or self.me not in summons.mediators
+            or deal.pool != pool_hash(summons.mediators)
+            or deal.terms != agreement(summons.table, job)  # or a party could have us judge another job than was sold
+            or job.executor not in self.bench.executors
+            or self.bench.capacity.lacks(job.resources) is not None
+            or deal.fee < self.bench.fee
+        )
+
+    def _seated(self, now: float, name: bytes, event: Event) -> list[Effect]:
+        case = self.cases.get(name)
+        if case is not None and isinstance(case.stage, Summoned):
+            sitting = sum(not isinstance(other.stage, Summoned) for other in self.cases.values())
+            if sitting >= MOST_CASES:
+                return []
+        return self._judge(now, name, event)
+
+    def _judge(self, now: float, name: bytes, event: Event) -> list[Effect]:
+        case = self.cases.get(name)
+        if case is None:
+            return []
+        after, effects = juror.step(case, now, event)
+        if isinstance(after.stage, juror.Over):
+            del self.cases[name]
+        else:
+            self.cases[name] = after
+        return list(effects)
+
+    # --- checks ------------------------------------------------------------------------------------------------------
 
     def _asked(self, now: float, asker: Address, request: Recheck) -> list[Effect]:
         about = request.deal.id(self.rules.domain)

@@ -53,6 +53,11 @@ class OrderBook:
         """Mediators on offer at this moment."""
         return self._alive(now, MediatorOffer)
 
+    def rivals(self, now: float, me: Address) -> int:
+        """How many others look for a machine at this moment."""
+        alive = (offer for offer in self._offers.values() if isinstance(offer, JobOffer) and offer.expires > now)
+        return sum(1 for offer in alive if offer.creator != me)
+
     def __len__(self) -> int:
         return len(self._offers)
 

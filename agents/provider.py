@@ -55,10 +55,12 @@ from protocol.offers import JobOffer, Price, ResourceOffer
 from protocol.rules import Rules
 from protocol.terms import Terms, deal_of
 from protocol.types import UNSIGNED
-from protocol.wire import digest
+from protocol.wire import agreement, digest
 
 ANNOUNCE = 20.0
 """Seconds between two announcements of the same offer: gossip is lossy and peers come and go."""
+NEWS = 0.5
+"""Seconds between two announcements at least, however fast prices change."""
 OFFER_LIFE = 75.0
 """Seconds until an offer expires by itself; three lost announcements are survived."""
 MOST_TALKS = 256
@@ -67,7 +69,7 @@ TALK_LIFE = 60.0
 """Seconds after which a talk that did not end is dropped."""
 ROUNDS = 12
 """How often the strategy is asked in one talk."""
-OUTBID_PERCENT = 5
+OUTBID_PERCENT = 2
 """How much better a bid must be to release another one's hold; less would make holds worthless."""
 
 
@@ -133,6 +135,8 @@ class Provider:
         self.closing: tuple[int, ...] = ()
         """Prices of the latest deals made here, newest last."""
         self.announced = float("-inf")
+        self.news = False
+        """Whether there is something to announce and a timer for it."""
 
     def restore(self, records: Iterable[Sale]) -> None:
         """Take back what was saved, before `Began`."""
@@ -146,6 +150,9 @@ class Provider:
                 return [*resumed, *self._announce(now)]
             case Woke(Timer(phase="announce")):
                 return self._announce(now)
+            case Woke(Timer(phase="news")):
+                self.news, self.announced = False, now
+                return [Publish(self.offer(now))]
             case Heard(JobOffer(job=job)):
                 return self._show_up(now, job)
             case Got(sender, Propose() as move):
@@ -178,10 +185,10 @@ class Provider:
             serial=int(now * 1000),
             expires=int(now + OFFER_LIFE),
             addresses=shop.addresses,
-            capacity=shop.capacity,
+            capacity=self._free(),
             executors=shop.executors,
             isolation=shop.isolation,
-            prices=tuple(Price(sheet.module, "job", sheet.ask) for sheet in shop.sheets),
+            prices=tuple(Price(sheet.module, "job", max(sheet.ask, self._to_outbid())) for sheet in shop.sheets),
             mediators=shop.mediators,
             vaults=(self.rules.vault,),
         )
@@ -195,6 +202,16 @@ class Provider:
         # somebody who asks now may have joined after the last announcement
         if now - self.announced < 1.0 or self._objection(job) is not None:
             return []
+        self.announced = now
+        return [Publish(self.offer(now))]
+
+    def _tell_news(self, now: float) -> list[Effect]:
+        """Say what is free now and what it costs, as soon as the last announcement is old enough."""
+        if self.news:
+            return []
+        if now - self.announced < NEWS:
+            self.news = True
+            return [WakeAt(self.announced + NEWS, Timer(self.me, "news"))]
         self.announced = now
         return [Publish(self.offer(now))]
 
@@ -212,7 +229,9 @@ class Provider:
         sheet = self.shop.sheet(move.job)
         if objection is not None or sheet is None:
             return [Send(buyer, Decline(move.talk, talk.head, objection or "no price for this module", final=True))]
-        mandate = Mandate("seller", sheet.floor, max(sheet.ask, sheet.floor), self.shop.wishes)
+        if not self._has_room(move.job) and self._to_outbid() == 0:
+            return [Send(buyer, Decline(move.talk, talk.head, "busy", final=False))]
+        mandate = self._mandate(sheet, move.job)
         if (moved := mandate.objection(self.rules, move.terms)) is not None:
             return [Send(buyer, Decline(move.talk, talk.head, moved, final=True))]
         self.haggles[about] = Haggle(buyer, move.gateway, mandate, talk, (move.terms,), (move.terms,))
@@ -244,12 +263,15 @@ class Provider:
                 return self._confirmed(now, about, move)
             case _:
                 del self.haggles[about]
-                return [Inform("", Lost(talk.reason))]
+                return [Inform("", Lost(talk.reason)), *self._freed(now, before)]
 
     def _consult(self, now: float, about: bytes) -> list[Effect]:
         haggle = self.haggles[about]
         talk = haggle.talk
         mine = haggle.proposed[-1] if haggle.proposed else None
+        sheet = self.shop.sheet(talk.job)
+        if sheet is not None:  # what others hold by now has changed what this must bring
+            haggle = self.haggles[about] = replace(haggle, mandate=self._mandate(sheet, talk.job))
         if talk.terms == mine:
             return self._decided(now, about, Taken())  # a buyer takes our terms by proposing the same
         view = View(
@@ -300,7 +322,7 @@ class Provider:
             released += self._move(worse, Outbid(*_link(self.haggles[worse].talk)))
         until = int(now) + self.rules.hold
         moved = self._move(about, Accept(*_link(haggle.talk), until))
-        return [*released, *moved, WakeAt(until + 1, Timer(about, "held"))]
+        return [*released, *moved, WakeAt(until + 1, Timer(about, "held")), *self._tell_news(now)]
 
     def _worst_hold(self, pay: int) -> bytes | None:
         held = [
@@ -313,7 +335,7 @@ class Provider:
     def _confirmed(self, now: float, about: bytes, move: Confirm) -> list[Effect]:
         haggle = self.haggles[about]
         talk = haggle.talk
-        if move.deal != deal_of(talk.terms, haggle.buyer, self.me, talk.table):
+        if move.deal != deal_of(talk.terms, haggle.buyer, self.me, agreement(talk.table, talk.job)):
             return self._end(about, "that is not the deal that was agreed", final=True)
         deal_id = move.deal.id(self.rules.domain)
         sale = sales.opened(move.deal, deal_id, talk.job, talk.terms, haggle.gateway, self.rng.randbytes(32))
@@ -322,7 +344,7 @@ class Provider:
         bind = Bind(*_link(talk), move.deal, UNSIGNED)
         del self.haggles[about]
         dealt = Inform("", Dealt(talk.terms, haggle.mandate))
-        return [*sales.begin(sale, now).effects, Send(haggle.buyer, bind), dealt]
+        return [*sales.begin(sale, now).effects, Send(haggle.buyer, bind), dealt, *self._tell_news(now)]
 
     def _talk_timer(self, now: float, about: bytes, phase: str) -> list[Effect]:
         haggle = self.haggles.get(about)
@@ -331,8 +353,11 @@ class Provider:
         if phase == "talk":
             return self._end(about, "the talk took too long", final=False)
         if haggle.talk.phase is Phase.HELD and now >= haggle.talk.until:
-            return self._end(about, "the hold ran out", final=False)
+            return [*self._end(about, "the hold ran out", final=False), *self._tell_news(now)]
         return []
+
+    def _freed(self, now: float, talk: Talk) -> list[Effect]:
+        return self._tell_news(now) if talk.phase in (Phase.HELD, Phase.CONFIRMED) else []
 
     def _move(self, about: bytes, move: Counter | Accept | Outbid) -> list[Effect]:
         haggle = self.haggles[about]
@@ -349,6 +374,31 @@ class Provider:
     def _end(self, about: bytes, reason: str, final: bool) -> list[Effect]:
         haggle = self.haggles.pop(about)
         return [Send(haggle.buyer, Decline(*_link(haggle.talk), reason[:300], final)), Inform("", Lost(reason))]
+
+    # --- what it costs now -------------------------------------------------------------------------------------------
+
+    def _mandate(self, sheet: Sheet, job: Job) -> Mandate:
+        """The sheet's prices; where somebody else holds the machine, more than that one would pay."""
+        floor = sheet.floor if self._has_room(job) else max(sheet.floor, self._to_outbid())
+        return Mandate("seller", floor, max(sheet.ask, floor), self.shop.wishes)
+
+    def _to_outbid(self) -> int:
+        """The least that releases a hold; 0 where nothing is held or nobody need be released."""
+        held = [h.talk for h in self.haggles.values() if h.talk.phase is Phase.HELD]
+        if not held or any(self._has_room(talk.job) for talk in held):
+            return 0
+        return min(talk.terms.pay for talk in held) * (100 + OUTBID_PERCENT) // 100 + 1
+
+    def _free(self) -> Capacity:
+        """What no deal takes up; holds don't count, they can be outbid."""
+        have, taken = self.shop.capacity, [sale.job.resources for sale in self.sales.values() if sale.busy]
+        return replace(
+            have,
+            cpu_millis=max(0, have.cpu_millis - sum(r.cpu_millis for r in taken)),
+            memory_mib=max(0, have.memory_mib - sum(r.memory_mib for r in taken)),
+            disk_mib=max(0, have.disk_mib - sum(r.disk_mib for r in taken)),
+            gpus=max(0, have.gpus - sum(r.gpus for r in taken)),
+        )
 
     # --- limits ------------------------------------------------------------------------------------------------------
 
@@ -387,7 +437,7 @@ class Provider:
         after, effects = sales.step(sale, now, event)
         if not isinstance(after.stage, Over):
             self.sales[DealId(about)] = after
-            return list(effects)
+            return [*effects, *(self._tell_news(now) if sale.busy and not after.busy else ())]
         del self.sales[DealId(about)]
         kept = isinstance(sale.stage, Waiting)
         return [*effects, Inform("", Settled(sale.deal.pay) if kept else Breached(after.stage.how))]

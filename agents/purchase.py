@@ -11,10 +11,12 @@
                                ▼     claimed                          PAYING               │
                           CONTESTING ◄─────────────────────────────────────────────────────┘
                                │ closed               a delivery was claimed, and the time to answer runs out
-                               └──► OVER
+                               ├──► OVER
+                               └──ruled right, and not here──► COLLECTING ──fetched from a juror, or not──► OVER
 
 A delivery that the provider claims on chain must be answered in time, or the stake is lost too. Until that moment the
 result is awaited, fetched and checked as usual; then it is paid for if it is here, and contested if not, or if wrong.
+REFUSING accuses before the vault. From then on `agents.dispute` goes before the jury, in either stage.
 """
 
 from __future__ import annotations
@@ -22,11 +24,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import assert_never
 
+from agents import dispute as disputes
+from agents.dispute import Dispute
 from agents.effects import Effect, Fetch, Save, Send, Tell, Transact, Unwatch, WakeAt, Watch
 from agents.events import OWN_FUNDS, ChainSaw, Event, Fetched, Got, NotFetched, Refused, Timer, Unreached, Woke
 from agents.machine import Step
-from agents.reports import Arrived, Checked, Held, InVault, Noted, Running, Verdict
-from protocol.deal import Deal
+from agents.reports import Arrived, Checked, DisputeOpened, Held, InVault, Noted, Ruled, Running, Verdict
+from protocol.deal import Deal, Result, Ruling
 from protocol.identity import Address
 from protocol.job import Job, Run
 from protocol.messages import (
@@ -40,12 +44,13 @@ from protocol.messages import (
     Received,
     Recheck,
     Rechecked,
+    Testimony,
     sealed,
 )
 from protocol.terms import Terms
-from protocol.types import UNSIGNED, Count, Hash, Moment, Party, Signature, TalkId, Text
-from protocol.vault_calls import Absent, Contest, Finalize, Free, Open, Payment, Settle, Transfer, VaultCall
-from protocol.vault_state import DealState, State
+from protocol.types import UNSIGNED, Count, Hash, Moment, Party, Signature, Small, TalkId, Text
+from protocol.vault_calls import Absent, Accuse, Contest, Finalize, Free, Open, Payment, Settle, Transfer, VaultCall
+from protocol.vault_state import DealState, Outcome, State
 
 LOCK_MARGIN = 5.0
 """Seconds after ``start_by`` at which the vault is looked at again: a lock in time may only now become visible."""
@@ -126,7 +131,7 @@ class Claiming:
 
 @dataclass(frozen=True, slots=True)
 class Refusing:
-    """A mediator got something else: no pay."""
+    """A mediator got something else: the result is accused."""
 
     delivery: Delivery
     checkers: tuple[Party, ...]
@@ -138,6 +143,19 @@ class Contesting:
     """The provider claims a delivery that never came or is wrong: denied before the vault."""
 
     reason: Text
+    delivery: Delivery | None = None
+    """What it had said, if anything."""
+    wrong: bool = False
+    """A mediator got something else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collecting:
+    """A jury ruled that the result is right, and jurors serve what the provider did not."""
+
+    run: Run
+    tried: Count
+    reason: Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +163,11 @@ class Over:
     """Nothing of this deal is left to do."""
 
     how: Text
+    ruling: Small = 0
+    """The vault's `Outcome`, where a jury was asked."""
 
 
-Stage = Locking | Awaiting | Fetching | Checking | Paying | Claiming | Refusing | Contesting | Over
+Stage = Locking | Awaiting | Fetching | Checking | Paying | Claiming | Refusing | Contesting | Collecting | Over
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +188,10 @@ class Purchase:
     stage: Stage
     answer_by: Moment = 0
     """Until when a delivery that the provider claimed on chain must be answered; 0 without a claim."""
+    table: Hash = bytes(32)
+    """Digest of the move that named the terms, which shows jurors what was sold."""
+    dispute: Dispute | None = None
+    """What goes on before the jury, once there is one."""
 
     @property
     def provider(self) -> Address:
@@ -190,7 +214,8 @@ def begin(purchase: Purchase, now: float) -> Step[Purchase]:
     release = WakeAt(purchase.deal.claim_until + 1, Timer(purchase.id, "release"))
     last_call = (_last_call(purchase),) if purchase.answer_by else ()
     saved = Save(key(purchase.id), purchase)
-    return Step(purchase, (saved, Watch(purchase.deal), release, *last_call, *_act(purchase, now)))
+    court = disputes.begin(purchase.dispute, now) if purchase.dispute is not None else ()
+    return Step(purchase, (saved, Watch(purchase.deal), release, *last_call, *_act(purchase, now), *court))
 
 
 def _act(it: Purchase, now: float) -> tuple[Effect, ...]:
@@ -217,8 +242,14 @@ def _act(it: Purchase, now: float) -> tuple[Effect, ...]:
                 return (WakeAt(it.overdue_at + 1, Timer(it.id, "claim")),)
             return (Transact(it.id, Absent(it.deal, started or None)),)
         case Contesting():
-            return (Transact(it.id, Contest(it.deal)),)
-        case Refusing() | Over():
+            return (Transact(it.id, Contest(it.deal, _named_jury(it))),)
+        case Refusing(delivery):
+            result = Result(it.id, sealed(delivery.run.cid, delivery.salt), delivery.run.exit_code, delivery.run.units)
+            return (Transact(it.id, Accuse(it.deal, result, delivery.signature, _named_jury(it))),)
+        case Collecting(run, tried):
+            sources = it.dispute.sources() if it.dispute is not None else ()
+            return tuple(Fetch(it.id, run.cid, who, port) for who, port in sources[tried : tried + 1])
+        case Over():
             return ()
         case _:
             assert_never(it.stage)
@@ -229,13 +260,21 @@ def step(it: Purchase, now: float, event: Event) -> Step[Purchase]:
     match event:
         case _ if isinstance(it.stage, Over):
             return Step(it)
+        case ChainSaw(standing=DealState(state=State.JURY | State.RULED) as standing, sealed=sealed_cid):
+            return _before_the_jury(it, now, standing, sealed_cid)
         case ChainSaw(standing=standing, at=at):
             return _saw(it, now, standing, at)
+        case Got(message=message) if isinstance(message, Testimony):
+            return _dispute(it, now, event)
+        case Woke(Timer(phase=phase)) if phase.startswith("dispute:"):
+            return _dispute(it, now, event)
+        case Refused(about=about) if len(about) > len(it.id):
+            return _dispute(it, now, event)
         case Refused(call=call, reason=reason):
             return _refused(it, now, call, reason)
         case Woke(Timer(phase="release")) if not isinstance(it.stage, Locking):
             return Step(it, (Transact(it.id, Free(it.deal)),))
-        case Woke(Timer(phase="finalize")):
+        case Woke(Timer(phase="finalize")) if it.dispute is None:
             return Step(it, (Transact(it.id, Finalize(it.deal, b"".join(it.terms.mediators))),))
         case Woke(Timer(phase="last call")) if it.answer_by:
             return _answer(it, now)
@@ -245,6 +284,10 @@ def step(it: Purchase, now: float, event: Event) -> Step[Purchase]:
 
 def _saw(it: Purchase, now: float, standing: DealState, at: int) -> Step[Purchase]:
     match it.stage, standing:
+        case Collecting(), _:
+            return Step(it)
+        case (Refusing() | Contesting()), DealState(state=State.CLOSED, outcome=outcome) if it.dispute is not None:
+            return _closed(it, now, outcome)
         case _, DealState(state=State.CLOSED) | DealState(state=State.OPEN, paid=True):
             return _enter(it, Over(_ending(it)), now)
         case Locking(), DealState(state=State.NONE):
@@ -257,15 +300,17 @@ def _saw(it: Purchase, now: float, standing: DealState, at: int) -> Step[Purchas
             return _saw(_enter(it, Awaiting(), now).state, now, standing, at)
         case ((Paying() | Contesting()), DealState(state=State.DELIVERED, deadline=deadline)):
             return Step(it, (WakeAt(deadline + 2 * LAST_CALL, Timer(it.id, "finalize")),))
+        case Refusing(delivery, _, reason), DealState(state=State.DELIVERED):
+            return _enter(it, Contesting(reason, delivery, wrong=True), now)
         case stage, DealState(state=State.DELIVERED, deadline=deadline):
             it = replace(it, answer_by=deadline)
             if isinstance(stage, Claiming):  # there is a result after all, so it is worth having
                 it = replace(it, stage=Awaiting(stage.started))
             ask = (
-                () if isinstance(stage, Checking | Refusing) else (Send(it.provider, Asking(it.id)), _nudge(it, now, 0))
+                () if isinstance(stage, Checking) else (Send(it.provider, Asking(it.id)), _nudge(it, now, 0))
             )
             return Step(it, (Save(key(it.id), it), *ask, _last_call(it)))
-        case _, DealState(state=State.ABSENT | State.JURY | State.RULED, deadline=deadline):
+        case _, DealState(state=State.ABSENT, deadline=deadline):
             return Step(it, (WakeAt(deadline + 1, Timer(it.id, "finalize")),))
         case _:
             return Step(it)
@@ -281,6 +326,8 @@ def _refused(it: Purchase, now: float, call: VaultCall, reason: str) -> Step[Pur
             return Step(it)
         case Claiming(), Absent():
             return Step(it, (WakeAt(now + AGAIN, Timer(it.id, "claim")),))
+        case (Refusing(), Accuse()) | (Contesting(), Contest()):
+            return Step(it, (WakeAt(now + AGAIN, Timer(it.id, "accuse")),))
         case ((Paying() | Contesting()), Settle()):
             return Step(it, (WakeAt(now + AGAIN, Timer(it.id, "settle")),))
         case _, Finalize():
@@ -293,12 +340,12 @@ def _refused(it: Purchase, now: float, call: VaultCall, reason: str) -> Step[Pur
 
 def _answer(it: Purchase, now: float) -> Step[Purchase]:
     match it.stage:
-        case Fetching(delivery) | Checking(delivery):
+        case Checking(delivery):
             return _pay(it, delivery, now, Verdict.UNCHECKED, (), "the provider's claim left no time for a check")
+        case Fetching(delivery):
+            return _enter(it, Contesting("the provider named a result that could not be fetched", delivery), now)
         case Awaiting() | Claiming():
             return _enter(it, Contesting("the provider claimed a delivery that never came"), now)
-        case Refusing(reason=reason):
-            return _enter(it, Contesting(reason), now)
         case _:
             return Step(it)
 
@@ -336,15 +383,97 @@ def _go_on(it: Purchase, now: float, event: Event) -> Step[Purchase]:
             return Step(it, (Transact(it.id, _settlement(it.deal)),))
         case Claiming(), Woke(Timer(phase="claim")):
             return Step(it, _act(it, now))
+        case ((Refusing() | Contesting()), Woke(Timer(phase="accuse"))) if it.dispute is None:
+            return Step(it, _act(it, now))
+        case Collecting(run, _, reason), Fetched(cid=cid) if cid == run.cid:
+            return _enter(it, Over(reason, int(Outcome.RIGHT)), now, Tell(it.wanted, Held(run)))
+        case Collecting(run, tried, reason), NotFetched(cid=cid) if cid == run.cid:
+            return _collect(it, now, run, tried + 1, reason)
         case _:
             return Step(it)
+
+
+# --- before the jury -------------------------------------------------------------------------------------------------
+
+RULINGS = {
+    Outcome.RIGHT: "a jury ruled the result right",
+    Outcome.WRONG: "a jury ruled the result wrong",
+    Outcome.NOT_FETCHABLE: "a jury ruled that no result can be had",
+    Outcome.SPLIT: "the jury stayed silent: half the pay each",
+}
+
+
+def _before_the_jury(it: Purchase, now: float, standing: DealState, sealed_cid: bytes) -> Step[Purchase]:
+    opened: tuple[Effect, ...] = ()
+    if it.dispute is None:
+        match it.stage:
+            case Refusing(delivery, reason=reason):
+                contested, disagrees = False, True
+            case Contesting(reason, delivery, disagrees):
+                contested = True
+            case _:  # somebody else opened it in our name
+                return Step(it, (WakeAt(standing.deadline + 1, Timer(it.id, "finalize")),))
+        run = delivery.run if delivery is not None else None
+        opened = (Tell(it.wanted, DisputeOpened(it.deal, contested, reason, run)),)
+        dispute = Dispute(
+            id=it.id,
+            wanted=it.wanted,
+            deal=it.deal,
+            table=it.table,
+            job=it.job,
+            mediators=it.terms.mediators,
+            for_provider=False,
+            disagrees=disagrees,
+            cid=run.cid if run is not None else "",
+            salt=delivery.salt if delivery is not None else b"",
+        )
+        it = replace(it, dispute=dispute)
+    assert it.dispute is not None
+    after, effects = disputes.saw(it.dispute, now, standing, sealed_cid)
+    it = replace(it, dispute=after)
+    return Step(it, (Save(key(it.id), it), *opened, *effects))
+
+
+def _dispute(it: Purchase, now: float, event: Event) -> Step[Purchase]:
+    if it.dispute is None:
+        return Step(it)
+    after, effects = disputes.step(it.dispute, now, event)
+    if after is it.dispute:
+        return Step(it, effects)
+    it = replace(it, dispute=after)
+    return Step(it, (Save(key(it.id), it), *effects))
+
+
+def _closed(it: Purchase, now: float, outcome: Outcome) -> Step[Purchase]:
+    assert it.dispute is not None
+    reason = RULINGS.get(outcome) or "both agreed to end the deal"
+    told = Tell(it.wanted, Ruled(it.dispute.round, int(outcome), final=True))
+    if outcome is Outcome.RIGHT and isinstance(it.stage, Contesting) and it.dispute.claimed:
+        exits = [w.exit_code for w in it.dispute.witnesses if w.cid == it.dispute.claimed]
+        run = Run(it.dispute.claimed, exits[0] if exits else 0, 0, "", "")
+        if it.stage.delivery is not None:
+            run = it.stage.delivery.run
+        return _collect(it, now, run, 0, reason, told)
+    return _enter(it, Over(reason, int(outcome)), now, told)
+
+
+def _collect(it: Purchase, now: float, run: Run, tried: int, reason: str, *told: Effect) -> Step[Purchase]:
+    assert it.dispute is not None
+    if tried >= len(it.dispute.sources()):
+        return _enter(it, Over(f"{reason}, but nobody serves it", int(Ruling.RIGHT)), now, *told)
+    return _enter(it, Collecting(run, tried, reason), now, *told)
+
+
+def _named_jury(it: Purchase) -> bytes:
+    """The pool where the jury is all of it, which then needs no draw; else nothing."""
+    return b"".join(it.terms.mediators) if len(it.terms.mediators) == it.deal.jurors else b""
 
 
 def _ending(it: Purchase) -> str:
     match it.stage:
         case Paying():
             return "paid"
-        case Claiming(reason=reason) | Refusing(reason=reason) | Contesting(reason=reason):
+        case Claiming(reason=reason) | Refusing(reason=reason) | Contesting(reason=reason) | Collecting(reason=reason):
             return reason
         case _:
             return "closed by the other side"

@@ -91,6 +91,48 @@ class Checked:
 
 
 @dataclass(frozen=True, slots=True)
+class DisputeOpened:
+    """The result is accused, or a delivery denied, before the vault."""
+
+    deal: Deal
+    contested: bool
+    """The provider had claimed the delivery on chain; else we accuse it."""
+    reason: str
+    run: Run | None
+    """What the provider signed, where it came."""
+
+
+@dataclass(frozen=True, slots=True)
+class JuryDrawn:
+    """These judge it."""
+
+    round: int
+    """0, or 1 in an appeal."""
+    jurors: tuple[Address, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Voted:
+    """A juror has told its vote."""
+
+    juror: Address
+    round: int
+    ruling: int
+    """A `Ruling`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ruled:
+    """The jury has ruled."""
+
+    round: int
+    ruling: int
+    """An `Outcome` of the vault: right, wrong, not fetchable, or split where the jury stayed silent."""
+    final: bool
+    """Nothing can change it any more, and the money has moved."""
+
+
+@dataclass(frozen=True, slots=True)
 class Noted:
     """Something worth a line to the user, without consequences of its own."""
 
@@ -108,4 +150,18 @@ class Ended:
     """Base units that went to the provider."""
 
 
-Report = Tendering | Agreed | InVault | Running | Arrived | Held | Checked | Noted | Ended
+Report = (
+    Tendering
+    | Agreed
+    | InVault
+    | Running
+    | Arrived
+    | Held
+    | Checked
+    | DisputeOpened
+    | JuryDrawn
+    | Voted
+    | Ruled
+    | Noted
+    | Ended
+)

@@ -6,7 +6,7 @@ the market within a few points of its optimum, while 8 best alone do worse than 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from random import Random
 
 from protocol.identity import Address
@@ -15,6 +15,8 @@ from protocol.offers import ResourceOffer, VaultRef
 
 BEST = 16
 RANDOM = 8
+CAUTION = 4.0
+"""How many times its price a certain failure would cost: money is safe in the vault, time is not."""
 
 
 def misfit(offer: ResourceOffer, job: Job, vault: VaultRef) -> str | None:
@@ -34,10 +36,24 @@ def asking_price(offer: ResourceOffer, job: Job) -> int | None:
     return prices.get(job.module, prices.get("*"))
 
 
+def cost(price: int, doubt: float) -> float:
+    """What a price amounts to with the chance of a broken word."""
+    return price * (1.0 + CAUTION * doubt)
+
+
 def whom_to_ask(
-    fitting: Iterable[ResourceOffer], job: Job, strikes: dict[Address, int], rng: Random
+    fitting: Iterable[ResourceOffer],
+    job: Job,
+    rng: Random,
+    *,
+    doubt: Callable[[Address], float] = lambda _: 0.0,
+    worth: Callable[[ResourceOffer], int] = lambda _: 0,
 ) -> list[ResourceOffer]:
-    """Up to 24 offers: those with the fewest broken words and the lowest price first, then some at random."""
-    ranked = sorted(fitting, key=lambda offer: (strikes.get(offer.provider, 0), asking_price(offer, job), rng.random()))
+    """Up to 24 offers: those first that leave most of what they are worth to this buyer, then some at random."""
+
+    def loss(offer: ResourceOffer) -> tuple[float, float]:
+        return cost(asking_price(offer, job) or 0, doubt(offer.provider)) - worth(offer), rng.random()
+
+    ranked = sorted(fitting, key=loss)
     best, rest = ranked[:BEST], ranked[BEST:]
     return best + rng.sample(rest, min(RANDOM, len(rest)))

@@ -9,17 +9,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 from random import Random
 
+from agents.auction import AFTER_OUTBID, CROWD, SETTLE_EACH, SPREAD_EACH, Auction, Lot
 from agents.effects import Consult, Effect, Send, Tell, WakeAt
 from agents.events import Timer
 from agents.order_book import OrderBook
 from agents.preferences import Mandate
 from agents.reports import Outcome, Tendering
+from agents.reputation import Reputation
 from agents.request import Request
-from agents.selection import asking_price, misfit, whom_to_ask
+from agents.selection import asking_price, cost, misfit, whom_to_ask
 from agents.strategy import Accept as Taken
 from agents.strategy import Answer, View
 from agents.strategy import Counter as Proposed
@@ -33,7 +36,7 @@ from protocol.negotiation import step as step_talk
 from protocol.offers import ResourceOffer
 from protocol.rules import Rules
 from protocol.terms import MOST_MEDIATORS, Terms, deal_of
-from protocol.wire import digest
+from protocol.wire import agreement, digest
 
 GATHER = 1.5
 """Seconds to listen before the first talk, when little has been heard yet."""
@@ -51,8 +54,16 @@ RETRY = 2.0
 """Seconds before another round of talks, when everybody was busy."""
 ROUNDS = 12
 """How often the strategy is asked in one talk."""
+SETTLE_MARGIN = 2.5
+"""Seconds of a hold that are left for the confirmation."""
+OUTBID_PERCENT = 2
+"""How much more a machine costs at least after one was outbid there; providers have the same rule."""
 MARKET_MULTIPLE = 2
 """Without a limit of the user's own, the most to pay is this many times the lowest asking price."""
+
+
+Appraise = Callable[[Request, ResourceOffer], int]
+"""What a job is worth to its buyer on one machine, base units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +115,24 @@ class Tender:
     """The talks of one job."""
 
     def __init__(
-        self, me: Address, rules: Rules, request: Request, book: OrderBook, strikes: dict[Address, int], rng: Random
+        self,
+        me: Address,
+        rules: Rules,
+        request: Request,
+        book: OrderBook,
+        reputation: Reputation,
+        rng: Random,
+        appraise: Appraise,
     ) -> None:
         self.me = me
         self.rules = rules
         self.request = request
         self.book = book
-        self.strikes = strikes
+        self.reputation = reputation
         self.rng = rng
+        self.appraise = appraise
+        self.auction: Auction | None = None
+        """How to bid among many buyers; None where there are few."""
         self.mode = Mode.GATHERING
         self.bids: dict[Address, Bid] = {}
         self.round = 0
@@ -135,6 +156,7 @@ class Tender:
     def heard(self, now: float) -> list[Effect]:
         """Something new is on offer."""
         if self.mode is not Mode.GATHERING:
+            self._hear_prices(now)
             return []
         known = sum(1 for _ in self._fitting(now))
         if (known >= ENOUGH and self._judged(now)) or (self.waited and known):
@@ -153,9 +175,16 @@ class Tender:
             case str(), Mode.TALKING if phase == f"patience:{self.patience}":
                 late = [bid for bid in self.bids.values() if self._undecided(bid)]
                 left = [effect for bid in late for effect in self._leave(bid, "you took too long")]
+                for bid in late:
+                    self._give_up(bid.provider)
                 return [*left, *self._conclude(now)]
             case str(), Mode.CONFIRMING if self.chosen and phase == f"bind:{self.round}:{self.chosen.hex()}":
                 return self._lost(now, self.bids[self.chosen], "no signature came", final=False, tell=True)
+            case str(), Mode.TALKING if phase == f"court:{self.patience}":
+                self._hear_prices(now)
+                return self._court(now)
+            case str(), Mode.TALKING if phase == f"settle:{self.patience}":
+                return self._confirm(now)
             case str(), _ if phase == f"again:{self.round}":
                 return self._open_talks(now)
         return []
@@ -204,12 +233,18 @@ class Tender:
                         *self._conclude(now),
                     ]
                 bid = self.bids[provider] = replace(bid, history=(*bid.history, terms), received=(*bid.received, terms))
+                if self.auction is not None:
+                    self.auction.raised(provider, terms.pay)
+                    return self._court(now)
                 return self._consult(now, bid)
             case Accept():
                 return self._conclude(now)
             case Outbid():
                 if self.chosen == provider:
                     self.mode, self.chosen = Mode.TALKING, None
+                if self.auction is not None:
+                    self.auction.raised(provider, _table(bid).pay * (100 + OUTBID_PERCENT) // 100 + 1)
+                    return self._court_soon(now)
                 return [*self._consult(now, bid), *self._have_patience(now)]
             case Bind() if self.chosen == provider:
                 return self._bought(bid, move)
@@ -242,17 +277,38 @@ class Tender:
     def _judged(self, now: float) -> bool:
         return bool(self.request.mediators) or any(True for _ in self.book.mediators(now))
 
+    def _worth(self, offer: ResourceOffer) -> int:
+        """The most to pay for the job on this machine."""
+        return (
+            self.appraise(self.request, offer)
+            if self.request.at_market
+            else min(self.request.most_pay, self.appraise(self.request, offer))
+        )
+
     def _open_talks(self, now: float) -> list[Effect]:
-        offers = whom_to_ask(self._fitting(now), self.request.job, self.strikes, self.rng)
+        if self.auction is not None:
+            self._hear_prices(now)
+            return self._court(now)
+        offers = whom_to_ask(
+            self._fitting(now),
+            self.request.job,
+            self.rng,
+            doubt=lambda who: self.reputation.doubt(now, who),
+            worth=self._worth,
+        )
         if not offers:
             return self._nobody_agrees(now)
         self.mode = Mode.TALKING
         self.round += 1
         asks = [price for offer in offers if (price := asking_price(offer, self.request.job)) is not None]
-        most = MARKET_MULTIPLE * min(asks) if self.request.at_market else self.request.most_pay
-        mandate = Mandate("buyer", most, min(most, min(asks) // 2), self.request.wishes)
         effects: list[Effect] = [Tell(self.request.id, Tendering(tuple(offer.provider for offer in offers)))]
+        if self.book.rivals(now, self.me) >= CROWD:
+            most = MARKET_MULTIPLE * min(asks) if self.request.at_market else None
+            self.auction = Auction(self._lot(now, offer, most) for offer in offers)
+            return [*effects, *self._court(now)]
         for offer in offers:
+            most = MARKET_MULTIPLE * min(asks) if self.request.at_market else self._worth(offer)
+            mandate = Mandate("buyer", most, min(most, min(asks) // 2), self.request.wishes)
             base = self.rules.terms(now, self.request.job, 0, self.request.check_ppm, self._pool(now, offer))
             bid = self.bids[offer.provider] = Bid(offer.provider, self.rng.randbytes(16), mandate, base)
             effects += self._consult(now, bid)
@@ -315,11 +371,66 @@ class Tender:
     def _lost(self, now: float, bid: Bid, reason: str, final: bool, *, tell: bool = False) -> list[Effect]:
         left = self._leave(bid, reason, final) if tell else []
         self.bids[bid.provider] = replace(bid, over=True, reason=reason, final=final)
+        self._give_up(bid.provider)
         if self.chosen != bid.provider:
             return [*left, *self._conclude(now)]
         # the others may still be deciding: another bid released them while this one was being confirmed
         self.mode, self.chosen = Mode.TALKING, None
         return [*left, *self._conclude(now), *self._have_patience(now)]
+
+    # --- in a crowd --------------------------------------------------------------------------------------------------
+
+    def _lot(self, now: float, offer: ResourceOffer, most: int | None) -> Lot:
+        price = asking_price(offer, self.request.job) or 0
+        worth = self._worth(offer) if most is None else most
+        return Lot(offer.provider, worth, offer.serial, price, self.reputation.doubt(now, offer.provider))
+
+    def _hear_prices(self, now: float) -> None:
+        if self.auction is None:
+            return
+        for offer in self.book.providers(now):
+            known = self.auction.lots.get(offer.provider)
+            if known is not None and offer.serial > known.serial:
+                self.auction.hear(self._lot(now, offer, known.worth))
+                if misfit(offer, self.request.job, self.rules.vault) is not None:
+                    self.auction.lost(offer.provider)
+
+    def _give_up(self, provider: Address) -> None:
+        if self.auction is not None:
+            self.auction.lost(provider)
+
+    def _court_soon(self, now: float) -> list[Effect]:
+        """Bid again once it can be known what the others pay now, and not all at the same moment."""
+        self.patience += 1
+        pause = AFTER_OUTBID + self.rng.random() * SPREAD_EACH * self.book.rivals(now, self.me)
+        return self._timer(now + pause, f"court:{self.patience}")
+
+    def _court(self, now: float) -> list[Effect]:
+        """Bid where it is best now; one talk at a time, so one hold at most."""
+        assert self.auction is not None
+        self.mode = Mode.TALKING
+        choice = self.auction.choose()
+        best = None if choice is None else choice.lot.provider
+        others = [bid for bid in self.bids.values() if not bid.over and bid.provider != best]
+        effects = [effect for bid in others for effect in self._leave(bid, "another machine is the better choice")]
+        if choice is None:
+            return [*effects, *self._nobody_agrees(now)]
+        # where nobody else bids so far half of the way is enough, else the limit is said at once
+        start = choice.limit if choice.lot.contested else (choice.lot.price + choice.limit) // 2
+        mandate = Mandate("buyer", choice.limit, min(choice.limit, start), self.request.wishes)
+        bid = self.bids.get(choice.lot.provider)
+        if bid is None or bid.over or bid.talk is None:
+            self.round += 1
+            offer = next((o for o in self.book.providers(now) if o.provider == choice.lot.provider), None)
+            if offer is None:
+                self.auction.lost(choice.lot.provider)
+                return [*effects, *self._court(now)]
+            base = self.rules.terms(now, self.request.job, 0, self.request.check_ppm, self._pool(now, offer))
+            bid = Bid(offer.provider, self.rng.randbytes(16), mandate, base)
+        else:
+            bid = replace(bid, mandate=mandate)
+        self.bids[bid.provider] = bid
+        return [*effects, *self._consult(now, bid), *self._have_patience(now)]
 
     # --- the choice --------------------------------------------------------------------------------------------------
 
@@ -331,10 +442,27 @@ class Tender:
             return []
         held = [bid for bid in self.bids.values() if not bid.over]
         if not held:
-            return self._nobody_agrees(now)
-        best = min(held, key=lambda bid: (self.strikes.get(bid.provider, 0), _table(bid).pay, self.rng.random()))
+            return self._nobody_agrees(now) if self.auction is None else self._court(now)
+        if self.auction is None:
+            return self._confirm(now)
+        # others may still overbid it; whoever confirms at once takes what is worth more to somebody else
+        self.patience += 1
+        settle = min(self.rules.hold - SETTLE_MARGIN, SETTLE_EACH * self.book.rivals(now, self.me))
+        return self._timer(now + max(0.0, settle), f"settle:{self.patience}")
+
+    def _confirm(self, now: float) -> list[Effect]:
+        held = [bid for bid in self.bids.values() if not self._undecided(bid) and not bid.over]
+        if not held:
+            return []
+        offers = {offer.provider: offer for offer in self.book.providers(now)}
+
+        def loss(bid: Bid) -> tuple[float, float]:
+            worth = self._worth(offers[bid.provider]) if bid.provider in offers else 0
+            return cost(_table(bid).pay, self.reputation.doubt(now, bid.provider)) - worth, self.rng.random()
+
+        best = min(held, key=loss)
         assert best.talk is not None
-        deal = deal_of(best.talk.terms, self.me, best.provider, best.talk.table)
+        deal = deal_of(best.talk.terms, self.me, best.provider, agreement(best.talk.table, best.talk.job))
         self.mode, self.chosen = Mode.CONFIRMING, best.provider
         confirmed = self._move(best, Confirm(best.id, best.talk.head, deal))
         return [*confirmed, *self._timer(now + BIND_PATIENCE, f"bind:{self.round}:{best.provider.hex()}")]

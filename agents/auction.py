@@ -1,0 +1,98 @@
+"""Buying in a crowd: bid for one machine at a time, for what makes it better than the next best, and move on if outbid.
+
+With many buyers for the same machines, haggling with all of them at once clogs the market, and whoever comes first
+takes a machine that is worth more to somebody else. An ascending auction ends near the optimum instead (Bertsekas, "The
+auction algorithm", 1979; each bid raises the price by how much better the machine is than the second best, plus a
+little), and it needs no auctioneer: a hold is a bid, `Outbid` is being overbid, and what a held machine costs is in its
+announcement and in its counter-offer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from protocol.identity import Address
+
+CROWD = 5
+"""Other buyers looking for a machine at the same moment; with fewer, one talks to all machines at once."""
+LITTLE = 0.03
+"""Share of a machine's worth by which a bid goes beyond indifference; the market's loss is at most that."""
+SETTLE_EACH = 0.16
+"""Seconds that a hold must stand before it is confirmed, for each other buyer that may still overbid it."""
+
+AFTER_OUTBID = 0.6
+"""Seconds until the machine's new price has got round."""
+SPREAD_EACH = 0.02
+"""Seconds, for each other buyer, over which the next bids are spread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """One machine as this buyer sees it."""
+
+    provider: Address
+    worth: int
+    """The most that it would pay for the job there, base units."""
+    serial: int
+    """Of the offer that says so."""
+    price: int
+    """What it costs now, as far as is known."""
+    doubt: float = 0.0
+    gone: bool = False
+    """Busy, unreachable or walked away, until it announces itself again."""
+    contested: bool = False
+    """Somebody else wants it too."""
+
+    @property
+    def gain(self) -> float:
+        return self.worth * (1.0 - self.doubt) - self.price
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Where to bid, and how far it is worth going before the next best is better."""
+
+    lot: Lot
+    limit: int
+
+
+class Auction:
+    """The machines that one job bids among."""
+
+    def __init__(self, lots: Iterable[Lot]) -> None:
+        self.lots = {lot.provider: lot for lot in lots}
+
+    def hear(self, offered: Lot) -> None:
+        """It has announced itself anew: with what it costs now, and free again if it was not."""
+        known = self.lots.get(offered.provider)
+        if known is not None and offered.serial > known.serial:
+            contested = known.contested or offered.price > known.price
+            self.lots[offered.provider] = Lot(
+                known.provider, known.worth, offered.serial, offered.price, known.doubt, False, contested
+            )
+
+    def raised(self, provider: Address, price: int) -> None:
+        """Somebody else pays nearly this."""
+        lot = self.lots[provider]
+        self.lots[provider] = Lot(
+            provider, lot.worth, lot.serial, max(price, lot.price), lot.doubt, lot.gone, contested=True
+        )
+
+    def lost(self, provider: Address) -> None:
+        """Not to be had for now."""
+        lot = self.lots.get(provider)
+        if lot is not None:
+            self.lots[provider] = Lot(
+                provider, lot.worth, lot.serial, lot.price, lot.doubt, gone=True, contested=lot.contested
+            )
+
+    def choose(self) -> Choice | None:
+        """The machine that leaves most of its worth; None if none leaves anything."""
+        open_lots = sorted((lot for lot in self.lots.values() if not lot.gone), key=lambda lot: -lot.gain)
+        if not open_lots or open_lots[0].gain <= 0:
+            return None
+        best = open_lots[0]
+        second = max(0.0, open_lots[1].gain) if len(open_lots) > 1 else 0.0
+        limit = best.price + int(best.gain - second + LITTLE * best.worth)
+        return Choice(best, min(best.worth, limit))
