@@ -1,13 +1,28 @@
-"""Two results of one job are the same when their CIDs are; otherwise the verdict says where they differ."""
+"""Two results are the same when their CIDs are, or when the module's way of comparing takes them for the same."""
 
 from __future__ import annotations
 
+import io
+import json
+import struct
+import time
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from modules.compare import Different, Result, Same, UnknownComparison, compare
-from modules.manifest import Verification
+from modules.compare import Comparison, Different, Result, Same, compare
+from modules.compare_numeric import numbers_agree, numeric_files
+from modules.compare_text import resemblance
+from modules.errors import ResultFault
+from modules.manifest import CompareMode, Verification
+from modules.npy import read_npy, read_npz
+
+Write = Callable[[Path], object]
 
 
 def result(folder: Path, **files: str) -> Path:
@@ -18,8 +33,10 @@ def result(folder: Path, **files: str) -> Path:
 
 
 def test_equal_cids_are_the_same_without_a_look() -> None:
-    assert compare(Verification(), Result("bafy1"), Result("bafy1")) == Same()
-    assert compare(Verification(), Result("bafy1"), Result("bafy2")) == Different(())
+    for mode in ("exact", "numeric", "image", "text"):
+        verification = Verification(mode)
+        assert compare(verification, Result("bafy1"), Result("bafy1")) == Same()
+        assert compare(verification, Result("bafy1"), Result("bafy2")) == Different(())
 
 
 def test_what_differs_is_named(tmp_path: Path) -> None:
@@ -33,6 +50,186 @@ def test_what_differs_is_named(tmp_path: Path) -> None:
     assert str(verdict) == "differs in outputs/kind, outputs/only-here, stdout"
 
 
-def test_a_mode_that_is_not_there_yet_is_an_error() -> None:
-    with pytest.raises(UnknownComparison, match="image"):
-        compare(Verification("image", 0.1), Result("bafy1"), Result("bafy1"))
+def pair(tmp_path: Path, name: str, one: bytes, other: bytes) -> tuple[Path, Path]:
+    places = []
+    for side, data in (("one", one), ("other", other)):
+        place = result(tmp_path / side, stdout="", stderr=side, exit_code="0\n")
+        (place / "outputs" / name).write_bytes(data)
+        places.append(place)
+    return places[0], places[1]
+
+
+def compared(
+    tmp_path: Path, mode: CompareMode, tolerance: float, name: str, one: bytes, other: bytes
+) -> tuple[Comparison, Comparison]:
+    """The verdict from both sides."""
+    a, b = pair(tmp_path, name, one, other)
+    results = Result("bafy1", a), Result("bafy2", b)
+    verification = Verification(mode, tolerance)
+    return compare(verification, *results), compare(verification, *reversed(results))
+
+
+def npy(descr: str, shape: tuple[int, ...], body: bytes) -> bytes:
+    header = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + body
+
+
+@pytest.mark.parametrize(
+    ("name", "one", "near", "far"),
+    [
+        ("a.json", b'{"x": [1.0, 2, null, "s", true]}', b'{"x": [1.0000001, 2, null, "s", true]}', b'{"x": [1, 2]}'),
+        ("a.csv", b'a,1.5,"q,""x"\r\n', b'a,1.5000001,"q,""x"\n', b'a,1.6,"q,""x"\n'),
+        ("a.txt", b"loss 0.123 at 5 s", b"loss 0.12300001 at 5 s", b"lost 0.123 at 5 s"),
+        (
+            "a.npy",
+            npy("<f8", (2,), struct.pack("<2d", 1, 2)),
+            npy("<f8", (2,), struct.pack("<2d", 1, 2.0000001)),
+            npy("<f8", (2, 1), struct.pack("<2d", 1, 2)),
+        ),
+    ],
+)
+def test_numbers_may_differ_within_the_tolerance_and_nothing_else_may(
+    tmp_path: Path, name: str, one: bytes, near: bytes, far: bytes
+) -> None:
+    assert compared(tmp_path / "near", "numeric", 1e-6, name, one, near) == (Same(), Same())
+    assert compared(tmp_path / "tight", "numeric", 1e-9, name, one, near) == (Different((f"outputs/{name}",)),) * 2
+    assert compared(tmp_path / "far", "numeric", 1e-6, name, one, far) == (Different((f"outputs/{name}",)),) * 2
+
+
+def test_an_exit_code_is_no_measurement(tmp_path: Path) -> None:
+    for mode in ("numeric", "text", "image"):
+        one = result(tmp_path / mode / "one", stdout="", stderr="", exit_code="0\n")
+        other = result(tmp_path / mode / "other", stdout="", stderr="", exit_code="1\n")
+        assert compare(Verification(mode, 1e9), Result("a", one), Result("b", other)) == Different(("exit_code",))
+
+
+@given(st.floats(), st.floats(), st.floats(min_value=0, allow_infinity=False))
+def test_agreement_is_symmetric_and_reflexive(left: float, right: float, tolerance: float) -> None:
+    assert numbers_agree(left, right, tolerance) == numbers_agree(right, left, tolerance)
+    assert numbers_agree(left, left, tolerance)
+
+
+@given(st.binary(max_size=300), st.sampled_from(["json", "csv", "npy", "npz", "txt"]))
+def test_no_bytes_of_a_stranger_break_the_comparer(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes, suffix: str
+) -> None:
+    folder = tmp_path_factory.mktemp("pair")
+    one, other = folder / f"one.{suffix}", folder / f"other.{suffix}"
+    one.write_bytes(npy("<f8", (1,), bytes(8)))
+    other.write_bytes(npy("<f8", (1,), bytes(8))[: 60 - len(data) % 60] + data)
+    assert isinstance(numeric_files(one, other, 0.1), bool)
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("deep.json", b"[" * 100_000 + b"]" * 100_000),
+        ("long.json", b"9" * 3_000_000),
+        ("wide.csv", b"a," * 1_000_000),
+        ("field.csv", b'"' + b"x" * 3_000_000),
+        ("digits.txt", b"1" * 3_000_000),
+        ("dots.txt", b"1." * 1_000_000),
+        ("signs.txt", b"-+" * 1_000_000),
+    ],
+)
+def test_what_is_made_to_take_long_does_not(tmp_path: Path, name: str, data: bytes) -> None:
+    one, other = tmp_path / f"1{name}", tmp_path / f"2{name}"
+    one.write_bytes(data)
+    other.write_bytes(data[:-1] + b"2")
+    began = time.monotonic()
+    numeric_files(one, other, 0.1)
+    assert time.monotonic() - began < 15
+
+
+def test_arrays_are_read_as_numpy_writes_them() -> None:
+    # Made with NumPy 2: np.save of np.array([[1, 2], [3, 4]], ">i2"), and of np.array([0.5], "<f2").
+    big = npy(">i2", (2, 2), struct.pack(">4h", 1, 2, 3, 4))
+    assert (read_npy(big).shape, list(read_npy(big).values)) == ((2, 2), [1, 2, 3, 4])
+    assert list(read_npy(npy("<f2", (1,), struct.pack("<e", 0.5))).values) == [0.5]
+    assert read_npy(npy("<f4", (), struct.pack("<f", 1))).shape == ()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        npy("|O", (1,), b"\x80\x04."),
+        npy("<f8", (10**9, 10**9), b""),
+        npy("<f8", (2,), bytes(8)),
+        npy("<f8", (1,), bytes(8)).replace(b"'shape'", b"'shape' + __import__('os')"),
+    ],
+)
+def test_an_array_that_holds_anything_but_numbers_is_refused(data: bytes) -> None:
+    with pytest.raises(ResultFault):
+        read_npy(data)
+
+
+def test_an_archive_of_arrays_can_not_unpack_into_more_than_is_allowed(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.npy", npy("<f8", (1 << 20,), bytes(8 << 20)))
+    assert len(buffer.getvalue()) < 20_000
+    assert read_npz(buffer.getvalue(), 16 << 20)["a.npy"].shape == (1 << 20,)
+    with pytest.raises(ResultFault, match="too much"):
+        read_npz(buffer.getvalue(), 1 << 20)
+
+
+def test_texts_agree_by_what_they_share(tmp_path: Path) -> None:
+    one = b"The quick brown fox jumps over the lazy dog, and then it sleeps until noon."
+    near = b"The quick brown fox jumps over the lazy dog and then it  sleeps until noon!"
+    assert compared(tmp_path / "near", "text", 0.3, "a.txt", one, near) == (Same(), Same())
+    far = compared(tmp_path / "far", "text", 0.3, "a.txt", one, b"Nothing of the sort was ever said by anybody here.")
+    assert far == (Different(("outputs/a.txt",)),) * 2
+    assert compared(tmp_path / "binary", "text", 0.3, "a", one, b"\xff\xfe")[0] == Different(("outputs/a",))
+
+
+@given(st.text(max_size=60), st.text(max_size=60))
+def test_resemblance_is_symmetric_and_between_nothing_and_all(left: str, right: str) -> None:
+    assert 0 <= resemblance(left, right) == resemblance(right, left) <= 1
+    assert resemblance(left, left) == 1
+
+
+def png(draw: Callable[[int, int], tuple[int, int, int]], size: int = 96, form: str = "PNG") -> bytes:
+    image_module = pytest.importorskip("PIL.Image", reason="needs Pillow, an extra")
+    image = image_module.new("RGB", (size, size))
+    image.putdata([draw(x, y) for y in range(size) for x in range(size)])
+    buffer = io.BytesIO()
+    image.save(buffer, form)
+    return buffer.getvalue()
+
+
+def test_pictures_agree_when_an_eye_sees_no_difference(tmp_path: Path) -> None:
+    rng = Random(1)
+
+    def scene(x: int, y: int) -> tuple[int, int, int]:
+        return (x * 2, (x * y) // 40 % 256, 255 if (x - 48) ** 2 + (y - 48) ** 2 < 900 else y)
+
+    def noisy(x: int, y: int) -> tuple[int, int, int]:
+        red, green, blue = (min(255, max(0, part + rng.randint(-2, 2))) for part in scene(x, y))
+        return red, green, blue
+
+    def other(x: int, y: int) -> tuple[int, int, int]:
+        return scene(95 - x, y)
+
+    one = png(scene)
+    assert compared(tmp_path / "noise", "image", 0.08, "a.png", one, png(noisy)) == (Same(), Same())
+    different = (Different(("outputs/a.png",)),) * 2
+    assert compared(tmp_path / "mirror", "image", 0.08, "a.png", one, png(other)) == different
+    assert compared(tmp_path / "size", "image", 0.08, "a.png", one, png(scene, 95)) == different
+    dark = png(lambda x, y: (scene(x, y)[0] // 2, scene(x, y)[1] // 2, scene(x, y)[2] // 2))
+    assert compared(tmp_path / "dark", "image", 0.08, "a.png", one, dark) == different
+    assert compared(tmp_path / "form", "image", 0.08, "a.jpg", png(scene, form="JPEG"), one)[0] == Same()
+
+
+def test_a_picture_that_claims_to_be_huge_or_is_none_agrees_with_nothing(tmp_path: Path) -> None:
+    one = png(lambda x, y: (x, y, 0))
+    huge = bytearray(one)
+    huge[16:24] = struct.pack(">2I", 60_000, 60_000)
+    for number, bad in enumerate((bytes(huge), one[:-30], one[:40], b"", b"GIF89a" + bytes(100))):
+        verdict = compared(tmp_path / str(number), "image", 1.0, "a.png", one, bad)[0]
+        assert verdict == Different(("outputs/a.png",)), number
+
+
+def test_json_that_says_a_name_twice_is_no_trouble(tmp_path: Path) -> None:
+    data = json.dumps({"a": 1.0}).encode()
+    assert compared(tmp_path, "numeric", 0.1, "a.json", data, b'{"a": 9, "a": 1.01}')[0] == Same()
