@@ -25,7 +25,7 @@ class Entry:
     not_before: float = 0.0
     joined_at: float | None = None
     proven: str = ""
-    """The place where we dialled it last, with success."""
+    """The place where we dialled it last, with success; or its own IP and the port that it named."""
 
 
 class Book:
@@ -87,13 +87,13 @@ class Book:
         return entry is not None and entry.kept
 
     def reached(self, address: bytes, place: str) -> None:
-        """A dial of ``place`` worked."""
+        """``place`` is where this peer lives: a dial worked, or it said so from that very IP."""
         if (entry := self._entries.get(address)) is not None:
             entry.proven = place
 
     def proven(self) -> tuple[str, ...]:
-        """Places that we dialled ourselves, of peers that are connected."""
-        return tuple(entry.proven for entry in self._entries.values() if entry.proven and entry.joined_at is not None)
+        """Such places, of all peers that we have not failed to reach since."""
+        return tuple(entry.proven for entry in self._entries.values() if entry.proven and entry.failures <= 1)
 
     def joined(self, address: bytes, now: float) -> None:
         """A connection stands: no redial until it is gone."""

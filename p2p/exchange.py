@@ -1,8 +1,9 @@
-"""Peers tell each other whom they know: a short list of places that the teller has dialled itself, asked for by stream.
+"""Peers tell each other whom they know, asked for by stream: a short list of places of peers that are connected.
 
-Nothing in such a list is believed. A place is only somewhere to try: who lives there is proven by the handshake, dials
-of strangers' places are few (`Settings.lonely_dials`), and what was never reached makes room first. So a liar can waste
-a few dials, and push out nobody whom we have met.
+Told are places that the teller has dialled itself, and those that a peer gave for itself when it asked, if the IP is
+the one that it asked from. Nothing in such a list is believed. A place is only somewhere to try: who lives there is
+proven by the handshake, dials of strangers' places are few (`Settings.lonely_dials`), and what was never reached makes
+room first. So a liar can waste a few dials, and push out nobody whom we have met.
 """
 
 from __future__ import annotations
@@ -16,21 +17,25 @@ import trio
 from p2p.errors import BrokenFrame, TooFast, Unreachable
 from p2p.events import Peer
 from p2p.frames import Ended, FrameStream
-from p2p.places import Scope, peer_at, scope_of_place
+from p2p.places import Scope, peer_at, places_of, scope_of_place
 from p2p.rates import Limiter
 from p2p.settings import Settings
 from protocol.errors import PeerFault
 
 PROTOCOL = "/lilypad/peers/1"
-"""Request: an empty frame. Answer: a frame of multiaddrs, one a line, each with its peer id; then the stream ends."""
+"""Request: a frame of the asker's own multiaddrs, or an empty one. Answer: a frame of others' places. One multiaddr a
+line, each with its peer id; then the stream ends.
+"""
 MOST_PLACES = 32
-_LONGEST_ANSWER = MOST_PLACES * 256
+MOST_OWN = 8
+_LONGEST_PLACE = 256
 
 
 class Lines(Protocol):
     """What this module asks of the host it serves."""
 
     settings: Settings
+    addrs: tuple[str, ...]
 
     async def open_stream(self, to: bytes, protocol: str, *, dial: bool) -> Any:
         """A new stream to a peer; raises `Unreachable`."""
@@ -51,10 +56,17 @@ class Lines(Protocol):
 class Exchange:
     """Asks a neighbour now and then, more often while we know few; answers neighbours."""
 
-    def __init__(self, lines: Lines, proven: Callable[[], Sequence[str]], rng: random.Random) -> None:
+    def __init__(
+        self,
+        lines: Lines,
+        proven: Callable[[], Sequence[str]],
+        vouch: Callable[[bytes, str], None],
+        rng: random.Random,
+    ) -> None:
         self._lines = lines
         self._settings = lines.settings
         self._proven = proven
+        self._vouch = vouch
         self._rng = rng
         self._answers = Limiter(lines.settings.peer_answers)
 
@@ -79,7 +91,7 @@ class Exchange:
         with trio.move_on_after(self._settings.send_within):
             frames = FrameStream(await self._lines.open_stream(peer.address, PROTOCOL, dial=False), self._settings)
             try:
-                await frames.write(b"")
+                await frames.write("\n".join(self._lines.addrs[:MOST_OWN]).encode())
                 answer = await frames.read()
             except Ended:
                 raise Unreachable(peer.address, "it does not tell whom it knows") from None
@@ -95,8 +107,7 @@ class Exchange:
             if not self._answers.take(peer.address, 1, trio.current_time()):
                 raise TooFast("asks for peers")
             with trio.move_on_after(self._settings.send_within):
-                if await frames.read():
-                    raise BrokenFrame("a request for peers that says something")
+                self._note_own(peer, await frames.read())
                 await frames.write("\n".join(self._fit_for(peer)).encode())
         except PeerFault as fault:
             frames.broken = True
@@ -112,16 +123,28 @@ class Exchange:
         fit = [place for place in self._proven() if _scope(place) >= near and not place.endswith(asker.id)]
         return self._rng.sample(fit, min(len(fit), MOST_PLACES))
 
+    def _note_own(self, asker: Peer, request: bytes) -> None:
+        """Where the asker says it can be dialled; the ports behind its own IP are its to give away."""
+        ip = self._lines.remote_ip(asker.address)
+        for place in places_of(asker.address, _places_in(request, MOST_OWN)):
+            self._lines.learn(asker.address, [place])
+            if ip and place.split("/")[2] == ip:
+                self._vouch(asker.address, place)
+
     def _learn(self, answer: bytes) -> int:
-        if len(answer) > _LONGEST_ANSWER:
-            raise BrokenFrame("a list of peers that is too long")
-        try:
-            places = answer.decode().split("\n")[:MOST_PLACES] if answer else []
-        except UnicodeDecodeError as error:
-            raise BrokenFrame("a list of peers that is no text") from error
+        places = _places_in(answer, MOST_PLACES)
         for place in places:
             self._lines.learn(peer_at(place).address, [place])
         return len(places)
+
+
+def _places_in(frame: bytes, most: int) -> list[str]:
+    if len(frame) > most * _LONGEST_PLACE:
+        raise BrokenFrame("a list of places that is too long")
+    try:
+        return frame.decode().split("\n")[:most] if frame else []
+    except UnicodeDecodeError as error:
+        raise BrokenFrame("a list of places that is no text") from error
 
 
 def _scope(place: str) -> Scope:

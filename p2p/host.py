@@ -143,7 +143,7 @@ class Host:
         self.machinery.host.set_stream_handler(bodies.PROTOCOL, self._asked_for_bodies)
         self.relay_client: RelayClient | None = None
         self.relay: Relay | None = None
-        self.exchange_peers = Exchange(self, self._book.proven, random.Random(secret))
+        self.exchange_peers = Exchange(self, self._book.proven, self._book.reached, random.Random(secret))
         self.machinery.host.set_stream_handler(PEERS, self._asked_for_peers)
         for topic in self.wire_topics:
             self.machinery.pubsub.set_topic_validator(topic, self._judge, False)

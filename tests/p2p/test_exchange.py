@@ -38,6 +38,23 @@ async def test_only_places_that_the_teller_dialled_itself_are_told(honest):
         assert asker.host.statistics().known_peers == 2
 
 
+async def test_those_who_dialled_the_same_hub_find_each_other(honest, until):
+    async with honest(settings=CALM) as hub, honest(settings=EAGER) as one, honest(settings=EAGER) as other:
+        await one.host.connect(hub.host.addrs[0])
+        await other.host.connect(hub.host.addrs[0])
+        await until(lambda: other.host.address in {peer.address for peer in one.host.peers()})
+
+
+async def test_a_place_behind_somebody_else_s_ip_is_not_told_on(honest):
+    async with honest(settings=CALM) as hub, honest(settings=CALM) as liar, honest(settings=CALM) as asker:
+        for each in (liar, asker):
+            await each.host.connect(hub.host.addrs[0])
+        liar.host.addrs = (f"/ip4/127.0.0.2/tcp/80/p2p/{liar.host.peer_id}",)
+        for each, told in ((liar, 0), (asker, 0)):
+            (peer,) = each.host.peers()
+            assert await each.host.exchange_peers.ask(peer) == told
+
+
 async def test_who_asks_too_often_hears_nothing(honest):
     async with honest(settings=CALM) as hub, honest(settings=CALM) as nosy:
         await nosy.host.connect(hub.host.addrs[0])
