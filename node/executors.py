@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +15,7 @@ from modules.errors import ModuleFault
 from modules.executor import Executor
 from modules.module import Module
 from node.errors import ExitCode, UserError
-from protocol.job import Job
+from protocol.job import Capacity, Job
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +88,15 @@ async def open_executors(trade: Trade, workers: int) -> AsyncIterator[dict[str, 
                     ) from None
                 log.info("docker is not offered: %s", fault)
         yield found
+
+
+def with_gpus(capacity: Capacity, executors: dict[str, Executor]) -> Capacity:
+    """A machine's capacity with the GPUs that were probed, and no others."""
+    from modules.docker.executor import DockerExecutor
+
+    docker = executors.get(DOCKER)
+    gpus = docker.gpus.gpus if isinstance(docker, DockerExecutor) else ()
+    return replace(capacity, gpus=len(gpus), vram_mib=min((gpu.vram_mib for gpu in gpus), default=0))
 
 
 async def prepare_containers(executors: dict[str, Executor], modules: Sequence[Module]) -> frozenset[str]:

@@ -29,6 +29,7 @@ from modules.errors import InputError, ModuleFault
 from modules.executor import EXIT_CODES, Failed, Finished, Isolation, Limits, Outcome, Reason, Task
 from modules.folders import FolderFault, FolderTooLarge
 from modules.gpus.pool import GpuPool, NoGpus
+from modules.gpus.probe import probe
 from modules.module import Module
 from protocol.errors import Misuse
 
@@ -250,7 +251,8 @@ async def open_docker(
 ) -> AsyncIterator[DockerExecutor]:
     """Open the executor on the engine at ``url`` (else where ``DOCKER_HOST`` says, else this machine's).
 
-    Removes first what nodes that were killed left in the engine. ``scratch`` is a folder for the runs' files, which
+    Removes first what nodes that were killed left in the engine. ``gpus`` are those that may be lent, by default all
+    that a probe finds. ``scratch`` is a folder for the runs' files, which
     the engine must see under the same path. ``runtime`` names one of the engine's; by default gVisor's where the
     engine has it. Raises `EngineFault` where no engine answers.
     """
@@ -262,7 +264,9 @@ async def open_docker(
                 log.warning("removed %d containers that an earlier node left behind", swept)
             if runtime is None and SAFER_RUNTIME in engine.runtimes:
                 runtime = SAFER_RUNTIME
-            yield DockerExecutor(engine, Path(folder), policy, gpus or GpuPool(()), runtime)
+            if gpus is None:
+                gpus = GpuPool(await trio.to_thread.run_sync(lambda: probe(engine.runtimes)))
+            yield DockerExecutor(engine, Path(folder), policy, gpus, runtime)
         finally:
             engine.close()
 

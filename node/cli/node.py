@@ -82,7 +82,7 @@ def start(config: Config, wish: Start) -> None:
 
 async def _serve(setup: Setup, trade: Trade, json: bool) -> None:
     from node.client import forget_contact, leave_contact
-    from node.executors import ChoosyShop, catalogue_containers, open_executors, prepare_containers
+    from node.executors import ChoosyShop, catalogue_containers, open_executors, prepare_containers, with_gpus
     from node.peer import open_peer
 
     runs = setup.shop is not None or setup.bench is not None
@@ -90,7 +90,8 @@ async def _serve(setup: Setup, trade: Trade, json: bool) -> None:
     async with open_executors(trade, os.cpu_count() or 1) as executors:
         ready = await prepare_containers(executors, catalogue_containers() if "docker" in executors else [])
         if isinstance(setup.shop, ChoosyShop):
-            setup = replace(setup, shop=replace(setup.shop, trade=trade, containers=ready))
+            capacity = with_gpus(setup.shop.capacity, executors)
+            setup = replace(setup, shop=replace(setup.shop, capacity=capacity, trade=trade, containers=ready))
         async with open_peer(setup, executors) as peer:
             await peer.chain.client.check()
             leave_contact(setup.home, peer.url, peer.api.token)
