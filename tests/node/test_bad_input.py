@@ -91,7 +91,7 @@ def test_garbage_in_the_configuration_is_refused(user: User, garbage: str) -> No
         ("[capacity]\ncpu = 'many'", "cpu"),
         ("[capacity]\nmemory_mib = 1e99", "memory_mib"),
         ("mediators = ['0x12']", "0x12"),
-        ("executors = ['wasm']", "executors"),
+        ("colour = 'red'", "colour"),
     ],
 )
 def test_an_offer_without_sense_is_refused(user: User, offer: str, said: str) -> None:
@@ -112,13 +112,20 @@ _SOMEWHERE = f'[networks.moon]\nrpc = "http://127.0.0.1:9/"\nvault = "0x{"11" * 
         (("--offer", "no.toml", "--role", "provider"), "no.toml"),
         (("--listen", "somewhere"), "somewhere"),
         (("--http", "nowhere"), "--http"),
-        (("--bootstrap", "/ip4/127.0.0.1/tcp/1"), "/ip4/127.0.0.1/tcp/1"),
     ],
 )
 def test_a_node_refuses_what_it_cannot_do(user: User, arguments: tuple[str, ...], said: str) -> None:
     (user.here / "lilypad.toml").write_text(_SOMEWHERE)
     save_cheap_key(new_key(), user.home / "key.json")
     assert said in refused(user, 2, "node", "start", "--network", "moon", *arguments)
+
+
+def test_a_first_peer_without_a_name_is_refused(user: User) -> None:
+    (user.here / "lilypad.toml").write_text(_SOMEWHERE)
+    save_cheap_key(new_key(), user.home / "key.json")
+    ended = user.lilypad("node", "start", "--network", "moon", "--bootstrap", "/ip4/127.0.0.1/tcp/1")
+    assert (ended.code, ended.out) == (2, "")
+    assert "/ip4/127.0.0.1/tcp/1" in ended.complaint
 
 
 def test_a_node_without_a_network_is_told_to_name_one(user: User) -> None:
@@ -206,8 +213,8 @@ def test_a_job_for_machines_that_nobody_has_finds_no_offer(network: Network, tmp
         "[resources]\ngpus = 1\nvram_mib = 16000\nmemory_mib = 65536\n"
     )
     ended = network.run(folder, "--json", "--timeout", "2")
-    assert ended.code == 3, ended.err
-    assert "docker" in ended.complaint
+    assert (ended.code, ended.document["outcome"]) == (3, "NO_OFFER"), ended.err
+    assert "no offer fits this job" in ended.complaint
 
 
 @pytest.mark.parametrize(
