@@ -9,6 +9,7 @@ from contracts.artifact import vault_artifact
 
 _ROOT = Path(__file__).parents[2]
 _TESTS = "\n".join(path.read_text() for path in (_ROOT / "tests" / "contracts").glob("test_*.py"))
+_HEARD = r'(== |, )"%s"[\n):,]'
 _SOURCE = (_ROOT / "contracts" / "vault.vy").read_text()
 
 
@@ -32,9 +33,8 @@ def test_every_call_of_the_vault_is_described_with_its_reasons() -> None:
 def test_every_reason_the_vault_gives_is_heard_in_a_test() -> None:
     reasons = _reasons()
     assert len(reasons) > 30
-    assert not [reason for reason in reasons if f'"{reason}"' not in _TESTS]
+    assert not [reason for reason in reasons if not re.search(_HEARD % re.escape(reason), _TESTS)]
 
 
 def _reasons() -> list[str]:
-    """What the constructor says aside."""
-    return sorted(set(re.findall(r'assert .*, "([^"]+)"$', _SOURCE, re.MULTILINE)) - {"windows"})
+    return sorted(set(re.findall(r'assert .*, "([^"]+)"$', _SOURCE, re.MULTILINE)))

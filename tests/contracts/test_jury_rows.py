@@ -474,6 +474,15 @@ def test_a_juror_that_signs_two_votes_loses_its_stake_and_its_seat() -> None:
     assert court.fees() == {seat: -STAKE, other: FEE, third: FEE}
 
 
+def test_votes_are_evidence_only_while_there_is_a_jury() -> None:
+    court = Court()
+    one, two = court.ballot(Ruling.WRONG, 0), court.ballot(Ruling.RIGHT, 0)
+    assert court.twin.do(RP, Expose(court.deal, court.pool, 0, one, two)) == "no jury"
+    court.accused()
+    assert court.vote(Ruling.WRONG, court.sitting) is None
+    assert court.twin.do(RP, Expose(court.deal, court.pool, 0, one, two)) == "no jury"
+
+
 def test_two_votes_shown_before_either_was_cast_cost_the_stake_too() -> None:
     court = Court().accused()
     evidence = court.ballot(Ruling.WRONG, 1), court.ballot(Ruling.WRONG, 1, evidence=b"\x01" * 32)

@@ -11,6 +11,7 @@ from contracts.encoding import compact, deal_words, encode_call
 from protocol.deal import Bill, Deal, Receipt, Release, Started, Voucher
 from protocol.eip712 import layout
 from protocol.vault_batches import MAX_LOCK
+from protocol.vault_book import Windows
 from protocol.vault_calls import (
     Absent,
     Delegate,
@@ -87,6 +88,11 @@ def test_a_deal_settled_meanwhile_is_skipped_and_the_others_are_paid() -> None:
     assert twin.model.account(RP.address).balance == PURSE + 400
     assert twin.model.account(OTHER.address).balance == PURSE + 1000
     assert twin.model.account(JC.address) == type(twin.model.account(JC.address))(PURSE - 1400, 0)
+
+
+def test_only_the_payer_settles() -> None:
+    twin, deal = opened()
+    assert twin.do(RP, Settle((Payment(deal, 1000, final=True),))) == "not the payer"
 
 
 def test_a_voucher_pays_once() -> None:
@@ -333,3 +339,26 @@ def test_a_line_is_one_deal_whose_vouchers_name_the_running_total() -> None:
     assert twin.do(RP, Redeem(line, 40_000, vouchers[38])) == "not signed"
     assert twin.do(JC, Settle((Payment(line, 40_000, bill, final=True),))) is None
     assert gains(twin) == (-40_000, 40_000)
+
+
+def test_the_vault_takes_no_more_than_its_fields_hold() -> None:
+    twin = Twin([JC, RP], 1 << 97)
+    assert twin.do(JC, Deposit(JC.address, 1 << 96)) == "too much"
+    assert twin.do(JC, Deposit(JC.address, (1 << 96) - 1)) is None
+    assert twin.do(RP, Deposit(RP.address, 1)) == "too much"
+    assert twin.do(RP, Deposit(RP.address, 0)) is None
+
+
+def test_a_settlement_has_as_many_amounts_as_deals() -> None:
+    twin = funded([JC, RP], PURSE)
+    selector = encode_call(Settle(()))[0][:4]
+    told = (128, 160, 224, 0, 0, 1, 5, 0)
+    assert twin.send(JC, selector + b"".join(word.to_bytes(32, "big") for word in told)) == "lengths"
+
+
+@pytest.mark.parametrize(
+    ("windows", "reason"),
+    [((0, 600), "windows"), ((61, 60), "windows"), ((1, 30 * 86400), None), ((1, 30 * 86400 + 1), "windows")],
+)
+def test_a_vault_is_born_with_sensible_windows_only(windows: tuple[int, int], reason: str | None) -> None:
+    assert Twin([JC]).birth(Windows(*windows)) == reason

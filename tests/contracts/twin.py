@@ -147,6 +147,15 @@ class Twin:
         self.gas = self.evm.result.gas_used
         return None
 
+    def birth(self, windows: Windows) -> str | None:
+        """Deploy one more vault, outside of the comparison; the reason of a refusal or None."""
+        code = _creation() + windows.shortest.to_bytes(32, "big") + windows.longest.to_bytes(32, "big")
+        try:
+            self.evm.deploy(show(Person.number(98).address), code)
+        except RuntimeError as error:
+            return _reason(str(error))
+        return None
+
     def _set_block(self) -> None:
         self.evm.set_block_env(BlockEnv(number=self.block, timestamp=self.now, gas_limit=10**9))
 
