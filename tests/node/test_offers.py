@@ -1,4 +1,4 @@
-"""`offer.toml` says what a provider runs: executors, modules that are allowed or refused, what is done to get an image."""
+"""`offer.toml` says what a provider runs: executors, modules allowed or refused, and how it gets images."""
 
 from __future__ import annotations
 
