@@ -13,7 +13,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from protocol.deal import Bill, Deal, Receipt, Result, Started, Voucher
+from protocol.deal import Bill, Deal, Receipt, Result, Started, Vote, Voucher
 from protocol.eip712 import layout
 from protocol.job import Capacity, Job, Resources
 from protocol.messages import DealMessage, Gossip, MediationMessage, Move
@@ -23,6 +23,7 @@ from protocol.types import Amount, Limit
 from protocol.wire import members, name_of
 
 PAGE = Path(__file__).parent / "protocol.md"
+SIGNED = (Deal, Started, Result, Receipt, Voucher, Bill, Vote)
 START, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 
 
@@ -40,7 +41,7 @@ def tables() -> str:
         "## Parts of messages\n",
         *(_part(kind) for kind in (Job, Resources, Terms, Deal, Capacity, Price, VaultRef)),
         "## Structs signed by EIP-712\n",
-        "```\n" + "\n".join(layout(kind).text for kind in (Deal, Started, Result, Receipt, Voucher, Bill)) + "\n```\n",
+        "```\n" + "\n".join(layout(kind).text for kind in SIGNED) + "\n```\n",
     ]
     return "\n".join(parts)
 

@@ -63,7 +63,7 @@ export async function buy (me, peer, { job, first, most, mediators }) {
     // the same terms again is how a buyer takes them
     await talk.say('counter', { terms: offered === asked ? move.terms : repriced(move.terms, offered) })
   }
-  const deal = dealOf(talk.terms, me.address, talk.theirAddress, talk.table)
+  const deal = dealOf(talk.terms, me.address, talk.theirAddress, talk.table, job)
   await talk.say('confirm', { deal })
   const bind = await talk.hear()
   if (bind.type !== 'bind') throw new Error(`instead of a signature came ${bind.type}: ${bind.reason}`)
@@ -88,7 +88,7 @@ export async function sell (me, { floor, ask }) {
   await talk.say('accept', { until: Math.floor(now()) + 10 })
   const { type, deal, reason } = await talk.hear()
   if (type !== 'confirm') throw new Error(`instead of a confirmation came ${type}: ${reason}`)
-  const expected = dealOf(talk.terms, talk.theirAddress, me.address, talk.table)
+  const expected = dealOf(talk.terms, talk.theirAddress, me.address, talk.table, job)
   if (!same(dealId(me.domain, deal), dealId(me.domain, expected))) throw new Error('they confirm another deal')
   await talk.say('bind', { deal, signature: new Uint8Array(65) })
   return { talk, job, gateway, deal }

@@ -1,5 +1,5 @@
 // Terms and deals: the section "Terms" of docs/protocol.md, for a network with the rules that stand there.
-import { poolHash } from './wire.mjs'
+import { agreement, poolHash } from './wire.mjs'
 
 const RULES = { lock: 30, transfer: 60, claim: 300, grace: 60, answer: 60, judge: 120, appeal: 0, jurors: 3, quorum: 2 }
 
@@ -39,12 +39,12 @@ export function repriced (terms, pay) {
   }
 }
 
-// agreement: the digest of the move that put these terms on the table
-export function dealOf (terms, jc, rp, agreement) {
+// table: the digest of the move that put these terms on the table
+export function dealOf (terms, jc, rp, table, job) {
   const { pay, jc_stake, rp_stake, cheat, fee, juror_stake, start_by, deliver_by, claim_until } = terms
   const { grace, answer, judge, appeal, jurors, quorum, silence } = terms
   const pool = poolHash(terms.mediators)
   const money = { pay, jc_stake, rp_stake, cheat, fee, juror_stake }
   const times = { start_by, deliver_by, claim_until, grace, answer, judge, appeal }
-  return { jc, rp, ...money, ...times, pool, jurors, quorum, silence, jc_seat: 0n, rp_seat: 0n, terms: agreement }
+  return { jc, rp, ...money, ...times, pool, jurors, quorum, silence, jc_seat: 0n, rp_seat: 0n, terms: agreement(table, job) }
 }

@@ -15,14 +15,21 @@ const WIDE = { money: 12, uint80: 10 }
 const ENVELOPE = utf8ToBytes('\x19Lilypad signed message\n')
 const MOVES = ['propose', 'counter', 'accept', 'outbid', 'confirm', 'bind', 'decline', 'walk', 'withdraw']
 const OFFERS = { resource_offer: 'provider', mediator_offer: 'mediator', job_offer: 'creator', withdrawal: 'author' }
-const ENVELOPED = [...MOVES, ...Object.keys(OFFERS), 'rechecked']
+const ENVELOPED = [...MOVES, ...Object.keys(OFFERS), 'rechecked', 'committed', 'revealed']
 const STATEMENTS = {
   bind: message => ['Deal', message.deal],
   locked: message => ['Deal', message.deal],
   begun: ({ deal }) => ['Started', { deal }],
   delivered: message => ['Result', { ...message, sealed: sealed(message.cid, message.salt) }],
   received: message => ['Receipt', message],
-  paid: message => ['Voucher', message]
+  paid: message => ['Voucher', message],
+  promised: ({ deal, round }) => vote({ deal, round, ruling: 0, grounds: new Uint8Array(32) }),
+  judged: vote
+}
+
+// the struct's name for what a vote rests on is older than the message's
+function vote ({ deal, round, ruling, grounds }) {
+  return ['Vote', { deal, round, ruling, grounds, commitments: grounds }]
 }
 
 // --- fields -----------------------------------------------------------------------------------------------------------
@@ -98,6 +105,11 @@ export function moveDigest (move) {
   if ('gateway' in blank) blank.gateway = 0
   if ('signature' in blank) blank.signature = new Uint8Array(65)
   return keccak(encode(blank))
+}
+
+// what the `terms` of a deal are: the move that put the terms on the table, and the job
+export function agreement (table, job) {
+  return keccak(concatBytes(table, keccak(pack(toWire('Job', job)))))
 }
 
 export function sealed (cid, salt) {
