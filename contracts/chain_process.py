@@ -27,6 +27,8 @@ class DevChain:
     url: str
     chain_id: int
     vault: Address | None
+    reorg: str = "dev_reorg"
+    """The method by which a test makes it forget its newest blocks."""
 
 
 @asynccontextmanager

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import pytest
 import trio
 from coincurve import PrivateKey
 
+from contracts.anvil import find_anvil, run_anvil
 from contracts.chain_process import DevChain, run_devchain
 from contracts.client import Intent, VaultClient, deploy
 from contracts.encoding import deal_id_query, encode_call
@@ -67,11 +68,22 @@ def a_deal(now: int) -> Deal:
     )
 
 
-@asynccontextmanager
-async def a_chain() -> AsyncIterator[tuple[DevChain, Rpc]]:
-    people = {address(JC): COIN, address(RP): COIN}
-    async with run_devchain(people, people, block_time=0) as chain, Rpc(chain.url) as rpc:
-        yield chain, rpc
+Start = Callable[[], AbstractAsyncContextManager[tuple[DevChain, Rpc]]]
+NO_ANVIL = pytest.mark.skipif(find_anvil() is None, reason="anvil is not installed")
+
+
+@pytest.fixture(params=["py-evm", pytest.param("anvil", marks=NO_ANVIL)])
+def a_chain(request: pytest.FixtureRequest) -> Start:
+    """Starts a chain of either make, with a vault and two people's deposits in it."""
+    run = run_anvil if request.param == "anvil" else run_devchain
+
+    @asynccontextmanager
+    async def start() -> AsyncIterator[tuple[DevChain, Rpc]]:
+        people = {address(JC): COIN, address(RP): COIN}
+        async with run(people, people, block_time=0) as chain, Rpc(chain.url) as rpc:
+            yield chain, rpc
+
+    return start
 
 
 @asynccontextmanager
@@ -83,7 +95,7 @@ async def running(*senders: Sender) -> AsyncIterator[None]:
         nursery.cancel_scope.cancel()
 
 
-async def test_a_lone_deal_is_opened_and_paid(tmp_path: Path) -> None:
+async def test_a_lone_deal_is_opened_and_paid(a_chain: Start, tmp_path: Path) -> None:
     async with a_chain() as (chain, rpc):
         assert chain.vault is not None
         sender = Sender(rpc, SqliteJournal(tmp_path / "jc", 1337, address(JC)), JC, DEV)
@@ -106,7 +118,7 @@ async def test_a_lone_deal_is_opened_and_paid(tmp_path: Path) -> None:
             assert opened.gas_used + paid.gas_used <= 125_000
 
 
-async def test_the_same_intent_twice_sends_once(tmp_path: Path) -> None:
+async def test_the_same_intent_twice_sends_once(a_chain: Start, tmp_path: Path) -> None:
     async with a_chain() as (chain, rpc):
         assert chain.vault is not None
         sender = Sender(rpc, SqliteJournal(tmp_path / "jc", 1337, address(JC)), JC, DEV)
@@ -127,7 +139,7 @@ async def test_the_same_intent_twice_sends_once(tmp_path: Path) -> None:
             assert (await client.accounts([address(RP)]))[0].balance == COIN + 5
 
 
-async def test_a_crash_between_journal_and_send_sends_the_same_bytes_later(tmp_path: Path) -> None:
+async def test_a_crash_between_journal_and_send_sends_the_same_bytes_later(a_chain: Start, tmp_path: Path) -> None:
     async with a_chain() as (chain, rpc):
         assert chain.vault is not None
         journal = SqliteJournal(tmp_path / "jc", 1337, address(JC))
@@ -145,7 +157,7 @@ async def test_a_crash_between_journal_and_send_sends_the_same_bytes_later(tmp_p
             assert (await client.accounts([address(JC)]))[0].balance == COIN + 7
 
 
-async def test_a_reorganisation_that_drops_a_transaction_sees_it_sent_again(tmp_path: Path) -> None:
+async def test_a_reorganisation_that_drops_a_transaction_sees_it_sent_again(a_chain: Start, tmp_path: Path) -> None:
     async with a_chain() as (chain, rpc):
         assert chain.vault is not None
         patient = replace(DEV, confirmations=3, resend_after=0.05)
@@ -154,7 +166,7 @@ async def test_a_reorganisation_that_drops_a_transaction_sees_it_sent_again(tmp_
         async with running(sender):
             sent = await client.submit(Intent("pay in", Deposit(address(JC), 7)))
             await _mined(rpc, sent.hash)
-            await rpc.call("dev_reorg", 1)
+            await rpc.call(chain.reorg, 1)
             assert await rpc.call("eth_getTransactionReceipt", "0x" + sent.hash.hex()) is None
             await _mined(rpc, sent.hash)
             for _ in range(2):
@@ -164,7 +176,7 @@ async def test_a_reorganisation_that_drops_a_transaction_sees_it_sent_again(tmp_
             assert (await client.accounts([address(JC)]))[0].balance == COIN + 7
 
 
-async def test_a_stuck_transaction_is_replaced_and_done_once(tmp_path: Path) -> None:
+async def test_a_stuck_transaction_is_replaced_and_done_once(a_chain: Start, tmp_path: Path) -> None:
     async with a_chain() as (chain, rpc):
         assert chain.vault is not None
         hasty = replace(DEV, resend_after=0.05, stuck_after=0.1)
@@ -184,7 +196,7 @@ async def test_a_stuck_transaction_is_replaced_and_done_once(tmp_path: Path) -> 
             assert (await client.accounts([address(JC)]))[0].balance == COIN + 7
 
 
-async def test_a_nonce_used_by_another_program_costs_nothing(tmp_path: Path) -> None:
+async def test_a_nonce_used_by_another_program_costs_nothing(a_chain: Start, tmp_path: Path) -> None:
     async with a_chain() as (chain, rpc):
         assert chain.vault is not None
         first = Sender(rpc, SqliteJournal(tmp_path / "one", 1337, address(JC)), JC, DEV)
@@ -200,7 +212,7 @@ async def test_a_nonce_used_by_another_program_costs_nothing(tmp_path: Path) -> 
             assert (await client.accounts([address(JC)]))[0].balance == COIN + 18
 
 
-async def test_many_at_once_leave_no_gap_in_the_nonces(tmp_path: Path) -> None:
+async def test_many_at_once_leave_no_gap_in_the_nonces(a_chain: Start, tmp_path: Path) -> None:
     async with a_chain() as (chain, rpc):
         assert chain.vault is not None
         sender = Sender(rpc, SqliteJournal(tmp_path / "jc", 1337, address(JC)), JC, DEV)
@@ -221,7 +233,7 @@ async def test_many_at_once_leave_no_gap_in_the_nonces(tmp_path: Path) -> None:
             assert head.timestamp <= time.time() + 1
 
 
-async def test_what_the_vault_would_refuse_is_never_sent(tmp_path: Path) -> None:
+async def test_what_the_vault_would_refuse_is_never_sent(a_chain: Start, tmp_path: Path) -> None:
     async with a_chain() as (chain, rpc):
         assert chain.vault is not None
         journal = SqliteJournal(tmp_path / "jc", 1337, address(JC))
@@ -235,7 +247,7 @@ async def test_what_the_vault_would_refuse_is_never_sent(tmp_path: Path) -> None
         assert journal.next_nonce() == 0
 
 
-async def test_a_vault_can_be_deployed_by_a_peer(tmp_path: Path) -> None:
+async def test_a_vault_can_be_deployed_by_a_peer(a_chain: Start, tmp_path: Path) -> None:
     async with a_chain() as (_chain, rpc):
         sender = Sender(rpc, SqliteJournal(tmp_path / "jc", 1337, address(JC)), JC, DEV)
         async with running(sender):
@@ -246,7 +258,7 @@ async def test_a_vault_can_be_deployed_by_a_peer(tmp_path: Path) -> None:
             assert await deploy(sender, Windows(60, 600)) == vault
 
 
-async def test_a_deal_has_the_same_name_on_chain_and_off(tmp_path: Path) -> None:
+async def test_a_deal_has_the_same_name_on_chain_and_off(a_chain: Start, tmp_path: Path) -> None:
     async with a_chain() as (chain, rpc):
         assert chain.vault is not None
         client = VaultClient(rpc, 1337, chain.vault)
