@@ -30,6 +30,7 @@ from agents.purchase import (
     Awaiting,
     Checking,
     Claiming,
+    Collecting,
     Contesting,
     Fetching,
     Locking,
@@ -46,10 +47,12 @@ from agents.strategy import Breached, Dealt, Settled
 from agents.tender import Appraise, Bought, Failure, Tender
 from protocol.deal import DealId
 from protocol.identity import Address
-from protocol.messages import DealMessage, MediationMessage, Move, Recheck, deal_named
+from protocol.job import Run
+from protocol.messages import CannotRecheck, DealMessage, Move, Recheck, Rechecked, Testimony, deal_named
 from protocol.offers import JobOffer, ResourceOffer
 from protocol.rules import Rules
 from protocol.types import TalkId
+from protocol.vault_state import Outcome as Ruled
 
 JOB_OFFER_LIFE = 30
 MILLION = 1_000_000
@@ -128,14 +131,16 @@ class JobCreator:
                 return self._not_reached(now, peer, message.talk)
             case Got(sender, message) if isinstance(message, DealMessage):
                 return self._deal_event(now, event, deal_named(message, self.rules.domain), sender)
-            case Got(sender, message) if isinstance(message, MediationMessage) and not isinstance(message, Recheck):
+            case Got(_, Rechecked() | CannotRecheck() as message):
+                return self._deal_event(now, event, message.deal)
+            case Got(_, message) if isinstance(message, Testimony):
                 return self._deal_event(now, event, message.deal)
             case Unreached(message=Recheck(deal=deal)):
                 return self._deal_event(now, event, deal.id(self.rules.domain))
             case ChainSaw(deal=deal):
                 return self._deal_event(now, event, deal)
             case Woke(Timer(about=about)) | Refused(about=about) | Fetched(about=about) | NotFetched(about=about):
-                return self._deal_event(now, event, about)
+                return self._deal_event(now, event, about[:32])
             case _:
                 return []
 
@@ -143,9 +148,7 @@ class JobCreator:
 
     def _resume(self, now: float) -> list[Effect]:
         effects = [effect for it in self.purchases.values() for effect in purchases.begin(it, now).effects]
-        bought = {
-            it.wanted for it in self.purchases.values() if not isinstance(it.stage, Claiming | Refusing | Contesting)
-        }
+        bought = {it.wanted for it in self.purchases.values() if _is_hope(it)}
         for job, wanted in self.wanted.items():
             if job not in bought:
                 effects += self._tender(now, wanted.request)
@@ -217,6 +220,7 @@ class JobCreator:
             rounds=bought.rounds,
             check=check,
             stage=Locking(),
+            table=bought.table,
         )
         self.purchases[DealId(purchase.id)] = purchase
         agreed = Tell(request.id, Agreed(deal, bought.terms, bought.provider, bought.rounds))
@@ -235,35 +239,51 @@ class JobCreator:
 
     def _moved_on(self, now: float, before: Purchase, after: Purchase) -> list[Effect]:
         match after.stage:
-            case Over(how):
+            case Over(how, ruling):
                 del self.purchases[DealId(after.id)]
-                return self._closed(now, before, how)
+                return self._closed(now, before, how, Ruled(ruling))
             case Claiming(reason):
                 return [self._noted(now, after, kept=False), *self._another(now, after, reason)]
-            case Refusing(delivery, reason=reason):
-                ended = self._end(after.wanted, Ended(Outcome.DISPUTED, reason, delivery.run, 0))
-                return [self._noted(now, after, kept=False), *ended]
-            case Contesting(reason):
+            case Refusing():  # the job ends with the ruling
+                return [self._noted(now, after, kept=False)]
+            case Contesting(reason, wrong=False):
                 return [self._noted(now, after, kept=False), *self._another(now, after, reason)]
             case _:
                 return []
 
-    def _closed(self, now: float, before: Purchase, how: str) -> list[Effect]:
+    def _closed(self, now: float, before: Purchase, how: str, ruling: Ruled) -> list[Effect]:
         match before.stage:
             case Paying(delivery) | Checking(
                 delivery
             ):  # closed while it was checked: the money is gone, the result here
-                run = delivery.run
-                bad = run.failure or (f"the module ended with exit code {run.exit_code}" if run.exit_code else "")
-                outcome = Outcome.FAILED if bad else Outcome.DONE
                 noted = self._noted(now, before, kept=True)
                 settled = Inform(self._strategy_of(before), Settled(before.deal.pay))
-                return [*self._end(before.wanted, Ended(outcome, bad or how, run, before.deal.pay)), noted, settled]
+                return [*self._end(before.wanted, _accepted(delivery.run, how, before.deal.pay)), noted, settled]
+            case Refusing() | Contesting() | Collecting():
+                return self._ruled(before, how, ruling)
             case Locking() if how == OWN_FUNDS:  # nobody else could be paid either
                 return self._end(before.wanted, Ended(Outcome.NO_FUNDS, how, None, 0))
             case Locking() | Awaiting() | Fetching():
                 return [self._noted(now, before, kept=False), *self._another(now, before, how)]
             case _:
+                return []
+
+    def _ruled(self, before: Purchase, how: str, ruling: Ruled) -> list[Effect]:
+        job, pay = before.wanted, before.deal.pay
+        match before.stage:
+            case Collecting(run) if ruling is Ruled.RIGHT and how == before.stage.reason:
+                if self._is_bought(job, before.id):
+                    return []
+                tender = self.tenders.pop(job, None)  # another provider was sought meanwhile
+                left = tender.cancel() if tender is not None else []
+                return [*left, *self._end(job, _accepted(run, how, pay))]
+            case Refusing(delivery) if ruling is Ruled.RIGHT:
+                return self._end(job, _accepted(delivery.run, how, pay))
+            case Refusing(delivery) | Contesting(delivery=delivery, wrong=True):
+                claimed = delivery.run if delivery is not None else None
+                paid = {Ruled.RIGHT: pay, Ruled.SPLIT: pay // 2}.get(ruling, 0)
+                return self._end(job, Ended(Outcome.DISPUTED, how, claimed, paid))
+            case _:  # another provider has been sought since the delivery was denied
                 return []
 
     def _noted(self, now: float, it: Purchase, *, kept: bool) -> Save:
@@ -286,10 +306,23 @@ class JobCreator:
         return self._end(failed.wanted, Ended(outcome, reason, None, 0))
 
     def _is_bought(self, job: bytes, besides: bytes) -> bool:
-        hopes = (it for it in self.purchases.values() if not isinstance(it.stage, Claiming | Refusing | Contesting))
-        return any(it.wanted == job and it.id != besides for it in hopes)
+        return any(it.wanted == job and it.id != besides and _is_hope(it) for it in self.purchases.values())
 
     def _end(self, job: bytes, ended: Ended) -> list[Effect]:
         if self.wanted.pop(job, None) is None:
             return []
         return [Forget(key(job)), Tell(job, ended)]
+
+
+def _is_hope(it: Purchase) -> bool:
+    """Whether the job may still end with this deal, so that no other is sought."""
+    match it.stage:
+        case Claiming() | Contesting(wrong=False) | Collecting():
+            return False
+        case _:
+            return True
+
+
+def _accepted(run: Run, how: str, pay: int) -> Ended:
+    bad = run.failure or (f"the module ended with exit code {run.exit_code}" if run.exit_code else "")
+    return Ended(Outcome.FAILED if bad else Outcome.DONE, bad or how, run, pay)

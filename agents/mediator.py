@@ -46,6 +46,8 @@ class Bench:
     """Base units for one re-run."""
     addresses: tuple[str, ...] = ()
     """Multiaddrs where it can be dialled."""
+    juror_fee: int = 0
+    """Base units: the least for which it sits on a jury."""
     stake: int = 0
     """Base units to join the vault with, once; 0: it joins with nothing, or has joined before."""
 
@@ -172,7 +174,7 @@ class Mediator:
             or deal.terms != agreement(summons.table, job)  # or a party could have us judge another job than was sold
             or job.executor not in self.bench.executors
             or self.bench.capacity.lacks(job.resources) is not None
-            or deal.fee < self.bench.fee
+            or deal.fee < self.bench.juror_fee
         )
 
     def _seated(self, now: float, name: bytes, event: Event) -> list[Effect]:

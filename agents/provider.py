@@ -46,6 +46,7 @@ from protocol.messages import (
     Move,
     Outbid,
     Propose,
+    Testimony,
     deal_named,
 )
 from protocol.negotiation import Phase, Side, Talk
@@ -168,10 +169,12 @@ class Provider:
                 return []
             case Got(sender, message) if isinstance(message, DealMessage):
                 return self._sale_event(now, event, deal_named(message, self.rules.domain), sender)
+            case Got(message=message) if isinstance(message, Testimony):
+                return self._sale_event(now, event, message.deal)
             case ChainSaw(deal=deal):
                 return self._sale_event(now, event, deal)
             case Woke(Timer(about)) | Fetched(about) | NotFetched(about) | Ran(about) | Refused(about):
-                return self._sale_event(now, event, about)
+                return self._sale_event(now, event, about[:32])
             case _:
                 return []
 
@@ -338,7 +341,9 @@ class Provider:
         if move.deal != deal_of(talk.terms, haggle.buyer, self.me, agreement(talk.table, talk.job)):
             return self._end(about, "that is not the deal that was agreed", final=True)
         deal_id = move.deal.id(self.rules.domain)
-        sale = sales.opened(move.deal, deal_id, talk.job, talk.terms, haggle.gateway, self.rng.randbytes(32))
+        sale = sales.opened(
+            move.deal, deal_id, talk.job, talk.terms, haggle.gateway, self.rng.randbytes(32), talk.table
+        )
         self.sales[deal_id] = sale
         self.closing = (*self.closing, talk.terms.pay)[-32:]
         bind = Bind(*_link(talk), move.deal, UNSIGNED)

@@ -286,7 +286,7 @@ def _saw(it: Purchase, now: float, standing: DealState, at: int) -> Step[Purchas
     match it.stage, standing:
         case Collecting(), _:
             return Step(it)
-        case (Refusing() | Contesting()), DealState(state=State.CLOSED, outcome=outcome) if it.dispute is not None:
+        case ((Refusing() | Contesting()), DealState(state=State.CLOSED, outcome=outcome)) if it.dispute is not None:
             return _closed(it, now, outcome)
         case _, DealState(state=State.CLOSED) | DealState(state=State.OPEN, paid=True):
             return _enter(it, Over(_ending(it)), now)
@@ -306,9 +306,7 @@ def _saw(it: Purchase, now: float, standing: DealState, at: int) -> Step[Purchas
             it = replace(it, answer_by=deadline)
             if isinstance(stage, Claiming):  # there is a result after all, so it is worth having
                 it = replace(it, stage=Awaiting(stage.started))
-            ask = (
-                () if isinstance(stage, Checking) else (Send(it.provider, Asking(it.id)), _nudge(it, now, 0))
-            )
+            ask = () if isinstance(stage, Checking) else (Send(it.provider, Asking(it.id)), _nudge(it, now, 0))
             return Step(it, (Save(key(it.id), it), *ask, _last_call(it)))
         case _, DealState(state=State.ABSENT, deadline=deadline):
             return Step(it, (WakeAt(deadline + 1, Timer(it.id, "finalize")),))

@@ -8,6 +8,7 @@
                                                                                           └─  pay, voucher in hand)
     A claim of absence is answered with what proves the opposite: a voucher, a receipt, or "no inputs" before WORKING.
     Without pay, the voucher is redeemed, or the delivery claimed, while the vault still hears it.
+    Accused, or contested, while WAITING: `agents.dispute` goes before the jury.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Annotated, assert_never
 
+from agents import dispute as disputes
+from agents.dispute import Dispute
 from agents.effects import Effect, Execute, Fetch, Save, Send, Transact, Unwatch, WakeAt, Watch
 from agents.events import ChainSaw, Event, Fetched, Got, NotFetched, Ran, Refused, Timer, Woke
 from agents.machine import Step
 from protocol.deal import Deal, DealId
 from protocol.identity import Address
 from protocol.job import Job, Run
-from protocol.messages import Abandoned, Asking, Begun, Delivered, Locked, Paid, Received, sealed
+from protocol.messages import Abandoned, Asking, Begun, Delivered, Locked, Paid, Received, Testimony, sealed
 from protocol.terms import MOST_MEDIATORS, Terms
 from protocol.types import UNSIGNED, Amount, CidText, Hash, Limit, Moment, Party, Text
 from protocol.vault_calls import Deliver, Finalize, Free, NoInputs, Redeem, VaultCall
@@ -107,6 +110,10 @@ class Sale:
     mediators: Annotated[tuple[Party, ...], Limit(MOST_MEDIATORS)]
     """The pool that would judge a dispute."""
     stage: Stage
+    table: Hash = bytes(32)
+    """Digest of the move that named the terms, which shows jurors what was sold."""
+    dispute: Dispute | None = None
+    """What goes on before the jury, once there is one."""
 
     @property
     def buyer(self) -> Address:
@@ -127,7 +134,8 @@ def begin(sale: Sale, now: float) -> Step[Sale]:
     """The first effects of a sale; also what puts one back on its feet after a restart."""
     # whatever happens, what is still locked goes home in the end
     release = WakeAt(sale.deal.claim_until + 1, Timer(sale.id, "release"))
-    return Step(sale, (Save(key(sale.id), sale), Watch(sale.deal), release, *_act(sale, now)))
+    court = disputes.begin(sale.dispute, now) if sale.dispute is not None else ()
+    return Step(sale, (Save(key(sale.id), sale), Watch(sale.deal), release, *_act(sale, now), *court))
 
 
 def _act(sale: Sale, now: float) -> tuple[Effect, ...]:
@@ -157,13 +165,23 @@ def step(sale: Sale, now: float, event: Event) -> Step[Sale]:
     match event:
         case _ if isinstance(sale.stage, Over):
             return Step(sale)
+        case ChainSaw(standing=DealState(state=State.JURY | State.RULED) as standing, sealed=sealed_cid) if isinstance(
+            sale.stage, Waiting
+        ):
+            return _before_the_jury(sale, sale.stage, now, standing, sealed_cid)
+        case Got(message=message) if isinstance(message, Testimony):
+            return _dispute(sale, now, event)
+        case Woke(Timer(phase=phase)) if phase.startswith("dispute:"):
+            return _dispute(sale, now, event)
+        case Refused(about=about) if len(about) > len(sale.id):
+            return _dispute(sale, now, event)
         case ChainSaw(standing=standing, at=at):
             return _saw(sale, now, standing, at)
         case Refused(call=call, reason=reason):
             return _refused(sale, now, call, reason)
         case Woke(Timer(phase="release")) if not isinstance(sale.stage, Bound):
             return Step(sale, (Transact(sale.id, Free(sale.deal)),))
-        case Woke(Timer(phase="finalize")):
+        case Woke(Timer(phase="finalize")) if sale.dispute is None:
             return Step(sale, (Transact(sale.id, Finalize(sale.deal, b"".join(sale.mediators))),))
         case _:
             return _go_on(sale, now, event)
@@ -266,6 +284,34 @@ def _late_proof(sale: Sale, stage: Waiting, now: float) -> tuple[Effect, ...]:
     return (WakeAt(now + min(COURTESY, sale.deal.answer // 4), Timer(sale.id, "collect")),)
 
 
+def _before_the_jury(sale: Sale, stage: Waiting, now: float, standing: DealState, sealed_cid: bytes) -> Step[Sale]:
+    dispute = sale.dispute or Dispute(
+        id=sale.id,
+        wanted=b"",
+        deal=sale.deal,
+        table=sale.table,
+        job=sale.job,
+        mediators=sale.mediators,
+        for_provider=True,
+        disagrees=True,  # our own run gave what we signed
+        cid=stage.run.cid,
+        salt=sale.salt,
+    )
+    after, effects = disputes.saw(dispute, now, standing, sealed_cid)
+    sale = replace(sale, dispute=after)
+    return Step(sale, (Save(key(sale.id), sale), *effects))
+
+
+def _dispute(sale: Sale, now: float, event: Event) -> Step[Sale]:
+    if sale.dispute is None:
+        return Step(sale)
+    after, effects = disputes.step(sale.dispute, now, event)
+    if after is sale.dispute:
+        return Step(sale, effects)
+    sale = replace(sale, dispute=after)
+    return Step(sale, (Save(key(sale.id), sale), *effects))
+
+
 def _keep(sale: Sale, stage: Stage, *effects: Effect) -> Step[Sale]:
     sale = replace(sale, stage=stage)
     return Step(sale, (Save(key(sale.id), sale), *effects))
@@ -323,6 +369,6 @@ def _proof_of_delivery(sale: Sale, stage: Waiting) -> VaultCall:
     return _demand(sale, stage)
 
 
-def opened(deal: Deal, deal_id: DealId, job: Job, terms: Terms, gateway: int, salt: bytes) -> Sale:
+def opened(deal: Deal, deal_id: DealId, job: Job, terms: Terms, gateway: int, salt: bytes, table: bytes) -> Sale:
     """A sale at its beginning."""
-    return Sale(deal_id, deal, job, gateway, salt, terms.mediators, Bound())
+    return Sale(deal_id, deal, job, gateway, salt, terms.mediators, Bound(), table)

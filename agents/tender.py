@@ -83,6 +83,8 @@ class Bought:
     terms: Terms
     rounds: int
     mandate: Mandate
+    table: bytes
+    """Digest of the move that named the terms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -469,7 +471,8 @@ class Tender:
 
     def _bought(self, bid: Bid, bind: Bind) -> list[Effect]:
         assert bid.talk is not None
-        self.end = Bought(bid.provider, bind, bid.talk.terms, bid.talk.rounds, bid.mandate)
+        talk = bid.talk
+        self.end = Bought(bid.provider, bind, talk.terms, talk.rounds, bid.mandate, talk.table)
         others = [other for other in self.bids.values() if other.provider != bid.provider and not other.over]
         return [effect for other in others for effect in self._leave(other, "bought elsewhere")]
 
@@ -479,7 +482,7 @@ class Tender:
         return Failure(Outcome.NO_OFFER, heard)
 
     def _nobody_agrees(self, now: float) -> list[Effect]:
-        if now + RETRY < self.request.deadline and not all(bid.final for bid in self.bids.values()):
+        if now + RETRY < self.request.deadline and not (self.bids and all(bid.final for bid in self.bids.values())):
             return self._timer(now + RETRY, f"again:{self.round}")
         said = sorted({bid.reason for bid in self.bids.values() if bid.reason})
         self.end = Failure(Outcome.NO_AGREEMENT, "; ".join(said) or "nobody answered")

@@ -18,7 +18,7 @@ from contracts.errors import ChainError, ChainUnreachable, NotSent, Reverted
 from node.clock import Clock
 from protocol.deal import Deal, DealId
 from protocol.vault_calls import Open, VaultCall
-from protocol.vault_state import DealState
+from protocol.vault_state import DealState, State
 
 log = logging.getLogger("lilypad.chain")
 
@@ -96,10 +96,13 @@ class ChainLink:
             self.jumped()
         for name, state in zip(names, seen.deals, strict=True):
             before, hearers = self._watched.get(name, (state, []))
-            if state != before:
-                self._watched[name] = (state, hearers)
-                for hear in list(hearers):
-                    hear(ChainSaw(name, state, seen.head.timestamp))
+            if state == before:
+                continue
+            disputed = state.state in (State.JURY, State.RULED)
+            sealed = await self.client.sealed(name) if disputed else b""
+            self._watched[name] = (state, hearers)
+            for hear in list(hearers):
+                hear(ChainSaw(name, state, seen.head.timestamp, sealed))
 
     async def _reason(self, call: VaultCall, reason: str) -> str:
         if not isinstance(call, Open) or reason != NOT_ENOUGH:

@@ -13,15 +13,19 @@ from agents.reports import (
     Agreed,
     Arrived,
     Checked,
+    DisputeOpened,
     Ended,
     Held,
     InVault,
+    JuryDrawn,
     Noted,
     Outcome,
     Report,
+    Ruled,
     Running,
     Tendering,
     Verdict,
+    Voted,
 )
 from node.chain_link import Landed
 from node.clock import Clock
@@ -31,6 +35,7 @@ from protocol.deal import Deal
 from protocol.eip712 import Domain
 from protocol.identity import Address, PeerId, address_of_peer, show
 from protocol.job import Run
+from protocol.vault_state import Outcome as VaultOutcome
 
 Story = Sequence[tuple[int, float, dict[str, Any]]]
 """Number, moment and event, oldest first."""
@@ -74,7 +79,7 @@ class Jobs:
 
     def landed(self, landed: Landed) -> None:
         """A transaction of ours is on the chain."""
-        job = self._job_of.get(landed.about)
+        job = self._job_of.get(landed.about[:32])
         if job is not None:
             event = {"event": "transaction", "hash": "0x" + landed.hash.hex(), "call": landed.call, "gas": landed.gas}
             self._add(job, event)
@@ -130,6 +135,16 @@ class Jobs:
             case Checked(verdict, mediators, reason):
                 who = [name(mediator) for mediator in mediators]
                 return {"event": "checked", "verdict": verdict.value, "mediators": who, "reason": reason}
+            case DisputeOpened(deal, contested, reason, run):
+                found = {} if run is None else {"claimed": run.cid}
+                kind = "contested" if contested else "accused"
+                return {"event": "dispute", "deal": self._deal(deal), "kind": kind, "reason": reason, **found}
+            case JuryDrawn(round_, jurors):
+                return {"event": "jury", "round": round_, "jurors": [name(who) for who in jurors]}
+            case Voted(juror, round_, ruling):
+                return {"event": "vote", "round": round_, "juror": name(juror), "ruling": _ruling(ruling)}
+            case Ruled(round_, ruling, final):
+                return {"event": "ruling", "round": round_, "ruling": _ruling(ruling), "final": final}
             case Noted(text):
                 return {"event": "noted", "text": text}
             case Ended(outcome, reason, run, paid):
@@ -140,6 +155,10 @@ class Jobs:
 
     def _deal(self, deal: Deal) -> str:
         return "0x" + deal.id(self._domain).hex()
+
+
+def _ruling(ruling: int) -> str:
+    return VaultOutcome(ruling).name
 
 
 def _run(run: Run) -> dict[str, Any]:
@@ -176,6 +195,7 @@ def build_document(job: str, about: dict[str, Any], started: float, story: Story
             "profile": arrived.get("profile"),
             "failure": arrived.get("failure", ""),
         },
+        "dispute": _dispute(story),
         "verification": {
             "mode": about["compare"],
             "checked": verdict != Verdict.UNCHECKED.value,
@@ -190,6 +210,27 @@ def build_document(job: str, about: dict[str, Any], started: float, story: Story
             "gas": sum(event["gas"] for event in sent),
         },
         "milliseconds": _times(started, story),
+    }
+
+
+def _dispute(story: Story) -> dict[str, Any] | None:
+    """Who accused whom of what, who judged it, and how it ended; None without a dispute."""
+    opened = [event for _, _, event in story if event["event"] == "dispute"]
+    if not opened:
+        return None
+    rulings = [event for _, _, event in story if event["event"] == "ruling"]
+    return {
+        "kind": opened[-1]["kind"],
+        "reason": opened[-1]["reason"],
+        "claimed": opened[-1].get("claimed"),
+        "juries": [event["jurors"] for _, _, event in story if event["event"] == "jury"],
+        "votes": [
+            {key: event[key] for key in ("round", "juror", "ruling")}
+            for _, _, event in story
+            if event["event"] == "vote"
+        ],
+        "ruling": rulings[-1]["ruling"] if rulings else None,
+        "final": bool(rulings) and rulings[-1]["final"],
     }
 
 

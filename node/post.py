@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import trio
 
+from agents.effects import CastOwn
 from agents.events import Event, Got, Heard, Unreached
 from node.directory import Directory
 from node.keys import Key
@@ -17,9 +18,11 @@ from p2p.host import Host
 from protocol.eip712 import Domain
 from protocol.errors import NotSigned, PeerFault
 from protocol.identity import Address
-from protocol.messages import Delivered, Gossip, Message, Propose, Recheck, Rechecked, protocol_of
+from protocol.judging import own_vote
+from protocol.messages import Gossip, Message, Serving, protocol_of
 from protocol.offers import topic_of
 from protocol.signing import seal, unseal
+from protocol.vault_calls import CastVotes
 
 WAITING = 128
 """Messages that may wait for one peer and protocol; beyond that they count as not delivered."""
@@ -110,8 +113,12 @@ class Post:
             case net.PeerLeft():
                 return None
 
+    def own_vote(self, wish: CastOwn) -> CastVotes:
+        """Our vote as a call of the vault, signed."""
+        return own_vote(wish.deal, wish.pool, wish.seat, wish.vote, self._domain, self._key.sign)
+
     def _seal(self, message: Message | Gossip) -> bytes:
-        if isinstance(message, Propose | Delivered | Recheck | Rechecked):
+        if isinstance(message, Serving):
             message = replace(message, gateway=self.gateway)
         return seal(message, self._domain, self._key.sign)
 

@@ -21,6 +21,7 @@ from typing import Protocol, assert_never
 import trio
 
 from agents.effects import (
+    CastOwn,
     Consult,
     Effect,
     Execute,
@@ -167,6 +168,8 @@ class Runtime:
                 self._advisers.inform(strategy or self._strategy_for(role, b""), lesson)
             case Transact(about, call):
                 self._chain.transact(about, call, hear)
+            case CastOwn() as effect:
+                self._chain.transact(effect.about, self._post.own_vote(effect), hear)
             case Watch(deal):
                 self._chain.watch(deal, hear)
             case Unwatch(deal):

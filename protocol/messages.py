@@ -13,12 +13,12 @@ from typing import Annotated
 
 from eth_hash.auto import keccak
 
-from protocol.deal import Deal, DealId, Receipt, Result, Started, Voucher
+from protocol.deal import Deal, DealId, Receipt, Result, Started, Vote, Voucher
 from protocol.eip712 import Domain
 from protocol.job import Job
 from protocol.offers import JobOffer, MediatorOffer, ResourceOffer, Withdrawal
-from protocol.terms import Terms
-from protocol.types import UNSIGNED, Amount, CidText, Hash, Large, Limit, Moment, Signature, Small, TalkId, Text
+from protocol.terms import MOST_MEDIATORS, Terms
+from protocol.types import UNSIGNED, Amount, CidText, Hash, Large, Limit, Moment, Party, Signature, Small, TalkId, Text
 
 NEGOTIATE = "/lilypad/negotiate/1"
 DEAL = "/lilypad/deal/1"
@@ -248,12 +248,94 @@ class CannotRecheck:
     reason: Reason
 
 
-MediationMessage = Recheck | Rechecked | CannotRecheck
+# --- a dispute -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Summons:
+    """Either party to a juror: judge this deal; module and inputs can be had from me. Again: say all you said."""
+
+    deal: Deal
+    table: Hash
+    """Digest of the move that named the terms; with the job it makes the deal's ``terms``."""
+    job: Job
+    mediators: Annotated[tuple[Party, ...], Limit(MOST_MEDIATORS)]
+    """The pool, sorted."""
+    gateway: Port
+
+
+@dataclass(frozen=True, slots=True)
+class Promised:
+    """Juror to both parties: I shall vote; silence after this may cost my stake."""
+
+    deal: Hash
+    round: Small
+    signature: Signature
+
+    def statement(self) -> Vote:
+        return Vote(self.deal, self.round, 0, bytes(32))
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """Juror to the other jurors and both parties: my own run is over, and this hides its CID."""
+
+    deal: Hash
+    round: Small
+    commitment: Hash
+    """Keccak-256(salt ‖ the juror's address ‖ CID text)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exhibit:
+    """Either party to a juror, once all have committed or half of their time is over: the provider's seal, opened."""
+
+    deal: Hash
+    round: Small
+    cid: CidText
+    salt: Hash
+    gateway: Port
+    """Where the sender serves that result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revealed:
+    """Juror to the other jurors and both parties: what I had committed to; its blocks can be had from me."""
+
+    deal: Hash
+    round: Small
+    cid: CidText
+    salt: Hash
+    exit_code: Small
+    gateway: Port
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Juror to both parties: my vote, for whoever it favours to hand in."""
+
+    deal: Hash
+    round: Small
+    ruling: Small
+    """1 right, 2 wrong, 3 not fetchable."""
+    grounds: Hash
+    """What the ruling rests on, see docs/disputes.md; votes on other grounds don't add up."""
+    signature: Signature
+
+    def statement(self) -> Vote:
+        return Vote(self.deal, self.round, self.ruling, self.grounds)
+
+
+Testimony = Promised | Committed | Revealed | Judged
+"""What a juror says."""
+MediationMessage = Recheck | Rechecked | CannotRecheck | Summons | Promised | Committed | Exhibit | Revealed | Judged
 
 Message = Move | DealMessage | MediationMessage
 Gossip = ResourceOffer | MediatorOffer | JobOffer | Withdrawal
-Statement = Bind | Locked | Begun | Delivered | Received | Paid
-Enveloped = Move | Rechecked | Gossip
+Statement = Bind | Locked | Begun | Delivered | Received | Paid | Promised | Judged
+Enveloped = Move | Rechecked | Committed | Revealed | Gossip
+Serving = Propose | Delivered | Recheck | Rechecked | Summons | Exhibit | Revealed
+"""Messages that name the port of their sender's gateway."""
 
 
 def sealed(cid: str, salt: bytes) -> bytes:

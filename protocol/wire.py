@@ -22,6 +22,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn
 from eth_hash.auto import keccak
 
 from protocol.errors import Malformed
+from protocol.job import Job
 from protocol.messages import Gossip, Message, Move, unfilled
 from protocol.types import Limit
 
@@ -51,6 +52,14 @@ def decode(data: bytes) -> Message | Gossip:
 def digest(move: Move) -> bytes:
     """Keccak-256 of a move's canonical bytes, with what its world fills in left blank: how a later move names it."""
     return keccak(encode(unfilled(move)))
+
+
+def agreement(table: bytes, job: Job) -> bytes:
+    """What a deal's ``terms`` is: Keccak-256 over the digest of the move that named the terms, and that of the job.
+
+    The job stands in it by itself, so that a juror can be shown what was sold without the whole talk.
+    """
+    return keccak(table + keccak(pack(wire_converter().unstructure(job, Job))))
 
 
 def pack(value: Any) -> bytes:

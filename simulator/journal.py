@@ -6,12 +6,13 @@ from typing import Any
 
 from agents.effects import Forget, Save
 from agents.job_creator import Wanted
+from agents.juror import Case
 from agents.purchase import Purchase
 from agents.reputation import Standing
 from agents.sale import Sale
 from protocol.wire import name_of, pack, structure, unpack, wire_converter
 
-KINDS: dict[str, type] = {name_of(kind): kind for kind in (Wanted, Purchase, Sale, Standing)}
+KINDS: dict[str, type] = {name_of(kind): kind for kind in (Wanted, Purchase, Sale, Standing, Case)}
 
 
 class Journal:

@@ -19,6 +19,7 @@ from random import Random
 from typing import Any, Protocol, assert_never
 
 from agents.effects import (
+    CastOwn,
     Consult,
     Effect,
     Execute,
@@ -56,7 +57,8 @@ from protocol.deal import Deal, DealId
 from protocol.eip712 import digest
 from protocol.identity import Address
 from protocol.job import Resources
-from protocol.messages import Delivered, Gossip, Message, Propose, Recheck, Rechecked, Statement, protocol_of
+from protocol.judging import own_vote
+from protocol.messages import Delivered, Gossip, Message, Serving, Statement, protocol_of
 from protocol.rules import Rules
 from protocol.signing import seal, unseal
 from protocol.vault_book import Windows
@@ -283,6 +285,9 @@ class World:
                 learn(peer.strategy, lesson)
             case Transact():
                 self._transact(peer, effect)
+            case CastOwn(about, deal, pool, seat, vote):
+                call = own_vote(deal, pool, seat, vote, self.rules.domain, lambda hash_: sign(peer.address, hash_))
+                self._transact(peer, Transact(about, call))
             case Watch(deal):
                 peer.watched[deal.id(self.rules.domain)] = deal, None
                 self._call(self.now + 0.05, lambda: self._report_standings(peer))
@@ -343,7 +348,7 @@ class World:
         return any(cut.blocks(self.now, sender, receiver, gossip) for cut in self.plan.cuts)
 
     def _fill(self, peer: Peer, message: Message) -> Message:
-        if isinstance(message, Propose | Delivered | Recheck | Rechecked):
+        if isinstance(message, Serving):
             message = replace(message, gateway=peer.port)
         if isinstance(message, Statement):
             signature = sign(peer.address, digest(self.rules.domain, message.statement()))
@@ -445,7 +450,7 @@ class World:
             state = self.ledger.standing(deal)
             if state != told:
                 peer.watched[name] = deal, state
-                saw = ChainSaw(name, state, self.ledger.confirmed_time)
+                saw = ChainSaw(name, state, self.ledger.confirmed_time, self.ledger.confirmed.sealed.get(name, b""))
                 self._post(self.now + self._rng.uniform(0.0, 0.2), peer, saw)
 
     def _reorganise(self, depth: int) -> None:

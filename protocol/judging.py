@@ -1,0 +1,44 @@
+"""What a juror's signed words rest on: how it hides its own run, and what its vote says beside the ruling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from eth_hash.auto import keccak
+
+from protocol.deal import Deal, Ruling, Vote
+from protocol.eip712 import Domain, digest
+from protocol.identity import Address
+from protocol.vault_calls import CastVotes
+
+
+def committed(cid: str, salt: bytes, juror: Address) -> bytes:
+    """The commitment to a CID; the juror's address is in it, so another's is of no use to a copier."""
+    return keccak(salt + juror + cid.encode())
+
+
+def grounds(ruling: Ruling, sealed: bytes, own: str) -> bytes:
+    """What a vote carries beside its ruling, so that votes over different evidence don't add up.
+
+    Every vote is about one sealed result. "Wrong" also names what the juror's own run gave instead: where honest runs
+    differ among themselves the module does not repeat, and no quorum for "wrong" comes together. Nothing else is in it
+    (not the others' commitments, say), or one juror could keep the others' votes apart by telling them different tales.
+    """
+    return keccak(sealed + own.encode()) if ruling is Ruling.WRONG else keccak(sealed)
+
+
+def own_vote(
+    deal: Deal, pool: bytes, seat: int, vote: Vote, domain: Domain, sign: Callable[[bytes], bytes]
+) -> CastVotes:
+    """The call by which a juror hands in its own vote."""
+    return CastVotes(deal, pool, vote.ruling, vote.commitments, ((seat, sign(digest(domain, vote))),))
+
+
+def subject(deal: bytes, what: str, number: int = 0) -> bytes:
+    """A name for one of several calls of a kind about one deal; it begins with the deal's id."""
+    return deal + f"{what}:{number}".encode()
+
+
+def needed(deal: Deal, round_: int) -> int:
+    """How many equal votes decide: k, or n + 1 of the 2n + 1 of an appeal."""
+    return deal.jurors + 1 if round_ else deal.quorum
