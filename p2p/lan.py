@@ -1,7 +1,7 @@
 """Finds peers on the local network by multicast DNS, and is found there (libp2p spec, discovery/mdns).
 
-The library's own mDNS writes whatever it hears into its address book and calls ``stop`` of a second event loop from a
-task; so this speaks to zeroconf, which it uses as well, in a thread. What is heard is bounded and only ever a place to
+The library's own mDNS writes whatever it hears into its address book without a bound; so this speaks to zeroconf, which
+it uses as well, in a thread. What is heard is bounded and only ever a place to
 try; see `exchange`.
 """
 
