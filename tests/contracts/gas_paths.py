@@ -1,0 +1,339 @@
+"""Every path through the vault as real transactions, and the gas each used, on any chain that mines what it gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from eth_hash.auto import keccak
+
+from contracts.artifact import vault_artifact
+from contracts.devchain.genesis import born
+from contracts.encoding import deals_query, encode_call, lock_query, words
+from contracts.transaction import Transaction, sign
+from protocol.deal import Bill, Deal, Receipt, Result, Ruling, Vote, Voucher
+from protocol.eip712 import Domain, digest
+from protocol.identity import Address
+from protocol.vault_book import Windows
+from protocol.vault_calls import (
+    Absent,
+    Accuse,
+    Appeal,
+    CastVotes,
+    Commit,
+    Deliver,
+    Deposit,
+    Draw,
+    Enter,
+    Finalize,
+    Free,
+    Join,
+    Open,
+    Payment,
+    Redeem,
+    Settle,
+    SettleLock,
+    VaultCall,
+    Withdraw,
+)
+from protocol.vault_disputes import SEED_DELAY
+from protocol.vault_state import DealState, Lock
+from protocol.vault_tree import SeatName, Tree, payer_leaf, provider_leaf
+from tests.contracts.twin import Person, draft
+
+COIN = 10**18
+CHAIN = 1337
+WINDOWS = Windows(60, 86400)
+JC, RP = Person.number(1), Person.number(2)
+NEW_JC, NEW_RP = Person.number(77), Person.number(78)
+PARTNERS = [Person.number(n) for n in range(100, 200)]
+MEDIATORS = sorted((Person.number(n) for n in range(11, 32)), key=lambda person: person.address)
+POOL = b"".join(member.address for member in MEDIATORS)
+NAMED = b"".join(member.address for member in MEDIATORS[:3])
+RICH = [JC, RP, *PARTNERS, *MEDIATORS]
+"""Who has coins and a deposit when the chain begins."""
+POOR = [NEW_JC, NEW_RP]
+"""Who has coins only."""
+SEALED = b"\x05" * 32
+
+
+class Chain(Protocol):
+    """What a chain must do to be measured on."""
+
+    vault: Address
+
+    def send(self, raw: bytes) -> tuple[bool, int]:
+        """Mine a signed transaction: whether it was done, and its gas."""
+
+    def read(self, payload: bytes) -> bytes:
+        """What the vault answers."""
+
+    def now(self) -> int:
+        """Moment of the newest block."""
+
+    def move_to(self, moment: int) -> None:
+        """Let time pass."""
+
+    def mine(self) -> None:
+        """An empty block."""
+
+
+class LedgerChain:
+    """The dev chain's ledger, py-evm, without HTTP between."""
+
+    def __init__(self) -> None:
+        funds = {person.address: 100 * COIN for person in RICH}
+        coins = funds | {person.address: 100 * COIN for person in POOR}
+        self._ledger, vault = born(CHAIN, coins, funds, WINDOWS.shortest, WINDOWS.longest, vault_artifact())
+        self.vault = Address(vault)
+
+    def send(self, raw: bytes) -> tuple[bool, int]:
+        """See `Chain`."""
+        self._ledger.take(raw)
+        (mined,) = self._ledger.mine().transactions
+        return mined.status == 1, mined.gas_used
+
+    def read(self, payload: bytes) -> bytes:
+        """See `Chain`."""
+        state = self._ledger.state_at(self._ledger.head)
+        return bytes(self._ledger.execute(state, bytes(20), self.vault, 0, payload, 10**7).output)
+
+    def now(self) -> int:
+        """See `Chain`."""
+        return self._ledger.now()
+
+    def move_to(self, moment: int) -> None:
+        """See `Chain`."""
+        self._ledger.next_timestamp = moment
+
+    def mine(self) -> None:
+        """See `Chain`."""
+        self._ledger.mine()
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One path: its parts, whoever pays for them."""
+
+    title: str
+    parts: dict[str, int]
+    bound: int | None = None
+    shared_by: int = 1
+    """How many deals share the cost."""
+
+    @property
+    def gas(self) -> int:
+        """For one deal."""
+        return sum(self.parts.values()) // self.shared_by
+
+
+@dataclass
+class Bench:
+    """A vault on a chain, and who calls it."""
+
+    chain: Chain
+    nonces: dict[Address, int] = field(default_factory=dict)
+    deals: int = 0
+
+    def __post_init__(self) -> None:
+        self.domain = Domain(CHAIN, self.chain.vault)
+
+    def do(self, by: Person, call: VaultCall) -> int:
+        """Mine it and return the gas it used."""
+        payload, value = encode_call(call)
+        nonce = self.nonces.get(by.address, 0)
+        self.nonces[by.address] = nonce + 1
+        transaction = Transaction(CHAIN, nonce, self.chain.vault, value, payload, 4_000_000, 10**10, 1)
+        done, gas = self.chain.send(sign(transaction, by.key).raw)
+        assert done, type(call).__name__
+        return gas
+
+    def sign(self, by: Person, struct: object) -> bytes:
+        """A signature under the vault's domain."""
+        return by.sign(digest(self.domain, struct))
+
+    def state(self, deal: Deal) -> DealState:
+        """Where a deal stands."""
+        return DealState.of(words(self.chain.read(deals_query([deal.id(self.domain)])), 1)[0])
+
+    def lock_number(self, who: Person, slot: int) -> int:
+        """What the next lock of a slot will be called."""
+        return Lock.of(self.chain.read(lock_query(who.address, slot))).number + 1
+
+    def agree(self, rp: Person = RP, jc: Person = JC, **changes: object) -> Deal:
+        """A deal with amounts as long as real ones are."""
+        self.deals += 1
+        pay = 2_345_678_901_234_567
+        usual = {
+            "pay": pay,
+            "jc_stake": pay // 5,
+            "rp_stake": pay,
+            "cheat": 10 * pay,
+            "fee": pay // 7,
+            "juror_stake": 10 * pay,
+            "terms": keccak(b"terms %d" % self.deals),
+            "pool": keccak(b"pool %d" % self.deals),
+        }
+        return draft(jc, rp, self.chain.now(), **{**usual, **changes})
+
+    def opened(self, rp: Person = RP, jc: Person = JC, **changes: object) -> tuple[Deal, int]:
+        """A new deal, and the gas of opening it."""
+        deal = self.agree(rp, jc, **changes)
+        return deal, self.do(jc, Open(deal, self.sign(rp, deal)))
+
+    def pass_deadline(self, deal: Deal) -> None:
+        """Until the running claim or stage is over."""
+        self.chain.move_to(self.state(deal).deadline + 1)
+
+    def accuse(self, deal: Deal, pool: bytes, rp: Person = RP) -> int:
+        """The payer shows the provider's signed result."""
+        result = Result(deal.id(self.domain), SEALED, 0, 123_456)
+        return self.do(JC, Accuse(deal, result, self.sign(rp, result), pool))
+
+    def draw(self, deal: Deal) -> int:
+        """When the block is there."""
+        for _ in range(SEED_DELAY):
+            self.chain.mine()
+        return self.do(JC, Draw(deal, POOL))
+
+    def vote(self, deal: Deal, pool: bytes, count: int, turn: int = 0) -> int:
+        """The first jurors say that it is wrong, together."""
+        bits = self.state(deal).sitting
+        seats = [seat for seat in range(24) if bits >> seat & 1][:count]
+        vote = Vote(deal.id(self.domain), turn, Ruling.WRONG, SEALED)
+        votes = tuple((seat, self.sign(MEDIATORS[seat], vote)) for seat in seats)
+        return self.do(JC, CastVotes(deal, pool, Ruling.WRONG, SEALED, votes))
+
+
+def measure(chain: Chain) -> Iterator[Cost]:
+    """All of them, one after the other, on one chain."""
+    bench = Bench(chain)
+    for member in MEDIATORS:
+        bench.do(member, Join(COIN))
+    for path in _PATHS:
+        yield from path(bench)
+
+
+def _first_time(bench: Bench) -> Iterator[Cost]:
+    deposits = [bench.do(person, Deposit(person.address, 10 * COIN)) for person in POOR]
+    deal, gas = bench.opened(NEW_RP, NEW_JC)
+    settle = bench.do(NEW_JC, Settle((Payment(deal, deal.pay, final=True),)))
+    parts = {"deposit": deposits[0], "deposit of the other": deposits[1], "open": gas, "settle": settle}
+    yield Cost("lone deal, first time of both", parts)
+    again = bench.do(NEW_JC, Deposit(NEW_JC.address, COIN))
+    withdraw = bench.do(NEW_JC, Withdraw(COIN, NEW_JC.address))
+    yield Cost("money in and out, later", {"deposit": again, "withdraw": withdraw})
+
+
+def _lone(bench: Bench) -> Iterator[Cost]:
+    deal, gas = bench.opened()
+    settle = bench.do(JC, Settle((Payment(deal, deal.pay, final=True),)))
+    yield Cost("lone deal, final payment", {"open": gas, "settle": settle}, 125_000)
+    deal, gas = bench.opened()
+    bill = bench.sign(RP, Bill(deal.id(bench.domain), deal.pay // 2))
+    settle = bench.do(JC, Settle((Payment(deal, deal.pay // 2, bill, final=True),)))
+    yield Cost("lone deal, final payment with a bill", {"open": gas, "settle": settle}, 125_000)
+    yield Cost("one of a line of 100 jobs", {"open": gas, "settle": settle}, 1_500, 100)
+    deal, gas = bench.opened()
+    redeem = bench.do(RP, Redeem(deal, deal.pay, bench.sign(JC, Voucher(deal.id(bench.domain), deal.pay))))
+    bench.chain.move_to(deal.claim_until + 1)
+    yield Cost("lone deal by voucher", {"open": gas, "redeem": redeem, "release": bench.do(RP, Free(deal))})
+
+
+def _many(bench: Bench) -> Iterator[Cost]:
+    opened = [bench.opened(rp) for rp in PARTNERS[:32]]
+    settle = bench.do(JC, Settle(tuple(Payment(deal, deal.pay, final=True) for deal, _ in opened)))
+    yield Cost(
+        "one of 32 opened singly, settled together", {"open": sum(g for _, g in opened), "settle": settle}, None, 32
+    )
+
+
+def _batches(bench: Bench) -> Iterator[Cost]:
+    for count in (10, 100):
+        everybody = (1 << count) - 1
+        bound = 10_000 if count == 100 else None
+        for title in (", first time", ""):
+            _, tree, commit = _locked(bench, count, count)
+            settle = bench.do(JC, SettleLock(count, tree.leaves, everybody))
+            parts = {"commit": commit, "settle_lock": settle}
+            yield Cost(f"one of {count} partners in a batch{title}", parts, bound, count)
+        deals, tree, commit = _locked(bench, count, count)
+        amounts = tuple(deal.pay - 7 for deal in deals)
+        bills = tuple(
+            bench.sign(rp, Bill(deal.id(bench.domain), amount))
+            for rp, deal, amount in zip(PARTNERS, deals, amounts, strict=False)
+        )
+        settle = bench.do(JC, SettleLock(count, tree.leaves, everybody, amounts, bills))
+        yield Cost(
+            f"one of {count} partners in a batch, with bills", {"commit": commit, "settle_lock": settle}, None, count
+        )
+
+
+def _batch_dispute(bench: Bench) -> Iterator[Cost]:
+    rp = PARTNERS[0]
+    for title in (", first time", ""):
+        deals, tree, _ = _locked(bench, 99, 20)
+        theirs = Tree((provider_leaf(deals[0], bench.domain),))
+        commit = bench.do(rp, Commit(0, theirs.root, theirs.total, deals[0].claim_until + 3600))
+        yield Cost(f"a provider's commit for one deal{title}", {"commit": commit})
+        enter = bench.do(JC, Enter(deals[0], tree.path(0), theirs.path(0)))
+        accuse = bench.accuse(deals[0], NAMED, rp)
+        vote = bench.vote(deals[0], NAMED, 2)
+        yield Cost(f"dispute out of a batch, named 2 of 3{title}", {"enter": enter, "accuse": accuse, "vote": vote})
+        bench.do(JC, SettleLock(99, tree.leaves, (1 << 20) - 1))
+
+
+def _locked(bench: Bench, slot: int, count: int) -> tuple[list[Deal], Tree, int]:
+    number = bench.lock_number(JC, slot)
+    deals = [
+        bench.agree(
+            rp,
+            jc_seat=SeatName(slot, number, position).word(),
+            rp_seat=SeatName(0, bench.lock_number(rp, 0), 0).word(),
+            pool=keccak(NAMED),
+        )
+        for position, rp in enumerate(PARTNERS[:count])
+    ]
+    tree = Tree(tuple(payer_leaf(deal, bench.domain) for deal in deals))
+    return deals, tree, bench.do(JC, Commit(slot, tree.root, tree.total, deals[0].claim_until + 3600))
+
+
+def _timeouts(bench: Bench) -> Iterator[Cost]:
+    deal, _ = bench.opened()
+    bench.chain.move_to(deal.deliver_by + deal.grace + 1)
+    absent = bench.do(JC, Absent(deal, None))
+    bench.pass_deadline(deal)
+    yield Cost("provider vanished", {"absent": absent, "finalize": bench.do(JC, Finalize(deal))})
+    deal, _ = bench.opened()
+    deliver = bench.do(RP, Deliver(deal, SEALED, bench.sign(JC, Receipt(deal.id(bench.domain), SEALED))))
+    bench.pass_deadline(deal)
+    yield Cost("payer vanished", {"deliver": deliver, "finalize": bench.do(RP, Finalize(deal))})
+
+
+def _disputes(bench: Bench) -> Iterator[Cost]:
+    deal, _ = bench.opened(pool=keccak(NAMED))
+    accuse = bench.accuse(deal, NAMED)
+    yield Cost("dispute, named 2 of 3", {"accuse": accuse, "vote": bench.vote(deal, NAMED, 2)}, 190_000)
+    deal, _ = bench.opened(pool=keccak(POOL), jurors=5, quorum=3, appeal=60)
+    parts = {"accuse": bench.accuse(deal, b""), "draw": bench.draw(deal), "vote": bench.vote(deal, POOL, 3)}
+    bench.pass_deadline(deal)
+    parts["finalize"] = bench.do(JC, Finalize(deal, POOL))
+    yield Cost("dispute, drawn 3 of 5 from 21, appeal window", parts, 310_000)
+    deal, _ = bench.opened(pool=keccak(POOL), appeal=60)
+    bench.accuse(deal, b"")
+    bench.draw(deal)
+    bench.vote(deal, POOL, 2)
+    parts = {"appeal": bench.do(RP, Appeal(deal, POOL, True)), "draw": bench.draw(deal)}
+    yield Cost("an appeal to 7 others", {**parts, "vote": bench.vote(deal, POOL, 4, turn=1)})
+
+
+_PATHS: tuple[Callable[[Bench], Iterator[Cost]], ...] = (
+    _first_time,
+    _lone,
+    _many,
+    _batches,
+    _batch_dispute,
+    _timeouts,
+    _disputes,
+)
