@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 from modules.errors import ModuleFault
 
+DEFAULT_URL: Final = "unix:///var/run/docker.sock"
 CALL_SECONDS: Final = 60
 """For one call to the engine; those that take longer by nature say so."""
 SAFER_RUNTIME: Final = "runsc"
@@ -49,6 +52,7 @@ def find_engine(url: str | None = None) -> Engine:
     import docker
 
     with engine_faults("no Docker engine answers"):
+        _knock(url or os.environ.get("DOCKER_HOST") or DEFAULT_URL)
         client = docker.from_env(timeout=5) if url is None else docker.DockerClient(base_url=url, timeout=5)
         api = client.api
         try:
@@ -70,6 +74,14 @@ def find_engine(url: str | None = None) -> Engine:
         cgroup=2 if str(info.get("CgroupVersion")) == "2" else 1,
         security=tuple(info.get("SecurityOptions") or ()),
     )
+
+
+def _knock(url: str) -> None:
+    """Raise `OSError` where nobody listens on a socket of this machine: there the SDK forgets to close its own."""
+    if url.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as door:
+            door.settimeout(5)
+            door.connect(url.removeprefix("unix://"))
 
 
 @contextlib.contextmanager

@@ -20,13 +20,13 @@ import trio
 from modules import folders
 from modules.collecting import collect, keep_streams, start_over
 from modules.docker.engine import SAFER_RUNTIME, Engine, EngineFault, engine_faults, find_engine
-from modules.docker.hardening import container
-from modules.docker.images import Image, ImagePolicy, ensure
+from modules.docker.hardening import Wanted, container
+from modules.docker.images import Image, ImagePolicy, ensure, look
 from modules.docker.owner import labels, remove, sweep
 from modules.docker.prepare import Prepared, prepare
 from modules.docker.streams import Streams
 from modules.errors import InputError, ModuleFault
-from modules.executor import EXIT_CODES, Failed, Finished, Isolation, Limits, Outcome, Reason, Task
+from modules.executor import EXIT_CODES, MIB, Failed, Finished, Isolation, Limits, Outcome, Reason, Task
 from modules.folders import FolderFault, FolderTooLarge
 from modules.gpus.pool import GpuPool, NoGpus
 from modules.gpus.probe import probe
@@ -169,6 +169,9 @@ class DockerExecutor:
                     await read_all.wait()
                 found = await self._call("the container can't be looked at", lambda api: api.inspect_container(name))
                 ending = ending or _judge(code, found["State"])
+            except EngineFault as fault:
+                # Caught here: out of the nursery it would come as a group.
+                ending = ending or _Ending(0, "could_not_start", str(fault))
             finally:
                 nursery.cancel_scope.cancel()
                 with trio.CancelScope(shield=True):
@@ -263,12 +266,34 @@ async def open_docker(
             if swept:
                 log.warning("removed %d containers that an earlier node left behind", swept)
             if runtime is None and SAFER_RUNTIME in engine.runtimes:
-                runtime = SAFER_RUNTIME
+                runtime = await trio.to_thread.run_sync(lambda: _safer_runtime(engine, policy, Path(folder)))
             if gpus is None:
                 gpus = GpuPool(await trio.to_thread.run_sync(lambda: probe(engine.runtimes)))
             yield DockerExecutor(engine, Path(folder), policy, gpus, runtime)
         finally:
             engine.close()
+
+
+def _safer_runtime(engine: Engine, policy: ImagePolicy, place: Path) -> str | None:
+    """gVisor's, if it runs a container here: that an engine was told of a runtime doesn't mean that it works."""
+    image = look(engine, policy.base)
+    if image is None:
+        log.warning("gVisor is there but can't be tried without the image %s, so it is not used", policy.base)
+        return None
+    limits = Limits(0, 256 * MIB, MIB, MIB, 1, 10.0)
+    wanted = Wanted(image.id, ("true",), {}, place, place, labels("probe"), limits, 1.0, runtime=SAFER_RUNTIME)
+    name = f"lilypad-{secrets.token_hex(8)}"
+    try:
+        with engine_faults("gVisor does not work here, so it is not used"):
+            engine.api.create_container_from_config(container(wanted), name)
+            engine.api.start(name)
+            works = engine.api.wait(name)["StatusCode"] == 0
+    except EngineFault as fault:
+        log.warning("%s", fault)
+        works = False
+    finally:
+        remove(engine, name)
+    return SAFER_RUNTIME if works else None
 
 
 def ending_code(ending: _Ending) -> int:

@@ -93,7 +93,6 @@ def container(wanted: Wanted) -> dict[str, Any]:
         "User": user,
         "Env": [f"{name}={value}" for name, value in {**_environment(wanted.cpu), **wanted.env}.items()],
         "Hostname": "lilypad",
-        "NetworkDisabled": True,
         "Tty": False,
         "OpenStdin": False,
         "AttachStdin": False,

@@ -67,7 +67,7 @@ def ensure(engine: Engine, module: Module, policy: ImagePolicy, stop: threading.
 
 def image_name(engine: Engine, module: Module, policy: ImagePolicy) -> str:
     """The tag under which the image built from this folder on this base is kept. Only we give such tags."""
-    base = _look(engine, policy.base)
+    base = look(engine, policy.base)
     seed = f"{module.build_digest} {base.id if base is not None else ''}"
     return f"{REPOSITORY}:{hashlib.sha256(seed.encode()).hexdigest()}"
 
@@ -75,7 +75,7 @@ def image_name(engine: Engine, module: Module, policy: ImagePolicy) -> str:
 def _pinned(engine: Engine, reference: str, policy: ImagePolicy) -> Image:
     name, _, pin = reference.rpartition("@")
     # A pulled image is known by NAME@DIGEST, one that was loaded or built here only by its id.
-    found = _look(engine, reference) or _look(engine, pin)
+    found = look(engine, reference) or look(engine, pin)
     if found is not None:
         return found
     if not policy.pull:
@@ -84,7 +84,7 @@ def _pinned(engine: Engine, reference: str, policy: ImagePolicy) -> Image:
         for line in engine.api.pull(name, tag=pin, stream=True, decode=True):
             if "error" in line:
                 raise ImageFault(f"the image {reference} can't be pulled: {line['error']}"[:400])
-    found = _look(engine, reference)
+    found = look(engine, reference)
     if found is None:
         raise ImageFault(f"the image {reference} was pulled and is not there")
     return found
@@ -92,7 +92,7 @@ def _pinned(engine: Engine, reference: str, policy: ImagePolicy) -> Image:
 
 def _built(engine: Engine, module: Module, policy: ImagePolicy, stop: threading.Event) -> Image:
     name = image_name(engine, module, policy)
-    found = _look(engine, name)
+    found = look(engine, name)
     if found is not None:
         return found
     if not policy.build:
@@ -100,12 +100,12 @@ def _built(engine: Engine, module: Module, policy: ImagePolicy, stop: threading.
     files = module.build_files()
     if "Dockerfile" not in files:
         raise ImageFault(f"{module.manifest.reference} is built from its folder, but there is no Dockerfile in it")
-    arguments = {"BASE": policy.base} if _look(engine, policy.base) is not None else {}
+    arguments = {"BASE": policy.base} if look(engine, policy.base) is not None else {}
     with tempfile.TemporaryFile() as context:
         _pack(module, context)
         context.seek(0)
         _build(engine, name, context, arguments, policy, stop)
-    found = _look(engine, name)
+    found = look(engine, name)
     if found is None:
         raise ImageFault(f"the image of {module.manifest.reference} was built and is not there")
     return found
@@ -160,7 +160,8 @@ def _pack(module: Module, context: IO[bytes]) -> None:
             archive.addfile(entry, io.BytesIO(data))
 
 
-def _look(engine: Engine, reference: str) -> Image | None:
+def look(engine: Engine, reference: str) -> Image | None:
+    """The image of this name or id, if the engine has it. Raises `EngineFault`."""
     from docker.errors import ImageNotFound, NotFound
 
     with engine_faults(f"the image {reference} can't be looked at"):

@@ -216,6 +216,40 @@ async def test_a_module_that_cannot_be_built_says_what_the_dockerfile_said(
     assert (task.output / "exit_code").read_text() == "126\n"
 
 
+async def test_a_command_that_is_not_there_is_a_run_that_could_not_start(
+    containers: DockerExecutor, tmp_path: Path
+) -> None:
+    folder = tmp_path / "module"
+    folder.mkdir()
+    (folder / "Dockerfile").write_text("ARG BASE=scratch\nFROM ${BASE}\n")
+    (folder / "module.toml").write_text(
+        'name = "mine"\nversion = "v1"\nsummary = "a test"\nexecutor = "docker"\n'
+        '[docker]\nbuild = "."\ncommand = ["/not/there"]\n'
+    )
+    module = load(folder)
+    write(bind(module.manifest), tmp_path / "inputs")
+    task = Task("job", module, tmp_path / "inputs", tmp_path / "result", LIMITS, b"")
+    outcome = await containers.run(task)
+    assert isinstance(outcome, Failed) or outcome.exit_code == 127
+    assert isinstance(outcome, Finished) or outcome.reason == "could_not_start"
+
+
+def name_servers() -> set[str]:
+    lines = Path("/etc/resolv.conf").read_text().splitlines()
+    return {line.split()[1] for line in lines if line.startswith("nameserver ")}
+
+
+async def test_nothing_of_this_machine_is_written_where_a_program_looks(
+    containers: DockerExecutor, script: MakeScript
+) -> None:
+    task = script("for name in ('resolv.conf', 'hosts', 'hostname'): print(open('/etc/' + name).read())")
+    await containers.run(task)
+    said = (task.output / "stdout").read_text()
+    assert os.uname().nodename not in said.split()
+    assert "lilypad" in said
+    assert not (name_servers() - {"127.0.0.1"}) & set(said.split())
+
+
 async def test_an_engine_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
     with pytest.raises(EngineFault, match="no Docker engine answers"):
         async with open_docker(url=f"unix://{tmp_path}/none.sock"):
