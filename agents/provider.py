@@ -275,7 +275,7 @@ class Provider:
         sheet = self.shop.sheet(talk.job)
         if sheet is not None:  # what others hold by now has changed what this must bring
             haggle = self.haggles[about] = replace(haggle, mandate=self._mandate(sheet, talk.job))
-        if talk.terms == mine:
+        if talk.terms == mine and haggle.mandate.admits(talk.terms):
             return self._decided(now, about, Taken())  # a buyer takes our terms by proposing the same
         view = View(
             role="seller",
@@ -305,7 +305,9 @@ class Provider:
             case Taken() if haggle.mandate.admits(haggle.talk.terms):
                 return self._hold(now, about)
             case Taken():
-                return self._end(about, "the price is below this provider's floor", final=True)
+                sheet = self.shop.sheet(haggle.talk.job)
+                hopeless = sheet is None or haggle.talk.terms.pay < sheet.floor
+                return self._end(about, "the price is below this provider's floor", final=hopeless)
             case Proposed(terms):
                 # only what the mandate names is the strategy's to move: the rest stays as asked, and was checked
                 wanted = haggle.mandate.within(self.rules, haggle.talk.terms, terms)

@@ -15,7 +15,7 @@ from protocol.offers import ResourceOffer, VaultRef
 
 BEST = 16
 RANDOM = 8
-CAUTION = 4.0
+CAUTION = 50.0
 """How many times its price a certain failure would cost: money is safe in the vault, time is not."""
 
 

@@ -21,8 +21,16 @@ node = typer.Typer(help="Run and look at a peer node.", no_args_is_help=True)
 wallet = typer.Typer(help="The key of this peer, and its money.", no_args_is_help=True)
 modules = typer.Typer(help="What can be run.", no_args_is_help=True)
 jobs = typer.Typer(help="The jobs of a running node.", no_args_is_help=True)
+strategy = typer.Typer(help="Who haggles: find, write, test and compare strategies.", no_args_is_help=True)
 offers = typer.Typer(help="What a running node has heard on offer.", no_args_is_help=True)
-for group, name in ((node, "node"), (wallet, "wallet"), (modules, "modules"), (jobs, "jobs"), (offers, "offers")):
+for group, name in (
+    (node, "node"),
+    (wallet, "wallet"),
+    (modules, "modules"),
+    (jobs, "jobs"),
+    (offers, "offers"),
+    (strategy, "strategy"),
+):
     app.add_typer(group, name=name)
 
 Home = Annotated[Path | None, typer.Option("--home", help="Data folder (LILYPAD_HOME).", show_default=False)]
@@ -292,6 +300,62 @@ def offers_ls(home: Home = None, json: Json = False) -> None:
     from node.cli.jobs import offers_ls as ls
 
     _do(ls, home, None, json)
+
+
+@strategy.command("ls")
+def strategy_ls(json: Json = False) -> None:
+    """The built-in strategies, and those of installed packages."""
+    from node.cli.strategy import ls
+
+    _do(ls, None, None, json)
+
+
+@strategy.command("new")
+def strategy_new(name: Annotated[str, typer.Argument(help="What it is to be called.")]) -> None:
+    """Write a strategy that works into the current folder, to be changed into your own."""
+    from node.cli.strategy import new
+
+    _do(new, None, None, name)
+
+
+@strategy.command("test")
+def strategy_test(
+    reference: Annotated[
+        str, typer.Argument(metavar="STRATEGY", help="A name, ./file.py:Class, module:Class, exec:CMD.")
+    ],
+    json: Json = False,
+) -> None:
+    """Whether a strategy keeps the rules: loads, answers in time, stays within its mandate, makes deals."""
+    from node.cli.strategy import test
+
+    _do(test, None, None, reference, json)
+
+
+@strategy.command("bench")
+def strategy_bench(
+    reference: Annotated[str, typer.Argument(metavar="STRATEGY", help="A name or reference.")],
+    domains: Annotated[int, typer.Option(help="Random domains.", min=1, max=1000)] = 20,
+    rounds: Annotated[int, typer.Option(help="Offers of each side.", min=2, max=200)] = 60,
+    json: Json = False,
+) -> None:
+    """Measure a strategy against the built-in ones."""
+    from node.cli.strategy import bench
+
+    _do(bench, None, None, reference, domains, rounds, json)
+
+
+@strategy.command("tournament")
+def strategy_tournament(
+    reference: Annotated[list[str] | None, typer.Argument(metavar="[STRATEGY]...", help="[the built-in ones]")] = None,
+    domains: Annotated[int, typer.Option(help="Random domains.", min=1, max=1000)] = 10,
+    rounds: Annotated[int, typer.Option(help="Offers of each side.", min=2, max=200)] = 60,
+    picture: Annotated[Path | None, typer.Option(help="Write an SVG of a talk between the two best.")] = None,
+    json: Json = False,
+) -> None:
+    """Everybody against everybody, from both sides: a leaderboard with confidence intervals."""
+    from node.cli.strategy import tournament
+
+    _do(tournament, None, None, reference or [], domains, rounds, picture, json)
 
 
 def _do(command: Any, home: Path | None, network: str | None, *arguments: Any) -> None:

@@ -74,6 +74,11 @@ def find(reference: str) -> Found:
     )
 
 
+def installed() -> list[tuple[str, str]]:
+    """Names and classes of the strategies that installed packages bring."""
+    return sorted((point.name, point.value) for point in entry_points(group=GROUP))
+
+
 def for_others(found: Found) -> str:
     """A reference that means the same in every folder of this machine."""
     match found:

@@ -17,16 +17,16 @@ import contextlib
 import json
 import logging
 import os
-import signal
-import subprocess
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import trio
 
 from agents.consultation import Garbage, answer_from, lesson_document, view_document
 from agents.strategy import Answer, Lesson, View, Walk
+from modules.wasm.child import Child
 from node.errors import ExitCode, UserError
 from node.strategies.finding import Command, PythonClass
 from node.strategies.walls import command
@@ -67,7 +67,7 @@ class Worker:
         self.failures = 0
         self._waiting: list[_Question | Lesson] = []
         self._changed = trio.Event()
-        self._process: trio.Process | None = None
+        self._process: Child | None = None
         self._rest = b""
         self._down_until = float("-inf")
 
@@ -167,15 +167,8 @@ class Worker:
         self._rest = b""
         try:
             with trio.fail_after(STARTS_WITHIN):
-                self._process = await trio.lowlevel.open_process(
-                    command(self.plugin),
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL,
-                    start_new_session=True,
-                    env={"PATH": "/usr/bin:/bin"},
-                    cwd="/",
-                )
+                with Path(os.devnull).open("wb") as nowhere:  # noqa: ASYNC230  (never blocks)
+                    self._process = Child(command(self.plugin), nowhere)
                 if isinstance(self.plugin, PythonClass):
                     _check_greeting(await self._hear())
         except FAULTS as error:
@@ -183,12 +176,10 @@ class Worker:
 
     async def _say(self, document: dict[str, Any]) -> None:
         assert self._process is not None
-        assert self._process.stdin is not None
         await self._process.stdin.send_all(json.dumps(document).encode() + b"\n")
 
     async def _hear(self) -> Any:
         assert self._process is not None
-        assert self._process.stdout is not None
         while b"\n" not in self._rest:
             if len(self._rest) > MOST_LINE:
                 raise Garbage("a line without an end")
@@ -210,13 +201,11 @@ class Worker:
         process, self._process = self._process, None
         if process is None:
             return
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
         with trio.CancelScope(shield=True):
             await process.wait()
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    await pipe.aclose()
+            await process.stdin.aclose()
+            await process.stdout.aclose()
 
 
 def _check_greeting(hello: Any) -> None:
