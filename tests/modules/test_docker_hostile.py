@@ -57,7 +57,8 @@ def running(mark: str) -> list[Path]:
 
 async def test_a_fork_bomb_goes_off_in_its_box(containers: DockerExecutor, script: MakeScript) -> None:
     mark = secrets.token_hex(16)
-    await fails(containers, script(HOSTILE / "fork_bomb.py", mark, seconds=3.0), "out_of_time")
+    task = script(HOSTILE / "fork_bomb.py", mark, seconds=3.0, memory_bytes=1 << 30)
+    await fails(containers, task, "out_of_time")
     assert running(mark) == []
 
 
