@@ -43,6 +43,34 @@ class Tendering:
 
 
 @dataclass(frozen=True, slots=True)
+class TalkOver:
+    """A talk ended without a deal."""
+
+    provider: Address
+    by_us: bool
+    """Whether we left, or they."""
+    reason: str
+    bid: int | None
+    """The last price that we proposed, base units."""
+    ask: int | None
+    """The last price that they proposed."""
+    rounds: int
+    """Terms proposed by both sides together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Of the machines that agreed, this one is confirmed."""
+
+    provider: Address
+    pay: int
+    doubt: float
+    """How likely this buyer takes it to be, from its own deals, that the provider breaks its word."""
+    others: tuple[int, ...]
+    """What the others that held their machines would have been paid."""
+
+
+@dataclass(frozen=True, slots=True)
 class Agreed:
     """Both sides have signed; now the vault must lock it."""
 
@@ -152,6 +180,8 @@ class Ended:
 
 Report = (
     Tendering
+    | TalkOver
+    | Chosen
     | Agreed
     | InVault
     | Running

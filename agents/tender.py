@@ -19,7 +19,7 @@ from agents.effects import Consult, Effect, Send, Tell, WakeAt
 from agents.events import Timer
 from agents.order_book import OrderBook
 from agents.preferences import Mandate
-from agents.reports import Outcome, Tendering
+from agents.reports import Chosen, Outcome, TalkOver, Tendering
 from agents.reputation import Reputation
 from agents.request import Request
 from agents.selection import asking_price, cost, misfit, whom_to_ask
@@ -54,6 +54,8 @@ RETRY = 2.0
 """Seconds before another round of talks, when everybody was busy."""
 ROUNDS = 12
 """How often the strategy is asked in one talk."""
+MOST_STORIES = 200
+"""Ended talks of one job that its user is told of."""
 SETTLE_MARGIN = 2.5
 """Seconds of a hold that are left for the confirmation."""
 OUTBID_PERCENT = 2
@@ -143,6 +145,8 @@ class Tender:
         self.chosen: Address | None = None
         self.waited = False
         self.end: Failure | Bought | None = None
+        self.stories = 0
+        """How many ended talks its user was told of."""
 
     # --- events ------------------------------------------------------------------------------------------------------
 
@@ -368,10 +372,19 @@ class Tender:
         self.bids[bid.provider] = replace(bid, over=True, reason=reason, final=final)
         if bid.talk is None or bid.talk.phase in (Phase.OVER, Phase.BOUND):
             return []
-        return [Send(bid.provider, Walk(bid.id, bid.talk.head, reason[:300], final))]
+        walk = Send(bid.provider, Walk(bid.id, bid.talk.head, reason[:300], final))
+        return [walk, *self._told(bid, reason, by_us=True)]
+
+    def _told(self, bid: Bid, reason: str, *, by_us: bool) -> list[Effect]:
+        self.stories += 1
+        if self.stories > MOST_STORIES:
+            return []
+        last = [terms[-1].pay if terms else None for terms in (bid.proposed, bid.received)]
+        rounds = 0 if bid.talk is None else bid.talk.rounds
+        return [Tell(self.request.id, TalkOver(bid.provider, by_us, reason[:300], last[0], last[1], rounds))]
 
     def _lost(self, now: float, bid: Bid, reason: str, final: bool, *, tell: bool = False) -> list[Effect]:
-        left = self._leave(bid, reason, final) if tell else []
+        left = self._leave(bid, reason, final) if tell else self._told(bid, reason, by_us=False)
         self.bids[bid.provider] = replace(bid, over=True, reason=reason, final=final)
         self._give_up(bid.provider)
         if self.chosen != bid.provider:
@@ -466,8 +479,11 @@ class Tender:
         assert best.talk is not None
         deal = deal_of(best.talk.terms, self.me, best.provider, agreement(best.talk.table, best.talk.job))
         self.mode, self.chosen = Mode.CONFIRMING, best.provider
+        doubt = self.reputation.doubt(now, best.provider)
+        rest = tuple(sorted(_table(bid).pay for bid in held if bid is not best))
+        told = Tell(self.request.id, Chosen(best.provider, best.talk.terms.pay, doubt, rest))
         confirmed = self._move(best, Confirm(best.id, best.talk.head, deal))
-        return [*confirmed, *self._timer(now + BIND_PATIENCE, f"bind:{self.round}:{best.provider.hex()}")]
+        return [told, *confirmed, *self._timer(now + BIND_PATIENCE, f"bind:{self.round}:{best.provider.hex()}")]
 
     def _bought(self, bid: Bid, bind: Bind) -> list[Effect]:
         assert bid.talk is not None

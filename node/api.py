@@ -61,6 +61,7 @@ class Api:
             Route("/api/v1/jobs/{job}", self._guarded(self._job)),
             Route("/api/v1/jobs/{job}/events", self._guarded(self._events)),
             Route("/api/v1/jobs/{job}/cancel", self._guarded(self._cancel), methods=["POST"]),
+            Route("/api/v1/jobs/{job}/story", self._guarded(self._story), methods=["GET"]),
             Route("/api/v1/stop", self._guarded(self._stop), methods=["POST"]),
         ]
         return Starlette(routes=[*routes, *gateway_routes(self.peer.workshop.blocks)])
@@ -177,6 +178,12 @@ class Api:
                 yield json.dumps({"number": number, "at": at, **event}).encode() + b"\n"
 
         return StreamingResponse(lines(), media_type="application/x-ndjson")
+
+    async def _story(self, request: Request) -> Response:
+        job = request.path_params["job"]
+        if self.peer.store.job(job) is None:
+            return JSONResponse({"error": "no such job"}, status_code=404)
+        return JSONResponse([{"at": at, **event} for _, at, event in self.peer.store.events(job)])
 
     async def _cancel(self, request: Request) -> Response:
         job = request.path_params["job"]

@@ -13,6 +13,7 @@ from agents.reports import (
     Agreed,
     Arrived,
     Checked,
+    Chosen,
     DisputeOpened,
     Ended,
     Held,
@@ -23,6 +24,7 @@ from agents.reports import (
     Report,
     Ruled,
     Running,
+    TalkOver,
     Tendering,
     Verdict,
     Voted,
@@ -112,6 +114,24 @@ class Jobs:
         match report:
             case Tendering(contacted):
                 return {"event": "tendering", "contacted": [name(who) for who in contacted]}
+            case TalkOver(provider, by_us, reason, bid, ask, rounds):
+                return {
+                    "event": "talk over",
+                    "provider": name(provider),
+                    "by": "us" if by_us else "them",
+                    "reason": reason,
+                    "bid": None if bid is None else str(bid),
+                    "ask": None if ask is None else str(ask),
+                    "rounds": rounds,
+                }
+            case Chosen(provider, pay, doubt, others):
+                return {
+                    "event": "chosen",
+                    "provider": name(provider),
+                    "pay": str(pay),
+                    "doubt": round(doubt, 4),
+                    "others": [str(other) for other in others],
+                }
             case Agreed(deal, terms, provider, rounds):
                 mediators = [name(who) for who in terms.mediators]
                 return {

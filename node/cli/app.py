@@ -260,6 +260,14 @@ def jobs_show(job: str, home: Home = None, json: Json = False) -> None:
     _do(show, home, None, job, json)
 
 
+@jobs.command("explain")
+def jobs_explain(job: str, home: Home = None, json: Json = False) -> None:
+    """Why this provider, or why none: who was asked, who said no to what, and when."""
+    from node.cli.jobs import explain
+
+    _do(explain, home, None, job, json)
+
+
 @jobs.command("get")
 def jobs_get(
     job: str,

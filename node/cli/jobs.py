@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from node.cli.ending import run_trio
-from node.cli.progress import Progress
+from node.cli.progress import Progress, short
 from node.cli.tables import print_offers, print_table
 from node.config import Config
 
@@ -45,6 +45,46 @@ def show(config: Config, job: str, json: bool) -> None:
     print(f"provider {document['provider']}  agreed {document['price']['agreed']}  paid {document['price']['paid']}")
     print(f"result {document['result']['cid']}  exit code {document['result']['exit_code']}")
     print(f"deal {document['deal']}  {document['chain']['gas']:,} gas")
+
+
+def explain(config: Config, job: str, json: bool) -> None:
+    """Who was asked, who said no to what and when, and why the one that got it did: all from this node's own story."""
+    story = _ask(config, f"/api/v1/jobs/{job}/story")
+    if json:
+        print(json_format.dumps(story, indent=2))
+        return
+    began = story[0]["at"] if story else 0.0
+    for event in story:
+        line = _explained(event)
+        if line:
+            print(f"{event['at'] - began:7.2f} s  {line}")
+
+
+def _explained(event: dict[str, Any]) -> str:
+    match event["event"]:
+        case "tendering":
+            return f"asked {len(event['contacted'])} providers: {', '.join(map(short, event['contacted']))}"
+        case "talk over":
+            who = "we left" if event["by"] == "us" else "they left"
+            money = f"we bid {event['bid'] or 'nothing'}, they asked {event['ask'] or 'nothing'}"
+            return (
+                f"{short(event['provider'])}: no deal, {who}: {event['reason']} ({money}, {event['rounds']} proposals)"
+            )
+        case "chosen":
+            others = event["others"]
+            rest = f"the others wanted {', '.join(others)}" if others else "nobody else held a machine for us"
+            doubt = f"; broke its word before, doubt {event['doubt']:.0%}" if event["doubt"] else ""
+            return f"{short(event['provider'])}: chosen at {event['pay']}; {rest}{doubt}"
+        case "agreed":
+            return f"{short(event['provider'])}: signed at {event['pay']} after {event['rounds']} proposals"
+        case "noted":
+            return str(event["text"])
+        case "checked":
+            return f"result {event['verdict']}: {event['reason']}"
+        case "ended":
+            return f"ended: {event['outcome']}, {event['reason']}"
+        case _:
+            return ""
 
 
 def cancel(config: Config, job: str) -> None:
