@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from contracts.artifact import vault_artifact
-from contracts.encoding import accounts_query, deals_query, encode_call, mediators_query, sealed_query, words
+from contracts.encoding import (
+    accounts_query,
+    deals_query,
+    encode_call,
+    lock_query,
+    mediators_query,
+    sealed_query,
+    words,
+)
 from contracts.errors import NotSent, WrongChain
 from contracts.journal import Receipt
 from contracts.rpc import Rpc
@@ -17,7 +25,7 @@ from protocol.eip712 import Domain
 from protocol.identity import Address, show
 from protocol.vault_book import Windows
 from protocol.vault_calls import VaultCall
-from protocol.vault_state import Account, DealState, Mediator
+from protocol.vault_state import Account, DealState, Lock, Mediator
 
 _MOST_WORDS = 256
 T = TypeVar("T")
@@ -50,6 +58,27 @@ class Snapshot:
     head: Head
     accounts: tuple[Account, ...]
     deals: tuple[DealState, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a call would cost."""
+
+    gas: int
+    price: int
+    """Of a unit of gas, base units of the coin."""
+    value: int
+    """Coins that the call itself takes along."""
+
+    @property
+    def fee(self) -> int:
+        """What the chain takes, base units."""
+        return self.gas * self.price
+
+    @property
+    def total(self) -> int:
+        """Everything that leaves the caller's coins."""
+        return self.fee + self.value
 
 
 class VaultClient:
@@ -92,14 +121,15 @@ class VaultClient:
         """Where deals stand, in order; `State.NONE` where one was never opened."""
         return (await self.read((), ids)).deals
 
-    async def read(self, addresses: Sequence[Address], ids: Sequence[DealId]) -> Snapshot:
-        """Head, accounts and deals in one batch."""
+    async def read(self, addresses: Sequence[Address], ids: Sequence[DealId], block: int | None = None) -> Snapshot:
+        """Head, accounts and deals in one batch; as of an older block where one is named, which is then the head."""
         people, names = _chunks(addresses), _chunks(ids)
+        tag = "latest" if block is None else hex(block)
         head, *answers = await self._rpc.batch(
             [
-                ("eth_getBlockByNumber", ("latest", False)),
-                *(self._view(accounts_query(chunk)) for chunk in people),
-                *(self._view(deals_query(chunk)) for chunk in names),
+                ("eth_getBlockByNumber", (tag, False)),
+                *(self._view(accounts_query(chunk), tag) for chunk in people),
+                *(self._view(deals_query(chunk), tag) for chunk in names),
             ]
         )
         read = [words(data(raw), len(chunk)) for raw, chunk in zip(answers, [*people, *names], strict=True)]
@@ -121,8 +151,21 @@ class VaultClient:
         method, params = self._view(sealed_query(deal))
         return data(await self._rpc.call(method, *params))
 
-    def _view(self, payload: bytes) -> tuple[str, tuple[object, ...]]:
-        return "eth_call", ({"to": show(self.vault), "data": "0x" + payload.hex()}, "latest")
+    async def lock(self, owner: Address, slot: int) -> Lock:
+        """What somebody locked for many deals at once."""
+        method, params = self._view(lock_query(owner, slot))
+        return Lock.of(data(await self._rpc.call(method, *params)))
+
+    async def preview(self, call: VaultCall, by: Address | None = None) -> Preview:
+        """What a call would cost now; raises `Reverted` with the vault's reason where it would be refused."""
+        sender = self._sending().address if by is None else by
+        payload, value = encode_call(call)
+        what = {"from": show(sender), "to": show(self.vault), "data": "0x" + payload.hex(), "value": hex(value)}
+        gas, price = await self._rpc.batch([("eth_estimateGas", (what,)), ("eth_gasPrice", ())])
+        return Preview(quantity(gas), quantity(price), value)
+
+    def _view(self, payload: bytes, tag: str = "latest") -> tuple[str, tuple[object, ...]]:
+        return "eth_call", ({"to": show(self.vault), "data": "0x" + payload.hex()}, tag)
 
     def _sending(self) -> Sender:
         if self._sender is None:

@@ -42,5 +42,9 @@ class Reverted(RpcRefused):
         """The contract's own words, empty where it gave none."""
 
 
+class Disagreement(ChainError):
+    """Too few endpoints say the same about a fact; the same question may be answered later."""
+
+
 class NotSent(ChainError):
     """The endpoint will not take the transaction (no funds for its gas, say); its nonce stays free."""

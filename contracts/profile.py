@@ -22,6 +22,20 @@ class ChainProfile:
     """What is allowed of the estimate; FEVM burns a part of what is not used."""
     bump_percent: int = 125
     """What a replacement pays of the one before; nodes ask for at least 110."""
+    secured_by_a_block: int | None = None
+    """How much money, base units, each further block of depth is good for; None: a fact's depth is ever the same."""
+    most_confirmations: int = 1_000
+    """Depth that is good for any sum."""
+
+    def depth(self, money: int) -> int:
+        """Blocks, its own counted, under which a fact that puts ``money`` at stake counts.
+
+        Rewriting a block costs about its reward, so a cheat that has more to win would rewrite more of them.
+        """
+        if self.secured_by_a_block is None:
+            return self.confirmations
+        needed = -(-money // self.secured_by_a_block)
+        return min(max(self.confirmations, needed), max(self.confirmations, self.most_confirmations))
 
 
 DEV = ChainProfile(chain_id=1337, confirmations=1, poll=0.01, resend_after=2.0, stuck_after=10.0)

@@ -50,7 +50,8 @@ _SWAPS = (
     (r"~silent\b", "silent"),
 )
 _STORIES = [
-    str(Path(__file__).with_name(name)) for name in ("test_vault_rows.py", "test_jury_rows.py", "test_known_defects.py")
+    str(Path(__file__).with_name(f"test_{name}.py"))
+    for name in ("vault_rows", "jury_rows", "batch_rows", "known_defects")
 ]
 _WHOLE = re.compile(r"^\s+(assert|self\._(said|signed|in_time|known|speaks_for|lock|move|slash|take)\()")
 
