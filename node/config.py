@@ -13,7 +13,7 @@ from agents.mediator import Bench
 from agents.provider import Sheet, Shop
 from modules.docker.images import ImagePolicy
 from node.errors import ExitCode, UserError
-from node.executors import ChoosyShop, Trade, digest_of, parse_executors
+from node.executors import ChoosyShop, Trade, digest_of, module_of, parse_executors
 from protocol.eip712 import Domain
 from protocol.identity import Address
 from protocol.job import Capacity
@@ -122,14 +122,13 @@ def load_trade(path: Path | None, executors: str | None = None) -> Trade:
             raise _bad(f"{path}: modules and docker are tables", "write [modules] and [docker]")
         _only(part, known, path)
     folder = path.parent if path is not None else None
-    allow, deny = (
-        tuple(digest_of(name, folder) for name in _texts(modules.get(key, []), f"modules.{key}"))
-        for key in ("allow", "deny")
-    )
+    allow, deny = (_texts(modules.get(key, []), f"modules.{key}") for key in ("allow", "deny"))
+    named = [module_of(name, folder) for name in allow]
     return Trade(
         executors=parse_executors(names),
-        allow=allow if "allow" in modules else None,
-        deny=frozenset(deny),
+        allow=tuple(digest_of(name, folder) for name in allow) if "allow" in modules else None,
+        named=tuple(module for module in named if module is not None),
+        deny=frozenset(digest_of(name, folder) for name in deny),
         images=_image_policy(docker, path),
     )
 

@@ -32,6 +32,8 @@ class Trade:
     """None: whatever works here."""
     allow: tuple[str, ...] | None = None
     """Digests of the only modules that are run; None: any WASM module, and the catalogue's containers."""
+    named: tuple[Module, ...] = ()
+    """Those of them that are at hand; their images are made at the start."""
     deny: frozenset[str] = frozenset()
     """Digests of modules that are never run."""
     images: ImagePolicy = field(default_factory=ImagePolicy)
@@ -100,11 +102,26 @@ def with_gpus(capacity: Capacity, executors: dict[str, Executor]) -> Capacity:
 
 
 async def prepare_containers(executors: dict[str, Executor], modules: Sequence[Module]) -> frozenset[str]:
-    """Have the images of these modules at hand; the digests of those for which it worked."""
+    """Have the images of these modules at hand; the digests of those for which it worked.
+
+    At a node's start, so nothing large is pulled for what was not asked for: images are built on a base that is here.
+    """
+    from modules.docker.executor import DockerExecutor
+
     docker = executors.get(DOCKER)
+    if not isinstance(docker, DockerExecutor):
+        return frozenset()
+    based = await docker.has_base()
     ready: set[str] = set()
     for module in modules:
-        if docker is None or module.manifest.executor != DOCKER:
+        if module.manifest.executor != DOCKER:
+            continue
+        if module.build_digest and not based:
+            log.warning(
+                "%s is not offered: the image %s is not here; modules/images/make-base makes it",
+                module.manifest.reference,
+                docker.policy.base,
+            )
             continue
         try:
             await docker.prepare(module)
@@ -136,12 +153,18 @@ def parse_executors(text: str | None) -> tuple[str, ...] | None:
 
 def digest_of(reference: str, folder: Path | None = None) -> str:
     """The digest of a module that an ``offer.toml`` names; raises `UserError`."""
+    module = module_of(reference, folder)
+    return reference if module is None else module.digest
+
+
+def module_of(reference: str, folder: Path | None = None) -> Module | None:
+    """The module that an ``offer.toml`` in ``folder`` names, None for a bare digest or ``*``; raises `UserError`."""
     if reference == "*" or reference.startswith("sha256:"):
-        return reference
+        return None
     from modules.catalogue import find
 
     near = folder / reference if folder is not None and reference.startswith(".") else None
     try:
-        return find(str(near) if near is not None else reference).digest
+        return find(str(near) if near is not None else reference)
     except ModuleFault as fault:
         raise UserError(ExitCode.USAGE, str(fault), "name a module or its digest") from None

@@ -80,6 +80,10 @@ class DockerExecutor:
         """Pull or build the image; see `modules.executor.Executor.prepare`."""
         return f"image {(await self._image(module)).id}"
 
+    async def has_base(self) -> bool:
+        """Whether the base is here that images are built on; else building one pulls another."""
+        return await self._thread(lambda: look(self.engine, self.policy.base)) is not None
+
     async def run(self, task: Task) -> Outcome:
         """Run ``task``; see `modules.executor.Executor.run`. Getting its image first doesn't count as its time."""
         if task.output.exists():

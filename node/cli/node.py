@@ -88,7 +88,7 @@ async def _serve(setup: Setup, trade: Trade, json: bool) -> None:
     runs = setup.shop is not None or setup.bench is not None
     trade = trade if runs else replace(trade, executors=())
     async with open_executors(trade, os.cpu_count() or 1) as executors:
-        ready = await prepare_containers(executors, catalogue_containers() if "docker" in executors else [])
+        ready = await prepare_containers(executors, trade.named or catalogue_containers())
         if isinstance(setup.shop, ChoosyShop):
             capacity = with_gpus(setup.shop.capacity, executors)
             setup = replace(setup, shop=replace(setup.shop, capacity=capacity, trade=trade, containers=ready))
