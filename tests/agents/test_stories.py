@@ -21,9 +21,9 @@ from simulator.world import START
 
 
 def test_a_job_is_done_paid_and_told_step_by_step() -> None:
-    ann, bob = customer(), seller("bob", 100, 200)
-    market = Market(ann, bob, judge())
-    job = market.want(ann)
+    buyer_a, seller_b = customer(), seller("seller_b", 100, 200)
+    market = Market(buyer_a, seller_b, judge())
+    job = market.want(buyer_a)
     market.run()
     end = market.end(job)
     assert end.outcome is Outcome.DONE or (end.run is not None and end.run.exit_code != 0)
@@ -36,43 +36,43 @@ def test_a_job_is_done_paid_and_told_step_by_step() -> None:
         Running,
         Ended,
     ]
-    assert market.world.ledger.vault.account(bob.address).balance == FUNDS + end.paid
+    assert market.world.ledger.vault.account(seller_b.address).balance == FUNDS + end.paid
     assert 100 <= end.paid <= 200
 
 
 def test_a_price_below_every_floor_ends_without_agreement() -> None:
-    ann = customer()
-    market = Market(ann, seller("bob", 500), seller("eve", 600), judge())
-    job = market.want(ann, most_pay=400)
+    buyer_a = customer()
+    market = Market(buyer_a, seller("seller_b", 500), seller("seller_e", 600), judge())
+    job = market.want(buyer_a, most_pay=400)
     market.run()
     assert market.end(job).outcome is Outcome.NO_AGREEMENT
     assert market.world.ledger.vault.deals == {}
 
 
 def test_an_empty_market_ends_with_no_offer_at_the_deadline() -> None:
-    ann = customer()
-    market = Market(ann, judge())
-    job = market.want(ann)
+    buyer_a = customer()
+    market = Market(buyer_a, judge())
+    job = market.want(buyer_a)
     market.run()
     assert market.end(job).outcome is Outcome.NO_OFFER
     assert market.world.now >= job.deadline - 2
 
 
 def test_a_machine_that_is_too_small_is_not_asked() -> None:
-    ann = customer()
-    market = Market(ann, seller("small", 10, capacity=ONE), seller("large", 300), judge())
-    job = market.want(ann)
+    buyer_a = customer()
+    market = Market(buyer_a, seller("small", 10, capacity=ONE), seller("large", 300), judge())
+    job = market.want(buyer_a)
     four_cores = replace(job.job, resources=replace(job.job.resources, cpu_millis=4000), inputs_cid="inputs-big")
-    big = market.want(ann, at=60.0, job=four_cores)
+    big = market.want(buyer_a, at=60.0, job=four_cores)
     market.run()
     assert market.end(big).paid >= 300
     assert [report.contacted for report in market.heard(big, Tendering)] == [(address("large"),)]
 
 
 def test_the_cheaper_of_two_equals_gets_the_job() -> None:
-    ann = customer()
-    market = Market(ann, seller("dear", 500), seller("cheap", 300), judge())
-    job = market.want(ann)
+    buyer_a = customer()
+    market = Market(buyer_a, seller("dear", 500), seller("cheap", 300), judge())
+    job = market.want(buyer_a)
     market.run()
     assert [report.provider for report in market.heard(job, Agreed)] == [address("cheap")]
 
@@ -82,19 +82,19 @@ def test_a_better_bid_releases_an_unconfirmed_hold() -> None:
     poor, rich = customer("poor", strategy="fixed"), customer("rich", strategy="fixed")
     silent = seller("silent", 100)
     plan = Plan(crashes=(Crash(silent.address, START + 29, START + 300, mid_batch=False),))
-    market = Market(poor, rich, seller("bob", 100, capacity=ONE), silent, judge(), plan=plan)
+    market = Market(poor, rich, seller("seller_b", 100, capacity=ONE), silent, judge(), plan=plan)
     low = market.want(poor, most_pay=101)
     high = market.want(rich, at=30.1, most_pay=900)
     market.run()
-    assert len(market.said(Outbid, by="bob")) == 1
+    assert len(market.said(Outbid, by="seller_b")) == 1
     assert [report.terms.pay for report in market.heard(high, Agreed)] == [900]
     assert market.end(low).outcome in (Outcome.DONE, Outcome.FAILED, Outcome.NO_AGREEMENT)
 
 
 def test_only_the_chosen_provider_hears_a_confirmation() -> None:
-    ann = customer()
-    market = Market(ann, *(seller(name, 100, 200) for name in ("bob", "eve", "dan")), judge())
-    market.want(ann)
+    buyer_a = customer()
+    market = Market(buyer_a, *(seller(name, 100, 200) for name in ("seller_b", "seller_e", "dan")), judge())
+    market.want(buyer_a)
     market.run()
     assert len(market.said(Propose)) == 3
     assert len(market.said(Confirm)) == 1
@@ -102,9 +102,9 @@ def test_only_the_chosen_provider_hears_a_confirmation() -> None:
 
 
 def test_a_provider_that_vanishes_loses_its_stake_and_the_job_goes_to_another() -> None:
-    ann, cheat = customer(), seller("cheat", 50, kind="vanisher")
-    market = Market(ann, cheat, seller("honest", 100, 200), judge())
-    job = market.want(ann, deadline=int(START) + 300)
+    buyer_a, cheat = customer(), seller("cheat", 50, kind="vanisher")
+    market = Market(buyer_a, cheat, seller("honest", 100, 200), judge())
+    job = market.want(buyer_a, deadline=int(START) + 300)
     market.run()
     assert market.end(job).run == run_of(job.job)
     if len(market.heard(job, Agreed)) == 2:
@@ -112,9 +112,9 @@ def test_a_provider_that_vanishes_loses_its_stake_and_the_job_goes_to_another() 
 
 
 def test_a_lie_is_found_by_a_check_and_not_paid_in_full() -> None:
-    ann, liar = customer(), seller("liar", 100, kind="liar")
-    market = Market(ann, liar, judge())
-    job = market.want(ann, check_ppm=1_000_000)
+    buyer_a, liar = customer(), seller("liar", 100, kind="liar")
+    market = Market(buyer_a, liar, judge())
+    job = market.want(buyer_a, check_ppm=1_000_000)
     market.run()
     assert market.end(job).outcome is Outcome.DISPUTED
     assert [report.verdict for report in market.heard(job, Checked)] == [Verdict.REJECTED]
@@ -122,9 +122,9 @@ def test_a_lie_is_found_by_a_check_and_not_paid_in_full() -> None:
 
 
 def test_a_lie_without_a_check_is_believed() -> None:
-    ann, liar = customer(), seller("liar", 100, kind="liar")
-    market = Market(ann, liar, judge())
-    job = market.want(ann, check_ppm=0)
+    buyer_a, liar = customer(), seller("liar", 100, kind="liar")
+    market = Market(buyer_a, liar, judge())
+    job = market.want(buyer_a, check_ppm=0)
     market.run()
     run = market.end(job).run
     assert run is not None
@@ -132,18 +132,18 @@ def test_a_lie_without_a_check_is_believed() -> None:
 
 
 def test_a_checked_result_pays_the_mediator_its_fee_once() -> None:
-    ann, jo = customer(), judge()
-    market = Market(ann, seller("bob", 100), jo)
-    job = market.want(ann, check_ppm=1_000_000)
+    buyer_a, jo = customer(), judge()
+    market = Market(buyer_a, seller("seller_b", 100), jo)
+    job = market.want(buyer_a, check_ppm=1_000_000)
     market.run()
     assert [report.verdict for report in market.heard(job, Checked)] == [Verdict.ACCEPTED]
     assert market.world.ledger.vault.account(jo.address).balance == FUNDS + RULES.check_fee
 
 
 def test_without_mediators_a_job_is_done_unchecked() -> None:
-    ann = customer()
-    market = Market(ann, seller("bob", 100))
-    job = market.want(ann, check_ppm=1_000_000)
+    buyer_a = customer()
+    market = Market(buyer_a, seller("seller_b", 100))
+    job = market.want(buyer_a, check_ppm=1_000_000)
     market.run()
     assert market.said(Recheck) == []
     assert [report.verdict for report in market.heard(job, Checked)] == [Verdict.UNCHECKED]
@@ -151,7 +151,7 @@ def test_without_mediators_a_job_is_done_unchecked() -> None:
 
 def test_a_busy_market_serves_everyone_in_the_end() -> None:
     buyers = [customer(f"buyer {i}") for i in range(6)]
-    market = Market(*buyers, seller("bob", 50, 100, capacity=ONE), judge())
+    market = Market(*buyers, seller("seller_b", 50, 100, capacity=ONE), judge())
     jobs = [market.want(peer, deadline=int(START) + 500, most_pay=2000) for peer in buyers]
     market.run(900)
     assert {market.end(job).outcome for job in jobs} <= {Outcome.DONE, Outcome.FAILED}
@@ -159,10 +159,10 @@ def test_a_busy_market_serves_everyone_in_the_end() -> None:
 
 
 def test_an_offer_that_is_no_longer_announced_expires() -> None:
-    ann, bob = customer(), seller("bob", 100)
-    plan = Plan(crashes=(Crash(bob.address, START + 5, START + 400, mid_batch=False),))
-    market = Market(ann, bob, judge(), plan=plan)
-    job = market.want(ann, at=120.0)
+    buyer_a, seller_b = customer(), seller("seller_b", 100)
+    plan = Plan(crashes=(Crash(seller_b.address, START + 5, START + 400, mid_batch=False),))
+    market = Market(buyer_a, seller_b, judge(), plan=plan)
+    job = market.want(buyer_a, at=120.0)
     market.run()
     assert market.end(job).outcome is Outcome.NO_OFFER
     assert market.said(Propose) == []
@@ -170,29 +170,29 @@ def test_an_offer_that_is_no_longer_announced_expires() -> None:
 
 @pytest.mark.parametrize("moment", [5.0, 8.0, 12.0, 16.0, 20.0])
 def test_a_crash_of_either_side_in_a_deal_costs_nobody_the_result(moment: float) -> None:
-    for who in ("buyer", "bob"):
-        ann, bob = customer("buyer"), seller("bob", 100)
-        crashed = ann if who == "buyer" else bob
+    for who in ("buyer", "seller_b"):
+        buyer_a, seller_b = customer("buyer"), seller("seller_b", 100)
+        crashed = buyer_a if who == "buyer" else seller_b
         plan = Plan(crashes=(Crash(crashed.address, START + moment, START + moment + 4, mid_batch=True),))
-        market = Market(ann, bob, judge(), plan=plan)
-        job = market.want(ann, at=2.0, deadline=int(START) + 200)
+        market = Market(buyer_a, seller_b, judge(), plan=plan)
+        job = market.want(buyer_a, at=2.0, deadline=int(START) + 200)
         market.run()
         assert market.end(job).run == run_of(job.job), f"{who} at {moment}"
 
 
 def test_a_buyer_cut_off_after_the_deal_costs_its_provider_no_stake() -> None:
-    ann, bob = customer(), seller("bob", 100)
-    cut = Cut(START + 8, START + 150, "both", frozenset((ann.address,)))
-    market = Market(ann, bob, judge(), plan=Plan(cuts=(cut,)))
-    market.want(ann, at=2.0)
+    buyer_a, seller_b = customer(), seller("seller_b", 100)
+    cut = Cut(START + 8, START + 150, "both", frozenset((buyer_a.address,)))
+    market = Market(buyer_a, seller_b, judge(), plan=Plan(cuts=(cut,)))
+    market.want(buyer_a, at=2.0)
     market.run()
-    assert market.world.ledger.vault.account(bob.address).balance >= FUNDS
+    assert market.world.ledger.vault.account(seller_b.address).balance >= FUNDS
 
 
 def test_a_job_cancelled_before_any_deal_ends_at_once() -> None:
-    ann = customer()
-    market = Market(ann, judge())
-    job = market.want(ann)
-    market.world.happen(START + 32.0, ann, Cancelled(job.id))
+    buyer_a = customer()
+    market = Market(buyer_a, judge())
+    job = market.want(buyer_a)
+    market.world.happen(START + 32.0, buyer_a, Cancelled(job.id))
     market.run()
     assert market.end(job).outcome is Outcome.CANCELLED

@@ -30,7 +30,7 @@ def user(tmp_path: Path) -> Iterator[User]:
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     """Two providers, a mediator and a client, each a process."""
     before = descendants()
-    roles = {"maria": "provider", "pedro": "provider", "judge": "mediator", "client": "client"}
+    roles = {"provider_a": "provider", "provider_b": "provider", "judge": "mediator", "client": "client"}
     with open_network(tmp_path_factory.mktemp("network"), roles) as running:
         yield running
     assert_gone(before)

@@ -255,7 +255,7 @@ def test_more_than_there_is_in_the_vault_is_not_even_tendered(network: Network) 
 
 
 def test_a_node_that_sells_only_cannot_buy(network: Network) -> None:
-    ended = network.run("cowsay:v0.1", "hello", by="maria")
+    ended = network.run("cowsay:v0.1", "hello", by="provider_a")
     assert ended.code == 2
     assert "--role client" in ended.complaint
 
@@ -280,10 +280,10 @@ def test_an_unknown_job_is_told_so(network: Network) -> None:
 
 
 def test_a_second_node_is_kept_off_a_folder_in_use(network: Network) -> None:
-    ended = network.nodes["maria"].lilypad("node", "start")
+    ended = network.nodes["provider_a"].lilypad("node", "start")
     assert ended.code == 2
     assert "another lilypad process works in" in ended.complaint
-    assert network.nodes["maria"].api("/api/v1/status")["roles"] == ["provider"]
+    assert network.nodes["provider_a"].api("/api/v1/status")["roles"] == ["provider"]
 
 
 # --- alone on this machine ------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from tests.helpers.network import DEPOSIT, Chain, Network, Node, configuration, 
 from tests.helpers.processes import assert_gone, descendants, end_process, wait_until
 from tests.helpers.programs import busy, program, write_module
 
-ROLES = {"maria": "provider", "pedro": "provider", "judge": "mediator", "client": "client"}
+ROLES = {"provider_a": "provider", "provider_b": "provider", "judge": "mediator", "client": "client"}
 RULES = "lock_within = 20\ntransfer = 30\ngrace = 30\nanswer = 30\njudge = 30\nclaim = 60"
 
 
@@ -63,7 +63,7 @@ def _bootstrap(nodes: dict[str, Node]) -> list[str]:
 def _offer(node: Node, name: str) -> list[str]:
     if ROLES[name] != "provider":
         return []
-    floor, ask = {"maria": (600, 1000), "pedro": (900, 1800)}[name]
+    floor, ask = {"provider_a": (600, 1000), "provider_b": (900, 1800)}[name]
     (node.here / "offer.toml").write_text(
         f"[capacity]\ncpu = 2\nmemory_mib = 1024\ndisk_mib = 2048\n[[prices]]\nfloor = {floor}\nask = {ask}\n"
     )
@@ -90,7 +90,7 @@ def test_they_find_each_other_and_what_is_on_offer(town: Network) -> None:
     wait_until(lambda: {each["peer"] for each in _peers(client)} == others, 10, "not everybody is connected")
     offers = wait_until(lambda: _all_offers(client), 30, "not every offer was heard")
     asks = {offer["peer"]: offer["prices"][0]["amount"] for offer in offers if offer["kind"] == "provider"}
-    assert asks == {town.nodes["maria"].peer: "1000", town.nodes["pedro"].peer: "1800"}
+    assert asks == {town.nodes["provider_a"].peer: "1000", town.nodes["provider_b"].peer: "1800"}
     table = client.lilypad("offers", "ls").out
     assert table.splitlines()[0].split()[:3] == ["WHAT", "PEER", "ASKS"]
     assert len(table.splitlines()) == 4
@@ -112,7 +112,7 @@ def test_a_job_is_bought_run_checked_and_paid_between_them(town: Network) -> Non
     assert ended.code == 0, ended.err
     document = ended.document
     names = {node.peer: name for name, node in town.nodes.items()}
-    assert names[document["provider"]] in ("maria", "pedro")
+    assert names[document["provider"]] in ("provider_a", "provider_b")
     assert [names[who] for who in document["verification"]["mediators"]] == ["judge"]
     assert document["verification"]["verdict"] == "accepted"
 
@@ -195,10 +195,10 @@ def test_stop_and_sigterm_end_a_node_in_order_and_it_comes_back_with_its_memory(
     done = [each["job"] for each in jobs if each["outcome"] == "DONE"]
     assert client.job(done[0])["outcome"] == "DONE"
 
-    maria = town.nodes["maria"]
-    assert maria.process is not None
-    end_process(maria.process)
-    assert maria.process.returncode == 0
-    maria.begin("--role", "provider", *_offer(maria, "maria"), "--bootstrap", client.listening)
-    wait_until(lambda: len(_peers(maria)) >= 2, 15, "it does not find the others again")
+    provider_a = town.nodes["provider_a"]
+    assert provider_a.process is not None
+    end_process(provider_a.process)
+    assert provider_a.process.returncode == 0
+    provider_a.begin("--role", "provider", *_offer(provider_a, "provider_a"), "--bootstrap", client.listening)
+    wait_until(lambda: len(_peers(provider_a)) >= 2, 15, "it does not find the others again")
     assert town.run("cowsay:v0.1", "after all that", "--json").document["outcome"] == "DONE"

@@ -21,7 +21,7 @@ RULES = "lock_within = 30\ntransfer = 30\ngrace = 20\nanswer = 20\njudge = 20\nc
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     """One provider and one client, who know only a third: each must find the other again by itself."""
     before = descendants()
-    roles = {"judge": "mediator", "maria": "provider", "client": "client"}
+    roles = {"judge": "mediator", "provider_a": "provider", "client": "client"}
     with open_network(tmp_path_factory.mktemp("pair"), roles, RULES, hub="judge") as running:
         yield running
     assert_gone(before)
@@ -51,28 +51,28 @@ def reach(node: Node, job: str, event: str) -> None:
 
 
 def restart(network: Network, name: str) -> None:
-    network.nodes[name].begin("--role", {"maria": "provider", "client": "client"}[name])
+    network.nodes[name].begin("--role", {"provider_a": "provider", "client": "client"}[name])
 
 
 def settle_up(network: Network, job: str, before: dict[str, tuple[int, int]], within: float = 40.0) -> None:
     """The job ends well, is paid for once, and not a unit is missing anywhere."""
     client = network.nodes["client"]
     got = client.lilypad("jobs", "resume", job, "--json", timeout=within)
-    assert got.code == 0, (got.err, client.log(), network.nodes["maria"].log())
+    assert got.code == 0, (got.err, client.log(), network.nodes["provider_a"].log())
     document = got.document
     assert document["result"]["stdout"] == "done\n"
     paid = int(document["price"]["paid"])
     assert str(paid) == document["price"]["agreed"]
     expected = {
         "judge": before["judge"],
-        "maria": (before["maria"][0] + paid, 0),
+        "provider_a": (before["provider_a"][0] + paid, 0),
         "client": (before["client"][0] - paid, 0),
     }
     wait_until(lambda: money_report(network) == expected, 15, f"expected {expected}, found {money_report(network)}")
     assert [each["call"] for each in document["chain"]["transactions"]].count("settle") <= 1
 
 
-@pytest.mark.parametrize("victim", ["client", "maria"])
+@pytest.mark.parametrize("victim", ["client", "provider_a"])
 def test_killed_between_agreement_and_lock(stopped_chain: Network, tmp_path: Path, victim: str) -> None:
     network = stopped_chain
     before = money_report(network)
@@ -86,7 +86,7 @@ def test_killed_between_agreement_and_lock(stopped_chain: Network, tmp_path: Pat
     settle_up(network, job, before)
 
 
-@pytest.mark.parametrize("victim", ["client", "maria"])
+@pytest.mark.parametrize("victim", ["client", "provider_a"])
 def test_killed_while_the_module_runs(pair: Network, tmp_path: Path, victim: str) -> None:
     before = money_report(pair)
     job = ask(pair, write_module(tmp_path / "slow", busy(2_500_000_000)))
@@ -97,7 +97,7 @@ def test_killed_while_the_module_runs(pair: Network, tmp_path: Path, victim: str
     settle_up(pair, job, before)
 
 
-@pytest.mark.parametrize("victim", ["client", "maria"])
+@pytest.mark.parametrize("victim", ["client", "provider_a"])
 def test_killed_between_result_and_pay(stopped_chain: Network, tmp_path: Path, victim: str) -> None:
     network = stopped_chain
     before = money_report(network)
@@ -128,9 +128,9 @@ def test_both_killed_at_once(pair: Network, tmp_path: Path) -> None:
     job = ask(pair, write_module(tmp_path / "slow", busy(1_500_000_000)))
     reach(pair.nodes["client"], job, "running")
     pair.nodes["client"].kill()
-    pair.nodes["maria"].kill()
+    pair.nodes["provider_a"].kill()
     restart(pair, "client")
-    restart(pair, "maria")
+    restart(pair, "provider_a")
     settle_up(pair, job, before)
 
 
@@ -139,7 +139,7 @@ def test_a_provider_that_never_comes_back_costs_itself_and_nobody_else(pair: Net
     client = pair.nodes["client"]
     job = ask(pair, write_module(tmp_path / "slow", busy(3_000_000_000)))
     reach(client, job, "running")
-    pair.nodes["maria"].kill()
+    pair.nodes["provider_a"].kill()
     pay = int(client.job(job)["price"]["agreed"])
     pair.chain.pass_time(105)  # past the delivery and its grace: the chain's clock decides, not ours
     wait_until(lambda: client.events(job)["transaction"]["call"] == "absent", 15, "its absence was not claimed")
@@ -149,6 +149,6 @@ def test_a_provider_that_never_comes_back_costs_itself_and_nobody_else(pair: Net
     made_whole = {"free": before["client"][0] + pay, "locked": 0}
     wait_until(lambda: client.events(job)["transaction"]["call"] == "finalize", 40, f"not finalized: {client.log()}")
     wait_until(lambda: client.money() == made_whole, 15, f"{client.money()} is not {made_whole}")
-    restart(pair, "maria")
-    expected = (before["maria"][0] - pay, 0)
-    wait_until(lambda: money_report(pair)["maria"] == expected, 15, f"{money_report(pair)}, pay {pay}, {before}")
+    restart(pair, "provider_a")
+    expected = (before["provider_a"][0] - pay, 0)
+    wait_until(lambda: money_report(pair)["provider_a"] == expected, 15, f"{money_report(pair)}, pay {pay}, {before}")

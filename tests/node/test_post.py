@@ -67,49 +67,49 @@ async def open_offices(count: int) -> AsyncIterator[list[Office]]:
 
 
 async def test_a_letter_arrives_with_its_sender_and_in_order() -> None:
-    async with open_offices(2) as (alice, bob):
-        await alice.host.connect(bob.host.addrs[0])
+    async with open_offices(2) as (host_a, host_b):
+        await host_a.host.connect(host_b.host.addrs[0])
         sent = [Asking(bytes([number]) * 32) for number in range(20)]
         for message in sent:
-            alice.post.send(bob.key.address, message, alice.failed.append)
+            host_a.post.send(host_b.key.address, message, host_a.failed.append)
         with trio.fail_after(10):
-            got = [bob.post.open(await bob.next_frame()) for _ in sent]
-        assert got == [Got(alice.key.address, message) for message in sent]
-        assert alice.failed == []
+            got = [host_b.post.open(await host_b.next_frame()) for _ in sent]
+        assert got == [Got(host_a.key.address, message) for message in sent]
+        assert host_a.failed == []
 
 
 async def test_a_signature_that_travels_is_the_senders_own() -> None:
-    async with open_offices(2) as (alice, bob):
-        await alice.host.connect(bob.host.addrs[0])
-        alice.post.send(bob.key.address, Begun(DEAL, UNSIGNED), alice.failed.append)
+    async with open_offices(2) as (host_a, host_b):
+        await host_a.host.connect(host_b.host.addrs[0])
+        host_a.post.send(host_b.key.address, Begun(DEAL, UNSIGNED), host_a.failed.append)
         with trio.fail_after(10):
-            got = bob.post.open(await bob.next_frame())
+            got = host_b.post.open(await host_b.next_frame())
         assert isinstance(got, Got)
         assert isinstance(got.message, Begun)
         assert got.message.signature != UNSIGNED
 
 
 async def test_whoever_passes_on_what_another_signed_is_cut_off_in_the_end() -> None:
-    async with open_offices(2) as (mallory, bob):
+    async with open_offices(2) as (intruder, host_b):
         somebody = new_key()
-        await mallory.host.connect(bob.host.addrs[0])
+        await intruder.host.connect(host_b.host.addrs[0])
         message = Begun(DEAL, UNSIGNED)
         foreign = seal(message, DOMAIN, somebody.sign)
         with trio.fail_after(20):
-            for number in range(int(bob.host.settings.patience) + 1):
-                await mallory.host.send(bob.key.address, protocol_of(message), foreign)
-                assert bob.post.open(await bob.next_frame()) is None, number
-            await until(lambda: not bob.host.peers())
-        assert bob.host.statistics().bans == 1
+            for number in range(int(host_b.host.settings.patience) + 1):
+                await intruder.host.send(host_b.key.address, protocol_of(message), foreign)
+                assert host_b.post.open(await host_b.next_frame()) is None, number
+            await until(lambda: not host_b.host.peers())
+        assert host_b.host.statistics().bans == 1
 
 
 @pytest.mark.parametrize("frame", [b"", b"\xc1", b"\x80", b"garbage" * 100])
 async def test_garbage_says_nothing(frame: bytes) -> None:
-    async with open_offices(2) as (mallory, bob):
-        await mallory.host.connect(bob.host.addrs[0])
+    async with open_offices(2) as (intruder, host_b):
+        await intruder.host.connect(host_b.host.addrs[0])
         with trio.fail_after(10):
-            await mallory.host.send(bob.key.address, protocol_of(Asking(DEAL)), frame)
-            assert bob.post.open(await bob.next_frame()) is None
+            await intruder.host.send(host_b.key.address, protocol_of(Asking(DEAL)), frame)
+            assert host_b.post.open(await host_b.next_frame()) is None
 
 
 async def test_an_offer_in_anothers_name_is_not_passed_on() -> None:
@@ -123,8 +123,8 @@ async def test_an_offer_in_anothers_name_is_not_passed_on() -> None:
 
 
 async def test_a_letter_to_nobody_comes_back() -> None:
-    async with open_offices(1) as (alice,):
+    async with open_offices(1) as (host_a,):
         message, nobody = Asking(DEAL), new_key().address
-        alice.post.send(nobody, message, alice.failed.append)
-        await until(lambda: alice.failed)
-        assert alice.failed == [Unreached(nobody, message)]
+        host_a.post.send(nobody, message, host_a.failed.append)
+        await until(lambda: host_a.failed)
+        assert host_a.failed == [Unreached(nobody, message)]

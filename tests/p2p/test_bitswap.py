@@ -39,15 +39,15 @@ def tree(tmp_path):
 async def test_a_folder_arrives_whole(honest, tree):
     theirs, mine = MemoryBlocks(), MemoryBlocks()
     root = add_path(tree, theirs)
-    async with honest(blocks=theirs) as alice, honest(blocks=mine) as bob:
-        bob.host.learn(alice.host.address, alice.host.addrs)
-        brought = await bob.host.bitswap.fetch(root, alice.host.address)
+    async with honest(blocks=theirs) as host_a, honest(blocks=mine) as host_b:
+        host_b.host.learn(host_a.host.address, host_a.host.addrs)
+        brought = await host_b.host.bitswap.fetch(root, host_a.host.address)
         assert list(walk(root, mine)) == list(walk(root, theirs))
         assert (brought.blocks, brought.already_here) == (len(theirs), 0)
-        again = await bob.host.bitswap.fetch(root, alice.host.address)
+        again = await host_b.host.bitswap.fetch(root, host_a.host.address)
         assert again.already_here == len(theirs)
-        assert alice.host.bitswap.statistics().blocks_out == len(theirs)
-        assert bob.host.bitswap.statistics().fetches == 0
+        assert host_a.host.bitswap.statistics().blocks_out == len(theirs)
+        assert host_b.host.bitswap.statistics().fetches == 0
 
 
 async def test_a_fetch_goes_on_where_an_earlier_one_ended(honest, tree):
@@ -55,46 +55,46 @@ async def test_a_fetch_goes_on_where_an_earlier_one_ended(honest, tree):
     root = add_path(tree, theirs)
     for cid, block in list(walk(root, theirs))[:3]:
         mine.put(cid, block)
-    async with honest(blocks=theirs) as alice, honest(blocks=mine) as bob:
-        bob.host.learn(alice.host.address, alice.host.addrs)
-        assert (await bob.host.bitswap.fetch(root, alice.host.address)).already_here == 3
+    async with honest(blocks=theirs) as host_a, honest(blocks=mine) as host_b:
+        host_b.host.learn(host_a.host.address, host_a.host.addrs)
+        assert (await host_b.host.bitswap.fetch(root, host_a.host.address)).already_here == 3
 
 
 async def test_a_peer_that_lacks_it_says_so_at_once(honest):
-    async with honest(blocks=MemoryBlocks()) as alice, honest(blocks=MemoryBlocks()) as bob:
-        bob.host.learn(alice.host.address, alice.host.addrs)
+    async with honest(blocks=MemoryBlocks()) as host_a, honest(blocks=MemoryBlocks()) as host_b:
+        host_b.host.learn(host_a.host.address, host_a.host.addrs)
         with pytest.raises(NotBrought, match="has not got"), trio.fail_after(3):
-            await bob.host.bitswap.fetch(ABSENT, alice.host.address)
+            await host_b.host.bitswap.fetch(ABSENT, host_a.host.address)
 
 
 async def test_a_peer_without_bitswap_is_unreachable_for_blocks(honest):
-    async with honest() as alice, honest(blocks=MemoryBlocks()) as bob:
-        bob.host.learn(alice.host.address, alice.host.addrs)
+    async with honest() as host_a, honest(blocks=MemoryBlocks()) as host_b:
+        host_b.host.learn(host_a.host.address, host_a.host.addrs)
         with pytest.raises(Unreachable):
-            await bob.host.bitswap.fetch(ABSENT, alice.host.address)
+            await host_b.host.bitswap.fetch(ABSENT, host_a.host.address)
 
 
 async def test_content_past_the_limits_is_left(honest, tree):
     theirs = MemoryBlocks()
     root = add_path(tree, theirs)
-    async with honest(blocks=theirs) as alice, honest(blocks=MemoryBlocks()) as bob:
-        bob.host.learn(alice.host.address, alice.host.addrs)
+    async with honest(blocks=theirs) as host_a, honest(blocks=MemoryBlocks()) as host_b:
+        host_b.host.learn(host_a.host.address, host_a.host.addrs)
         with pytest.raises(TooMuch):
-            await bob.host.bitswap.fetch(root, alice.host.address, Limits(max_bytes=2_000_000))
-        assert bob.host.bitswap.statistics().fetches == 0
+            await host_b.host.bitswap.fetch(root, host_a.host.address, Limits(max_bytes=2_000_000))
+        assert host_b.host.bitswap.statistics().fetches == 0
 
 
 async def test_a_silent_peer_costs_no_more_than_its_limit(honest, stranger, meet):
-    async with honest(blocks=MemoryBlocks(), settings=Settings(block_silence=0.5)) as alice, stranger() as mute:
+    async with honest(blocks=MemoryBlocks(), settings=Settings(block_silence=0.5)) as host_a, stranger() as mute:
 
         async def listen(stream):
             while await stream.read(4096):
                 pass
 
         mute.set_stream_handler(PROTOCOL, listen)
-        await meet(mute, alice.host)
+        await meet(mute, host_a.host)
         with pytest.raises(NotBrought, match="no block"), trio.fail_after(3):
-            await alice.host.bitswap.fetch(ABSENT, alice.host.peers()[0].address)
+            await host_a.host.bitswap.fetch(ABSENT, host_a.host.peers()[0].address)
 
 
 async def test_only_what_was_asked_for_is_kept(honest, stranger, meet):
@@ -102,7 +102,7 @@ async def test_only_what_was_asked_for_is_kept(honest, stranger, meet):
     block = b"the right one"
     wanted = Cid.of(Codec.RAW, block)
     mine = MemoryBlocks()
-    async with honest(blocks=mine) as alice, stranger() as liar:
+    async with honest(blocks=mine) as host_a, stranger() as liar:
 
         async def lie(stream):
             await stream.read(4096)
@@ -114,9 +114,9 @@ async def test_only_what_was_asked_for_is_kept(honest, stranger, meet):
             await stream.write(encode(Message(blocks=(Sent(raw, block),))))
 
         liar.set_stream_handler(PROTOCOL, lie)
-        await meet(liar, alice.host)
-        await alice.host.bitswap.fetch(wanted, alice.host.peers()[0].address)
-        stream = await liar.new_stream(_id_of(alice.host), [PROTOCOL])
+        await meet(liar, host_a.host)
+        await host_a.host.bitswap.fetch(wanted, host_a.host.peers()[0].address)
+        stream = await liar.new_stream(_id_of(host_a.host), [PROTOCOL])
         await stream.write(encode(Message(blocks=(Sent(bytes(wanted)[:4], b"unasked"),))))
         await trio.sleep(0.3)
         assert len(mine) == 1
@@ -125,7 +125,7 @@ async def test_only_what_was_asked_for_is_kept(honest, stranger, meet):
 async def test_answers_come_on_a_stream_of_their_own(honest, stranger, meet):
     theirs = MemoryBlocks()
     here, v0 = theirs.add(Codec.RAW, b"here"), theirs.add(Codec.DAG_PB, b"")
-    async with honest(blocks=theirs) as alice, _asker(stranger, meet, alice) as (ask, heard):
+    async with honest(blocks=theirs) as host_a, _asker(stranger, meet, host_a) as (ask, heard):
         strange = bytes.fromhex("01711220") + bytes(32)
         await ask(
             Want(bytes(here)),
@@ -150,27 +150,27 @@ async def test_an_asker_without_end_is_served_at_its_rate_and_no_more(honest, st
     large, small = theirs.add(Codec.RAW, bytes(1 << 20)), theirs.add(Codec.RAW, b"small")
     settings = Settings(block_bytes_out=_rate(2 << 20), wants_per_peer=50)
     async with (
-        honest(blocks=theirs, settings=settings) as alice,
-        _asker(stranger, meet, alice) as (ask, _),
-        honest(blocks=MemoryBlocks()) as bob,
+        honest(blocks=theirs, settings=settings) as host_a,
+        _asker(stranger, meet, host_a) as (ask, _),
+        honest(blocks=MemoryBlocks()) as host_b,
     ):
         for number in range(40):
             await ask(*(Want(bytes(large)) for _ in range(5)), *(_nonsense(number, each) for each in range(100)))
         await trio.sleep(1.0)
-        found = alice.host.bitswap.statistics()
+        found = host_a.host.bitswap.statistics()
         assert found.waiting <= 50
         assert found.bytes_out <= 8 << 20
-        bob.host.learn(alice.host.address, alice.host.addrs)
+        host_b.host.learn(host_a.host.address, host_a.host.addrs)
         with trio.fail_after(3):
-            await bob.host.bitswap.fetch(small, alice.host.address)
+            await host_b.host.bitswap.fetch(small, host_a.host.address)
 
 
 async def test_garbage_is_blamed_and_harms_nobody(honest, stranger, meet, until, still_serves):
-    async with honest(blocks=MemoryBlocks(), settings=Settings(patience=1000)) as alice, stranger() as vandal:
-        await meet(vandal, alice.host)
+    async with honest(blocks=MemoryBlocks(), settings=Settings(patience=1000)) as host_a, stranger() as vandal:
+        await meet(vandal, host_a.host)
         too_many = encode(Message(wants=tuple(Want(bytes(ABSENT)) for _ in range(1025))))
         for bad in (b"\xff" * 40, varint.encode(5) + b"\xff" * 5, varint.encode(1 << 40), too_many, b"\x80" * 9):
-            stream = await vandal.new_stream(_id_of(alice.host), [PROTOCOL])
+            stream = await vandal.new_stream(_id_of(host_a.host), [PROTOCOL])
             await stream.write(bad)
             with trio.fail_after(3):
                 try:
@@ -178,8 +178,8 @@ async def test_garbage_is_blamed_and_harms_nobody(honest, stranger, meet, until,
                         pass
                 except Exception:  # ended in whatever way
                     pass
-        assert alice.host.statistics().faults == 0
-        await still_serves(alice)
+        assert host_a.host.statistics().faults == 0
+        await still_serves(host_a)
 
 
 def test_a_message_comes_back_as_it_was() -> None:

@@ -37,36 +37,36 @@ async def test_bodies_reach_the_end_of_a_line_and_are_pulled_once_by_each(honest
 
 
 async def test_several_announcements_share_a_message(honest, until):
-    async with honest(settings=Settings(announce_peers=0, announce_within=0.3)) as alice, honest() as bob:
-        await alice.host.connect(bob.host.addrs[0])
-        await _meshed(until, alice, bob)
-        before = alice.host.machinery.pubsub.counter
+    async with honest(settings=Settings(announce_peers=0, announce_within=0.3)) as host_a, honest() as host_b:
+        await host_a.host.connect(host_b.host.addrs[0])
+        await _meshed(until, host_a, host_b)
+        before = host_a.host.machinery.pubsub.counter
         for number in range(20):
-            await alice.host.publish(OFFERS, b"%d" % number)
-        await until(lambda: len(bob.heard) == 20)
-        assert alice.host.machinery.pubsub.counter == before + 1
+            await host_a.host.publish(OFFERS, b"%d" % number)
+        await until(lambda: len(host_b.heard) == 20)
+        assert host_a.host.machinery.pubsub.counter == before + 1
 
 
 async def test_an_unchanged_offer_costs_an_id_only(honest, until):
-    async with honest(settings=BY_ID) as alice, honest() as bob:
-        await alice.host.connect(bob.host.addrs[0])
-        await _meshed(until, alice, bob)
+    async with honest(settings=BY_ID) as host_a, honest() as host_b:
+        await host_a.host.connect(host_b.host.addrs[0])
+        await _meshed(until, host_a, host_b)
         for times in range(1, 4):
-            await alice.host.publish(OFFERS, b"the same as ever")
-            await until(lambda: alice.host.statistics().ids_out == times)  # noqa: B023
+            await host_a.host.publish(OFFERS, b"the same as ever")
+            await until(lambda: host_a.host.statistics().ids_out == times)  # noqa: B023
             await trio.sleep(0.1)
-        assert bob.heard == [b"the same as ever"]
-        assert bob.host.statistics().bodies_in == 1
+        assert host_b.heard == [b"the same as ever"]
+        assert host_b.host.statistics().bodies_in == 1
 
 
 async def test_a_small_network_sends_bodies_and_a_long_one_goes_by_id(honest, until):
-    async with honest() as alice, honest() as bob:
-        await alice.host.connect(bob.host.addrs[0])
-        await _meshed(until, alice, bob)
-        await alice.host.publish(OFFERS, b"short")
-        await alice.host.publish(OFFERS, bytes(10_000))
-        await until(lambda: len(bob.heard) == 2)
-        assert alice.host.statistics().ids_out == bob.host.statistics().bodies_in == 1
+    async with honest() as host_a, honest() as host_b:
+        await host_a.host.connect(host_b.host.addrs[0])
+        await _meshed(until, host_a, host_b)
+        await host_a.host.publish(OFFERS, b"short")
+        await host_a.host.publish(OFFERS, bytes(10_000))
+        await until(lambda: len(host_b.heard) == 2)
+        assert host_a.host.statistics().ids_out == host_b.host.statistics().bodies_in == 1
 
 
 async def test_a_crowd_of_publishers_turns_bodies_into_ids(honest, until):
@@ -176,16 +176,16 @@ async def test_what_is_no_list_of_ids_is_blamed(honest, until):
 
 async def test_bodies_of_others_are_bounded_in_bytes_and_ours_stay(honest, until):
     tight = Settings(announce_peers=0, bodies_room=10_000)
-    async with honest(settings=tight) as alice, honest(settings=tight) as bob:
-        await alice.host.connect(bob.host.addrs[0])
-        await _meshed(until, alice, bob)
-        await alice.host.publish(OFFERS, b"mine")
+    async with honest(settings=tight) as host_a, honest(settings=tight) as host_b:
+        await host_a.host.connect(host_b.host.addrs[0])
+        await _meshed(until, host_a, host_b)
+        await host_a.host.publish(OFFERS, b"mine")
         for number in range(30):
-            await bob.host.publish(OFFERS, b"%d" % number + bytes(1000))
+            await host_b.host.publish(OFFERS, b"%d" % number + bytes(1000))
             if number % 5 == 4:
-                await until(lambda: len(alice.heard) == number + 1)  # noqa: B023
-        assert len(alice.host._bodies._others) <= 10
-        assert alice.host._bodies._own.get(id_of(b"mine")) == b"mine"
+                await until(lambda: len(host_a.heard) == number + 1)  # noqa: B023
+        assert len(host_a.host._bodies._others) <= 10
+        assert host_a.host._bodies._own.get(id_of(b"mine")) == b"mine"
 
 
 async def test_requests_that_are_none_end_their_stream(honest, stranger, meet, until, still_serves):

@@ -29,43 +29,43 @@ def _count_envelopes(host) -> list[rpc_pb2.RPC]:
 
 async def test_what_is_passed_on_shares_envelopes(honest, until):
     patient = Settings(gossip_linger=0.2)
-    async with honest() as alice, honest(settings=patient) as bob, honest() as carol:
-        await alice.host.connect(bob.host.addrs[0])
-        await carol.host.connect(bob.host.addrs[0])
-        await until(lambda: len(bob.host.machinery.router.mesh[OFFERS]) == 2)
-        written = _count_envelopes(bob.host)
+    async with honest() as host_a, honest(settings=patient) as host_b, honest() as host_c:
+        await host_a.host.connect(host_b.host.addrs[0])
+        await host_c.host.connect(host_b.host.addrs[0])
+        await until(lambda: len(host_b.host.machinery.router.mesh[OFFERS]) == 2)
+        written = _count_envelopes(host_b.host)
         for number in range(30):
-            await alice.host.publish(OFFERS, b"%d" % number)
-        await until(lambda: len(carol.heard) == 30)
+            await host_a.host.publish(OFFERS, b"%d" % number)
+        await until(lambda: len(host_c.heard) == 30)
         assert len([rpc for rpc in written if rpc.publish]) <= 5
 
 
 async def test_nobody_is_told_what_they_have_just_told_us(honest, until):
     patient = Settings(gossip_linger=0.4)
-    async with honest() as alice, honest(settings=patient) as bob, honest() as carol:
-        for one, other in ((alice, bob), (carol, bob), (alice, carol)):
+    async with honest() as host_a, honest(settings=patient) as host_b, honest() as host_c:
+        for one, other in ((host_a, host_b), (host_c, host_b), (host_a, host_c)):
             await one.host.connect(other.host.addrs[0])
-        routers = [each.host.machinery.router for each in (alice, bob, carol)]
+        routers = [each.host.machinery.router for each in (host_a, host_b, host_c)]
         await until(lambda: all(len(router.mesh[OFFERS]) == 2 for router in routers))
-        written = _count_envelopes(bob.host)
-        await alice.host.publish(OFFERS, b"to both of you")
-        await until(lambda: bob.heard and carol.heard)
-        await trio.sleep(0.8)  # carol passed it to bob long before bob's turn came
+        written = _count_envelopes(host_b.host)
+        await host_a.host.publish(OFFERS, b"to both of you")
+        await until(lambda: host_b.heard and host_c.heard)
+        await trio.sleep(0.8)  # host_c passed it to host_b long before host_b's turn came
         assert [rpc for rpc in written if rpc.publish] == []
 
 
 async def test_our_own_words_don_t_wait(honest, until):
-    async with honest(settings=Settings(gossip_linger=30.0)) as alice, honest() as bob:
-        await alice.host.connect(bob.host.addrs[0])
-        await until(lambda: alice.host.machinery.router.mesh[OFFERS])
-        await alice.host.publish(OFFERS, b"now")
-        await until(lambda: bob.heard == [b"now"], 2)
+    async with honest(settings=Settings(gossip_linger=30.0)) as host_a, honest() as host_b:
+        await host_a.host.connect(host_b.host.addrs[0])
+        await until(lambda: host_a.host.machinery.router.mesh[OFFERS])
+        await host_a.host.publish(OFFERS, b"now")
+        await until(lambda: host_b.heard == [b"now"], 2)
 
 
 async def test_a_conversation_costs_no_window_update_for_each_frame(honest, until):
-    async with honest() as alice, honest() as bob:
-        await alice.host.connect(bob.host.addrs[0])
-        (conn,) = bob.host.machinery.swarm.get_connections()
+    async with honest() as host_a, honest() as host_b:
+        await host_a.host.connect(host_b.host.addrs[0])
+        (conn,) = host_b.host.machinery.swarm.get_connections()
         updates, write = [], conn.muxed_conn._write_frame
 
         async def noted(data):
@@ -76,12 +76,12 @@ async def test_a_conversation_costs_no_window_update_for_each_frame(honest, unti
 
         conn.muxed_conn._write_frame = noted
         for _ in range(10):
-            await alice.host.send(bob.host.address, TALK, bytes(1000))
-        await until(lambda: len(bob.frames) == 10)
+            await host_a.host.send(host_b.host.address, TALK, bytes(1000))
+        await until(lambda: len(host_b.frames) == 10)
         assert updates == []
         for _ in range(10):
-            await alice.host.send(bob.host.address, TALK, bytes(100_000))
-        await until(lambda: len(bob.frames) == 20)
+            await host_a.host.send(host_b.host.address, TALK, bytes(100_000))
+        await until(lambda: len(host_b.frames) == 20)
         # what was freed and nothing more: credit counted twice lets a peer send more than we agreed to keep
         assert 3 <= len(updates) <= 8
         assert sum(updates) <= 1_010_100

@@ -142,10 +142,10 @@ async def test_loopback_addresses_are_not_told_to_the_world(honest, monkeypatch)
 
 
 async def test_two_on_one_network_find_each_other_without_being_told(honest, until):
-    async with honest() as alice, honest() as bob, trio.open_nursery() as nursery:
-        for each in (alice, bob):
+    async with honest() as host_a, honest() as host_b, trio.open_nursery() as nursery:
+        for each in (host_a, host_b):
             nursery.start_soon(find_for_ever, each.host, ["127.0.0.1"])
-        await until(lambda: alice.host.peers() and bob.host.peers(), 10)
+        await until(lambda: host_a.host.peers() and host_b.host.peers(), 10)
         nursery.cancel_scope.cancel()
 
 

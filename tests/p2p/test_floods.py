@@ -169,15 +169,15 @@ async def test_a_peer_that_ignores_the_window_is_cut_before_it_fills_the_memory(
 async def test_an_owner_who_does_not_read_slows_its_peers_and_nothing_else(honest, until):
     async with (
         honest(consume=False, settings=Settings(event_queue=4)) as slow,
-        honest(settings=Settings(send_within=2.0)) as alice,
-        honest() as bob,
+        honest(settings=Settings(send_within=2.0)) as host_a,
+        honest() as host_b,
     ):
-        await alice.host.connect(slow.host.addrs[0])
-        await alice.host.connect(bob.host.addrs[0])
-        assert not await _send_until_refused(alice, slow.host.address)
+        await host_a.host.connect(slow.host.addrs[0])
+        await host_a.host.connect(host_b.host.addrs[0])
+        assert not await _send_until_refused(host_a, slow.host.address)
         started = time.perf_counter()
-        await alice.host.send(bob.host.address, TALK, b"quick")
-        await until(lambda: bob.frames == [b"quick"])
+        await host_a.host.send(host_b.host.address, TALK, b"quick")
+        await until(lambda: host_b.frames == [b"quick"])
         assert time.perf_counter() - started < 0.5
         held = sum(
             len(buffer)
@@ -188,26 +188,26 @@ async def test_an_owner_who_does_not_read_slows_its_peers_and_nothing_else(hones
 
 
 async def test_a_reader_that_stops_does_not_hold_up_sends_to_others(honest, stranger, meet, until):
-    async with honest(settings=Settings(send_within=1.0)) as alice, honest() as bob, stranger() as slow:
+    async with honest(settings=Settings(send_within=1.0)) as host_a, honest() as host_b, stranger() as slow:
 
         async def never_read(stream):
             await trio.sleep_forever()
 
         slow.set_stream_handler(TALK, never_read)
-        await meet(slow, alice.host)
-        await until(alice.host.peers)
-        (peer,) = alice.host.peers()
-        await alice.host.connect(bob.host.addrs[0])
+        await meet(slow, host_a.host)
+        await until(host_a.host.peers)
+        (peer,) = host_a.host.peers()
+        await host_a.host.connect(host_b.host.addrs[0])
 
         async def push() -> None:
-            assert not await _send_until_refused(alice, peer.address)
+            assert not await _send_until_refused(host_a, peer.address)
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(push)
             for number in range(10):
                 started = time.perf_counter()
-                await alice.host.send(bob.host.address, TALK, b"%d" % number)
-                await until(lambda: len(bob.frames) == number + 1)  # noqa: B023
+                await host_a.host.send(host_b.host.address, TALK, b"%d" % number)
+                await until(lambda: len(host_b.frames) == number + 1)  # noqa: B023
                 assert time.perf_counter() - started < 0.5
                 await trio.sleep(0.05)
 

@@ -46,61 +46,61 @@ async def test_a_market_of_seven_starts_in_seconds_and_hears_everything(honest, 
 
 async def test_few_listeners_all_hear_even_before_the_mesh_has_them(honest, until):
     calm = Settings(heartbeat=60.0)
-    async with honest(settings=calm) as alice, honest(settings=calm) as bob, honest(settings=calm) as carol:
-        await alice.host.connect(bob.host.addrs[0])
-        await carol.host.connect(bob.host.addrs[0])
-        routers = [each.host.machinery.router for each in (alice, bob, carol)]
+    async with honest(settings=calm) as host_a, honest(settings=calm) as host_b, honest(settings=calm) as host_c:
+        await host_a.host.connect(host_b.host.addrs[0])
+        await host_c.host.connect(host_b.host.addrs[0])
+        routers = [each.host.machinery.router for each in (host_a, host_b, host_c)]
         await until(lambda: len(routers[1].mesh[OFFERS]) == 2 and routers[0].mesh[OFFERS] and routers[2].mesh[OFFERS])
         for router in routers:
             router.mesh[OFFERS].clear()
-        await alice.host.publish(OFFERS, b"early")
-        await until(lambda: bob.heard == carol.heard == [b"early"])
+        await host_a.host.publish(OFFERS, b"early")
+        await until(lambda: host_b.heard == host_c.heard == [b"early"])
 
 
 async def test_a_burst_is_not_lost(honest, until):
-    async with honest() as alice, honest() as bob:
-        await alice.host.connect(bob.host.addrs[0])
-        await until(lambda: alice.host.machinery.router.mesh[OFFERS])
+    async with honest() as host_a, honest() as host_b:
+        await host_a.host.connect(host_b.host.addrs[0])
+        await until(lambda: host_a.host.machinery.router.mesh[OFFERS])
         for number in range(150):
-            await alice.host.publish(OFFERS, b"%d" % number)
-        await until(lambda: len(bob.heard) == 150, 10)
+            await host_a.host.publish(OFFERS, b"%d" % number)
+        await until(lambda: len(host_b.heard) == 150, 10)
 
 
 async def test_what_the_validator_refuses_is_neither_heard_nor_passed_on(honest, until):
     def polite(topic: str, data: bytes) -> bool:
         return not data.startswith(b"rude")
 
-    async with honest() as alice, honest(validate=polite) as bob, honest() as carol:
-        await alice.host.connect(bob.host.addrs[0])
-        await carol.host.connect(bob.host.addrs[0])
-        await until(lambda: len(bob.host.machinery.router.mesh[OFFERS]) == 2)
-        await alice.host.publish(OFFERS, b"rude words")
-        await alice.host.publish(OFFERS, b"good day")
-        await until(lambda: carol.heard)
-        assert bob.heard == carol.heard == [b"good day"]
-        assert bob.host.statistics().bans == 0
+    async with honest() as host_a, honest(validate=polite) as host_b, honest() as host_c:
+        await host_a.host.connect(host_b.host.addrs[0])
+        await host_c.host.connect(host_b.host.addrs[0])
+        await until(lambda: len(host_b.host.machinery.router.mesh[OFFERS]) == 2)
+        await host_a.host.publish(OFFERS, b"rude words")
+        await host_a.host.publish(OFFERS, b"good day")
+        await until(lambda: host_c.heard)
+        assert host_b.heard == host_c.heard == [b"good day"]
+        assert host_b.host.statistics().bans == 0
 
 
 async def test_a_validator_that_raises_costs_only_that_message(honest, until, still_serves):
     def clumsy(topic: str, data: bytes) -> bool:
         return bool(1 // (data != b"zero"))
 
-    async with honest() as alice, honest(validate=clumsy) as bob:
-        await alice.host.connect(bob.host.addrs[0])
-        await until(lambda: alice.host.machinery.router.mesh[OFFERS])
-        await alice.host.publish(OFFERS, b"zero")
-        await until(lambda: bob.host.statistics().gossip_broken == 1)
-        await alice.host.publish(OFFERS, b"one")
-        await until(lambda: bob.heard == [b"one"])
-        await still_serves(bob)
+    async with honest() as host_a, honest(validate=clumsy) as host_b:
+        await host_a.host.connect(host_b.host.addrs[0])
+        await until(lambda: host_a.host.machinery.router.mesh[OFFERS])
+        await host_a.host.publish(OFFERS, b"zero")
+        await until(lambda: host_b.host.statistics().gossip_broken == 1)
+        await host_a.host.publish(OFFERS, b"one")
+        await until(lambda: host_b.heard == [b"one"])
+        await still_serves(host_b)
 
 
 async def test_a_newcomer_after_a_restart_is_heard_at_once(honest, until):
     """Message numbers start at the time in nanoseconds, so they don't repeat those of the life before."""
-    async with honest() as alice:
+    async with honest() as host_a:
         for life in (b"first", b"second"):
-            async with honest(seed=9_000_001, bootstrap=(alice.host.addrs[0],)) as bob:
-                await until(lambda: bob.host.machinery.router.mesh[OFFERS])
+            async with honest(seed=9_000_001, bootstrap=(host_a.host.addrs[0],)) as host_b:
+                await until(lambda: host_b.host.machinery.router.mesh[OFFERS])
                 for number in range(5):
-                    await bob.host.publish(OFFERS, life + b"%d" % number)
-                await until(lambda: len([data for data in alice.heard if data.startswith(life)]) == 5)  # noqa: B023
+                    await host_b.host.publish(OFFERS, life + b"%d" % number)
+                await until(lambda: len([data for data in host_a.heard if data.startswith(life)]) == 5)  # noqa: B023

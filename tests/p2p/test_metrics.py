@@ -39,15 +39,15 @@ def test_buckets_count_what_took_no_longer():
 
 
 async def test_the_first_answer_of_a_talk_is_timed_and_no_other(honest, until):
-    async with honest() as alice, honest() as bob:
-        await alice.host.connect(bob.host.addrs[0])
+    async with honest() as host_a, honest() as host_b:
+        await host_a.host.connect(host_b.host.addrs[0])
         for number in range(3):
-            await alice.host.send(bob.host.address, TALK, b"ask")
-            await until(lambda: len(bob.frames) == number + 1)  # noqa: B023
-            await bob.host.send(alice.host.address, TALK, b"answer")
-            await until(lambda: len(alice.frames) == number + 1)  # noqa: B023
-        samples = _samples(alice.host.metrics())
+            await host_a.host.send(host_b.host.address, TALK, b"ask")
+            await until(lambda: len(host_b.frames) == number + 1)  # noqa: B023
+            await host_b.host.send(host_a.host.address, TALK, b"answer")
+            await until(lambda: len(host_a.frames) == number + 1)  # noqa: B023
+        samples = _samples(host_a.host.metrics())
         assert samples["lilypad_p2p_talk_answer_seconds_count"] == 1
         assert 0 < samples["lilypad_p2p_talk_answer_seconds_sum"] < 5
         assert samples["lilypad_p2p_frames_in_total"] == samples["lilypad_p2p_frames_out_total"] == 3
-        assert _samples(bob.host.metrics())["lilypad_p2p_talk_answer_seconds_count"] == 0
+        assert _samples(host_b.host.metrics())["lilypad_p2p_talk_answer_seconds_count"] == 0

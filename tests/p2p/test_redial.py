@@ -35,15 +35,15 @@ def _has_ipv6() -> bool:
 
 async def test_a_peer_that_restarts_at_the_same_address_is_dialled_again(honest, until):
     place = f"/ip4/127.0.0.1/tcp/{_free_port()}"
-    async with honest() as alice:
-        async with honest(seed=9_000_002, listen=place) as bob:
-            peer = await alice.host.connect(bob.host.addrs[0])
-            await until(bob.host.peers)
-        await until(lambda: not alice.host.peers())
-        async with honest(seed=9_000_002, listen=place) as bob:
-            await until(alice.host.peers, 5)
-            await alice.host.send(peer.address, TALK, b"welcome back")
-            await until(lambda: bob.frames == [b"welcome back"])
+    async with honest() as host_a:
+        async with honest(seed=9_000_002, listen=place) as host_b:
+            peer = await host_a.host.connect(host_b.host.addrs[0])
+            await until(host_b.host.peers)
+        await until(lambda: not host_a.host.peers())
+        async with honest(seed=9_000_002, listen=place) as host_b:
+            await until(host_a.host.peers, 5)
+            await host_a.host.send(peer.address, TALK, b"welcome back")
+            await until(lambda: host_b.frames == [b"welcome back"])
 
 
 async def test_a_bootstrap_peer_that_comes_late_is_found(honest, until):
@@ -51,19 +51,19 @@ async def test_a_bootstrap_peer_that_comes_late_is_found(honest, until):
     place = f"/ip4/127.0.0.1/tcp/{port}"
     async with honest(seed=9_000_003) as known:
         peer_id = known.host.peer_id
-    async with honest(bootstrap=(f"{place}/p2p/{peer_id}",)) as alice:
-        await until(lambda: alice.host.statistics().dials_failed)
+    async with honest(bootstrap=(f"{place}/p2p/{peer_id}",)) as host_a:
+        await until(lambda: host_a.host.statistics().dials_failed)
         async with honest(seed=9_000_003, listen=place):
-            await until(alice.host.peers)
+            await until(host_a.host.peers)
 
 
 async def test_a_peer_that_claims_another_s_address_is_not_believed(honest):
-    async with honest() as alice, honest() as bob, honest() as carol:
+    async with honest() as host_a, honest() as host_b, honest() as host_c:
         with pytest.raises(NotTheirs):
-            alice.host.learn(bob.host.address, carol.host.addrs)
+            host_a.host.learn(host_b.host.address, host_c.host.addrs)
         with pytest.raises(NotTheirs):
-            alice.host.learn(bob.host.address, [*bob.host.addrs, *carol.host.addrs])
-        assert alice.host.statistics().known_peers == 0
+            host_a.host.learn(host_b.host.address, [*host_b.host.addrs, *host_c.host.addrs])
+        assert host_a.host.statistics().known_peers == 0
 
 
 @pytest.mark.parametrize(
@@ -107,10 +107,10 @@ def test_an_ipv6_customer_counts_as_one_however_many_addresses_it_uses():
 
 @pytest.mark.skipif(not _has_ipv6(), reason="no IPv6 on this machine")
 async def test_ipv6_works_like_ipv4(honest, until):
-    async with honest(listen="/ip6/::1/tcp/0") as alice, honest() as bob:
-        await bob.host.connect(alice.host.addrs[0])
-        await until(alice.host.peers)
-        assert alice.host.remote_ip(bob.host.address) == bob.host.remote_ip(alice.host.address) == "::1"
+    async with honest(listen="/ip6/::1/tcp/0") as host_a, honest() as host_b:
+        await host_b.host.connect(host_a.host.addrs[0])
+        await until(host_a.host.peers)
+        assert host_a.host.remote_ip(host_b.host.address) == host_b.host.remote_ip(host_a.host.address) == "::1"
 
 
 def test_strangers_who_never_answer_are_forgotten_and_kept_peers_are_not():

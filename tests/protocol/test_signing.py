@@ -40,7 +40,7 @@ class Key:
         return raw[:64] + bytes([27 + raw[64]])
 
 
-ANN, BOB = Key(7), Key(8)
+ANN, HOST_B = Key(7), Key(8)
 PAID = Paid(bytes(32), 5, UNSIGNED)
 WALK = Walk(bytes(16), bytes(32), "enough", final=False)
 
@@ -71,7 +71,7 @@ def test_an_envelope_around_changed_bytes_names_somebody_else() -> None:
 def test_an_envelope_and_a_statement_by_different_keys_are_refused(bind: Bind) -> None:
     stolen = replace(bind, signature=ANN.sign(digest(DOMAIN, bind.statement())))
     body = encode(stolen)
-    data = pack({"type": "signed", "body": body, "signature": BOB.sign(envelope_digest(body))})
+    data = pack({"type": "signed", "body": body, "signature": HOST_B.sign(envelope_digest(body))})
     with pytest.raises(NotSigned, match="different keys"):
         unseal(data, DOMAIN)
 
