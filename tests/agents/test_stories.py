@@ -93,7 +93,7 @@ def test_a_better_bid_releases_an_unconfirmed_hold() -> None:
 
 def test_only_the_chosen_provider_hears_a_confirmation() -> None:
     buyer_a = customer()
-    market = Market(buyer_a, *(seller(name, 100, 200) for name in ("seller_b", "seller_e", "dan")), judge())
+    market = Market(buyer_a, *(seller(name, 100, 200) for name in ("seller_b", "seller_e", "seller_d")), judge())
     market.want(buyer_a)
     market.run()
     assert len(market.said(Propose)) == 3
