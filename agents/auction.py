@@ -16,7 +16,7 @@ from protocol.identity import Address
 
 CROWD = 5
 """Other buyers looking for a machine at the same moment; with fewer, one talks to all machines at once."""
-LITTLE = 0.03
+LITTLE = 0.035
 """Share of a machine's worth by which a bid goes beyond indifference; the market's loss is at most that."""
 SETTLE_EACH = 0.16
 """Seconds that a hold must stand before it is confirmed, for each other buyer that may still overbid it."""

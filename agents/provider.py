@@ -246,6 +246,8 @@ class Provider:
         if haggle is None:
             return []
         before = haggle.talk
+        if isinstance(move, Confirm) and before.phase is Phase.RELEASED and move.previous in before.seen:
+            return []  # it crossed our `Outbid` on the way, which the buyer will hear
         try:
             talk = step_talk(before, Side.BUYER, move, digest(move))
         except PeerFault as fault:
@@ -315,7 +317,10 @@ class Provider:
                     return self._end(about, f"the strategy left the rules: {reason}", final=True)
                 return self._move(about, Counter(*_link(haggle.talk), wanted))
             case _:
-                return self._end(about, answer.reason, answer.final)
+                # what another buyer's hold has raised comes down again, so then no walk is final
+                sheet = self.shop.sheet(haggle.talk.job)
+                calm = sheet is not None and haggle.mandate.worst_pay <= sheet.floor
+                return self._end(about, answer.reason, answer.final and calm)
 
     def _hold(self, now: float, about: bytes) -> list[Effect]:
         haggle = self.haggles[about]

@@ -202,6 +202,7 @@ class Tender:
             return []
         match answer:
             case Left(reason, final):
+                final = final and self.auction is None  # a limit among many buyers is one of the moment
                 return [*self._leave(bid, reason, final), *self._conclude(now)]
             case Taken() if bid.talk is not None and bid.mandate.admits(bid.talk.terms):
                 terms = bid.talk.terms  # proposing a seller's own terms is how a buyer takes them
