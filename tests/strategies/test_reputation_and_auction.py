@@ -1,0 +1,76 @@
+"""Whom a buyer trusts, and where it bids in a crowd."""
+
+from __future__ import annotations
+
+from agents.auction import Auction, Lot
+from agents.reputation import HALF_LIFE, Reputation
+from benchmarks.welfare import Market, cheapest_first, optimum, play
+from protocol.identity import Address
+
+BOB, EVE = Address(b"b" * 20), Address(b"e" * 20)
+
+
+def test_a_stranger_gets_the_benefit_of_the_doubt() -> None:
+    assert Reputation().doubt(0.0, BOB) == 0.0
+
+
+def test_a_broken_word_counts_and_fades() -> None:
+    reputation = Reputation()
+    reputation.note(0.0, EVE, kept=False)
+    fresh = reputation.doubt(0.0, EVE)
+    assert fresh == 0.5
+    assert reputation.doubt(HALF_LIFE, EVE) < fresh
+    assert reputation.doubt(40 * HALF_LIFE, EVE) < 0.001
+
+
+def test_kept_words_outweigh_an_old_broken_one() -> None:
+    reputation = Reputation()
+    reputation.note(0.0, BOB, kept=False)
+    for day in range(1, 20):
+        saved = reputation.note(day * 86400.0, BOB, kept=True)
+    assert reputation.doubt(20 * 86400.0, BOB) < 0.05
+    again = Reputation()
+    again.restore(saved)
+    assert again.doubt(20 * 86400.0, BOB) == reputation.doubt(20 * 86400.0, BOB)
+
+
+def test_a_bid_goes_as_far_as_the_next_best_is_no_better() -> None:
+    auction = Auction([Lot(BOB, 1000, 1, 300), Lot(EVE, 1000, 1, 500)])
+    choice = auction.choose()
+    assert choice is not None
+    assert choice.lot.provider == BOB
+    assert 500 <= choice.limit <= 550
+
+
+def test_who_is_outbid_moves_on_and_comes_back_when_the_price_falls() -> None:
+    auction = Auction([Lot(BOB, 1000, 1, 300), Lot(EVE, 1000, 1, 500)])
+    auction.raised(BOB, 700)
+    assert (choice := auction.choose()) is not None
+    assert choice.lot.provider == EVE
+    auction.hear(Lot(BOB, 1000, 2, 300))
+    assert (choice := auction.choose()) is not None
+    assert choice.lot.provider == BOB
+
+
+def test_nothing_is_bid_where_nothing_is_gained() -> None:
+    assert Auction([Lot(BOB, 300, 1, 300)]).choose() is None
+
+
+def test_the_hungarian_algorithm_finds_what_trying_everything_finds() -> None:
+    from itertools import permutations
+
+    for seed in range(5):
+        market = Market.draw(seed, 5, 6, 0.5)
+        tried = max(
+            sum(max(0, market.surplus(job, machine)) for job, machine in enumerate(chosen))
+            for chosen in permutations(range(6), 5)
+        )
+        assert optimum(market, list(range(6))) == tried
+
+
+def test_a_crowd_of_agents_comes_near_the_optimum_with_few_bids() -> None:
+    played = play(3, 20, 20, 0.5, 0.0, faults=False)
+    assert played.efficiency > 0.93 > played.cheapest
+    assert played.bids <= 15
+    assert played.double_booked == 0
+    assert callable(cheapest_first)
