@@ -32,21 +32,22 @@ def module_by_cid(reference: str, cache: Path, home: Path) -> Path:
     place = cache / text
     if place.is_dir():
         return place
-    cache.mkdir(parents=True, exist_ok=True)
     try:
-        trio.run(_fetch, Cid.parse(text), gateway, place, home)
+        trio.run(fetch_module, Cid.parse(text), gateway, place, home)
     except PeerFault as fault:
         raise UserError(ExitCode.UNREACHABLE, f"the module {text} can't be fetched: {fault}") from None
     return place
 
 
-async def _fetch(cid: Cid, gateway: str, place: Path, home: Path) -> None:
+async def fetch_module(cid: Cid, gateway: str, place: Path, home: Path) -> None:
+    """Bring the module's folder to ``place``, from ``gateway`` or, where none is named, from the node of ``home``."""
     import httpx
 
     from node.client import running_node
     from node.fetching import FetchLimits, fetch
 
     limits = Limits(max_bytes=MAX_BUILD_BYTES)
+    place.parent.mkdir(parents=True, exist_ok=True)
     if not gateway:
         node = running_node(home)
         if node is None:

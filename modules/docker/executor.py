@@ -95,6 +95,8 @@ class DockerExecutor:
         place = Path(await self._thread(lambda: tempfile.mkdtemp(prefix="docker-", dir=self._scratch)))
         try:
             return await self._run_in(place, task, image)
+        except OSError as error:
+            return await self._fail(task, "executor_died", f"the run's files can't be handled: {error}")
         except BaseException:
             shutil.rmtree(task.output, ignore_errors=True)
             raise
@@ -134,6 +136,7 @@ class DockerExecutor:
     async def _attend(self, name: str, streams: Streams, prepared: Prepared, task: Task) -> _Ending:
         """Start the container and stay with it until it ends or breaks a limit."""
         ending: _Ending | None = None
+        started = False
         limits, began, read_all = task.limits, trio.current_time(), trio.Event()
         async with trio.open_nursery() as nursery:
 
@@ -144,8 +147,12 @@ class DockerExecutor:
 
             async def read() -> None:
                 # Not abandoned: it ends when the container is gone, which the way out of here sees to.
-                await self._thread(lambda: streams.pump(task.listener, flooded))
-                read_all.set()
+                try:
+                    await self._thread(lambda: streams.pump(task.listener, flooded))
+                except OSError as error:
+                    stop("executor_died", f"its output can't be written down: {error}")
+                finally:
+                    read_all.set()
 
             def flooded() -> None:
                 stop("output_too_large", f"a stream has more than {limits.stream_bytes} bytes")
@@ -165,6 +172,7 @@ class DockerExecutor:
             try:
                 nursery.start_soon(read)
                 await self._call("the container can't be started", lambda api: api.start(name))
+                started = True
                 nursery.start_soon(watch)
                 nursery.start_soon(expire)
                 code = await self._wait(name, limits)
@@ -175,7 +183,7 @@ class DockerExecutor:
                 ending = ending or _judge(code, found["State"])
             except EngineFault as fault:
                 # Caught here: out of the nursery it would come as a group.
-                ending = ending or _Ending(0, "could_not_start", str(fault))
+                ending = ending or _Ending(0, "executor_died" if started else "could_not_start", str(fault))
             finally:
                 nursery.cancel_scope.cancel()
                 with trio.CancelScope(shield=True):
