@@ -32,6 +32,7 @@ from agents.purchase import (
     Claiming,
     Collecting,
     Contesting,
+    Delivery,
     Fetching,
     Locking,
     Over,
@@ -244,8 +245,8 @@ class JobCreator:
                 return self._closed(now, before, how, Ruled(ruling))
             case Claiming(reason):
                 return [self._noted(now, after, kept=False), *self._another(now, after, reason)]
-            case Refusing():  # the job ends with the ruling
-                return [self._noted(now, after, kept=False)]
+            case Refusing() | Contesting(wrong=True):  # the job ends with the ruling
+                return [] if isinstance(before.stage, Refusing) else [self._noted(now, after, kept=False)]
             case Contesting(reason, wrong=False):
                 return [self._noted(now, after, kept=False), *self._another(now, after, reason)]
             case _:
@@ -277,11 +278,11 @@ class JobCreator:
                 tender = self.tenders.pop(job, None)  # another provider was sought meanwhile
                 left = tender.cancel() if tender is not None else []
                 return [*left, *self._end(job, _accepted(run, how, pay))]
-            case Refusing(delivery) if ruling is Ruled.RIGHT:
-                return self._end(job, _accepted(delivery.run, how, pay))
+            case Refusing(Delivery(run)) | Contesting(delivery=Delivery(run), wrong=True) if ruling is Ruled.RIGHT:
+                return self._end(job, _accepted(run, how, pay))
             case Refusing(delivery) | Contesting(delivery=delivery, wrong=True):
                 claimed = delivery.run if delivery is not None else None
-                paid = {Ruled.RIGHT: pay, Ruled.SPLIT: pay // 2}.get(ruling, 0)
+                paid = pay // 2 if ruling is Ruled.SPLIT else 0
                 return self._end(job, Ended(Outcome.DISPUTED, how, claimed, paid))
             case _:  # another provider has been sought since the delivery was denied
                 return []

@@ -446,7 +446,7 @@ def _closed(it: Purchase, now: float, outcome: Outcome) -> Step[Purchase]:
     assert it.dispute is not None
     reason = RULINGS.get(outcome) or "both agreed to end the deal"
     told = Tell(it.wanted, Ruled(it.dispute.round, int(outcome), final=True))
-    if outcome is Outcome.RIGHT and isinstance(it.stage, Contesting) and it.dispute.claimed:
+    if outcome is Outcome.RIGHT and isinstance(it.stage, Contesting) and not it.stage.wrong and it.dispute.claimed:
         exits = [w.exit_code for w in it.dispute.witnesses if w.cid == it.dispute.claimed]
         run = Run(it.dispute.claimed, exits[0] if exits else 0, 0, "", "")
         if it.stage.delivery is not None:
@@ -519,6 +519,8 @@ def _compare(it: Purchase, stage: Checking, now: float, own: Rechecked) -> Step[
         f"a mediator's own run gave {own.cid} (exit {own.exit_code}), the provider's {run.cid} (exit {run.exit_code})"
     )
     told = Tell(it.wanted, Checked(Verdict.REJECTED, checker, reason))
+    if it.answer_by:  # the claim is on chain already, so it is denied, and no accusation would be taken
+        return _enter(it, Contesting(reason[:200], stage.delivery, wrong=True), now, told)
     return _enter(it, Refusing(stage.delivery, checker, reason[:200]), now, told)
 
 

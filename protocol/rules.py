@@ -25,7 +25,9 @@ class Rules:
     """For inputs and results, on top of the job's own time limit."""
     grace: int = 60
     answer: int = 60
+    """On top of the job's own time limit."""
     judge: int = 120
+    """On top of four times the job's own time limit."""
     appeal: int = 0
     claim: int = 300
     """From the end of the grace to ``claim_until``."""
@@ -70,8 +72,9 @@ class Rules:
             deliver_by=deliver_by,
             claim_until=deliver_by + self.grace + self.claim,
             grace=self.grace,
-            answer=self.answer,
-            judge=self.judge,
+            # long enough for a check by one re-run, and for jurors to run the job twice
+            answer=self.answer + job.resources.timeout,
+            judge=self.judge + 4 * job.resources.timeout,
             appeal=self.appeal,
             mediators=mediators,
             jurors=jurors,

@@ -7,6 +7,8 @@
 5. Every wanted job ends, every deal closes, and nobody is left waiting for anything.
 6. A result that was paid as good is what the module gives, unless its provider lies.
 7. What was signed is remembered after a crash.
+8. No honest provider is ruled against, unless a quorum of the jury is dishonest; no honest mediator loses a stake.
+9. No lie is ruled right, unless a quorum of the jury is dishonest.
 """
 
 from __future__ import annotations
@@ -24,15 +26,19 @@ from agents.request import Request
 from agents.strategy import Counter as Countered
 from protocol.deal import Deal, DealId
 from protocol.identity import Address
-from protocol.messages import Bind, CannotRecheck, Outbid, Propose
+from protocol.messages import Bind, CannotRecheck, Outbid, Propose, Summons
 from protocol.negotiation import Phase
 from protocol.vault_book import bond
-from protocol.vault_calls import Absent, Finalize, Open, Redeem, Settle, Transfer
-from protocol.vault_state import DealState, Outcome, State
+from protocol.vault_calls import Absent, CastVotes, Finalize, Open, Redeem, Settle, Transfer
+from protocol.vault_state import DealState, Flag, Outcome, State
 from simulator.ledger import Block
 from simulator.pretend import run_of
 from simulator.world import Peer, World
 
+LIARS = ("liar", "phantom")
+"""Providers whose results are none."""
+MEMORY = 900.0
+"""Seconds that a dispute takes at most, in which a juror must be there."""
 OUTAGE = 5.0
 """Seconds down or cut off during a deal after which losing a stake is no fault of the program's."""
 
@@ -67,6 +73,16 @@ class Oracle:
         self.ended: dict[bytes, Ended] = {}
         self.claims: set[DealId] = set()
         self.sometimes: Counter[str] = Counter()
+        self.pools: dict[DealId, tuple[Address, ...]] = {}
+        """Mediators that were summoned in a dispute."""
+        self.disputes = 0
+        """Disputes that a jury has ended, or its silence."""
+        self.cheated = 0
+        """Lies that were ruled right."""
+        self._ruled_in: set[tuple[int, DealId]] = set()
+        self._excused = -1
+        """The last block in which a dishonest majority of an appeal's jury overturned a ruling."""
+        self._staked: dict[Address, int] = {}
         self._talks: dict[bytes, bytes] = {}
         self._providers: dict[bytes, Address] = {}
 
@@ -88,12 +104,14 @@ class Oracle:
             self._took(world, block, transaction.sender, transaction.about, transaction.call, before)
         self._money(world)
         if block.taken:
+            self._stakes(world)
             self._paid_once()
 
     def dropped(self, world: World, blocks: list[Block]) -> None:
         """When blocks are reorganised away: what they paid is unpaid again."""
         if blocks and any(block.taken for block in blocks):
             self.sometimes["reorganised"] += 1
+            self._staked = {who: found.stake for who, found in world.ledger.vault.mediators.items()}
         numbers = {block.number for block in blocks}
         self.payments = [paid for paid in self.payments if paid.block not in numbers]
 
@@ -145,6 +163,8 @@ class Oracle:
                 whose = world.peers[address].name
                 self._hold(request.id in self.ended, f"a job of {whose} never ended: {request.id.hex()}")
         for name, state in world.ledger.vault.deals.items():
+            if not any(world.peers[who].honest for who in (self.deals[name].jc, self.deals[name].rp)):
+                continue  # nobody is left who would end it
             self._hold(state.state is State.CLOSED, f"deal {name.hex()[:8]} is left in state {state.state.name}")
         for peer in world.peers.values():
             match peer.agent:
@@ -176,6 +196,9 @@ class Oracle:
                 jc += bond(deal)
             locked[deal.jc] += jc
             locked[deal.rp] += 0 if state.state is State.CLOSED else deal.rp_share
+            if Flag.APPEALED in state.flags:
+                appellant = deal.rp if Flag.BY_PROVIDER in state.flags else deal.jc
+                locked[appellant] += (2 * deal.jurors + 1) * deal.fee
         for who, account in vault.accounts.items():
             self._hold(0 <= account.locked <= account.balance, f"{world.peers[who].name} has locked what it has not")
             self._hold(account.locked == locked[who], f"{world.peers[who].name} has locked another sum than its deals")
@@ -201,6 +224,8 @@ class Oracle:
                 self._pay(block, "check", about, amount)
             case Finalize(deal):
                 self._finalized(world, block, deal, before)
+            case CastVotes(deal, _, ruling, _, votes):
+                self._voted(world, block, deal, ruling, len(votes), sender)
             case _:
                 kind = type(call).__name__
                 self.sometimes[f"called: {kind}"] += 1
@@ -213,9 +238,14 @@ class Oracle:
     def _finalized(self, world: World, block: Block, deal: Deal, before: DealStates) -> None:
         name = deal.id(world.rules.domain)
         after = world.ledger.vault.deals[name]
-        if after.outcome is Outcome.SPLIT:
+        if after.state is not State.CLOSED and after.state is not State.OPEN:
+            self.sometimes["jury refilled"] += 1
+        elif after.outcome is Outcome.SPLIT:
             self.sometimes["jury silent"] += 1
+            self.disputes += 1
             self._pay(block, "split deal", name, deal.pay // 2)
+        elif after.outcome in (Outcome.RIGHT, Outcome.WRONG, Outcome.NOT_FETCHABLE):
+            self._ruled(world, block, deal)
         elif before.was_claimed(name):
             self.sometimes["silent buyer paid its stake"] += 1
             self._pay(block, "deal", name, deal.pay)
@@ -223,6 +253,58 @@ class Oracle:
         else:
             self.sometimes["absent provider lost its stake"] += 1
             self._blameless(world, deal, deal.rp, "lost its stake as absent")
+
+    def _voted(self, world: World, block: Block, deal: Deal, ruling: int, votes: int, sender: Address) -> None:
+        if ruling == 0:
+            self.sometimes["promises shown"] += 1
+            return
+        self.sometimes["juror voted itself" if sender not in (deal.jc, deal.rp) else "votes handed in"] += 1
+        if world.ledger.vault.deal(deal).state is State.CLOSED:
+            self._ruled(world, block, deal)
+
+    def _ruled(self, world: World, block: Block, deal: Deal) -> None:
+        after = world.ledger.vault.deal(deal)
+        name = deal.id(world.rules.domain)
+        if (block.number, name) in self._ruled_in:
+            return  # several votes in one block
+        self._ruled_in.add((block.number, name))
+        bad = self._bad_jurors(world, deal, block.before.deals[name])
+        earlier = block.before.deals[name]
+        if Flag.APPEALED in earlier.flags:
+            overturned = earlier.outcome is not after.outcome
+            self.sometimes["overturned on appeal" if overturned else "upheld on appeal"] += 1
+            if overturned and bad > deal.jurors:
+                self._excused = block.number
+        self.sometimes[f"ruled {after.outcome.name}"] += 1
+        self.disputes += 1
+        provider = world.peers[deal.rp]
+        if after.outcome is Outcome.RIGHT:
+            self._pay(block, "ruled deal", name, deal.pay)
+        lies = provider.kind in LIARS
+        if after.outcome is Outcome.RIGHT and lies:
+            self.cheated += 1
+            begin = deal.start_by - world.rules.lock_within - 10
+            away = world.plan.outage(deal.jc, begin, world.now)
+            enough = bad >= deal.quorum or away > OUTAGE
+            self._hold(enough, f"{provider.name} lied, and too few colluders had it ruled right")
+        if after.outcome in (Outcome.WRONG, Outcome.NOT_FETCHABLE) and bad < deal.quorum:
+            self._blameless(world, deal, deal.rp, f"was ruled {after.outcome.name}")
+
+    def _bad_jurors(self, world: World, deal: Deal, before: DealState) -> int:
+        pool = self.pools.get(deal.id(world.rules.domain), ())
+        seats = before.sitting | before.former
+        return sum(not world.peers[who].honest for seat, who in enumerate(pool) if seats >> seat & 1)
+
+    def _stakes(self, world: World) -> None:
+        """An honest, connected mediator never has less at stake than before."""
+        for who, mediator in world.ledger.vault.mediators.items():
+            before, peer = self._staked.get(who, 0), world.peers[who]
+            if mediator.stake < before:
+                self.sometimes["juror lost its stake"] += 1
+                out = world.plan.outage(who, world.now - MEMORY, world.now)
+                excused = out > OUTAGE or self._excused == world.ledger.number
+                self._hold(not peer.honest or excused, f"{peer.name} lost a stake, and was honest and connected")
+            self._staked[who] = mediator.stake
 
     def _blameless(self, world: World, deal: Deal, who: Address, what: str) -> None:
         peer = world.peers[who]
@@ -238,12 +320,12 @@ class Oracle:
         for paid in self.payments:
             self._hold((paid.kind, paid.about) not in seen, f"a {paid.kind} was paid twice: {paid.about.hex()[:8]}")
             seen.add((paid.kind, paid.about))
-            if paid.kind != "deal":
+            if paid.kind not in ("deal", "ruled deal"):
                 continue
             deal = self.deals[DealId(paid.about)]
             self._hold(paid.amount == deal.pay, "a deal was paid another sum than its pay")
             job = self.jobs.get(DealId(paid.about))
-            if job is not None and not paid.claimed:
+            if job is not None and paid.kind == "deal" and not paid.claimed:
                 self._hold(job not in jobs, "a job was paid to two providers")
                 jobs.add(job)
 
@@ -282,6 +364,8 @@ class Oracle:
                 self.sometimes["bound"] += 1
             case Outbid():
                 self.sometimes["outbid"] += 1
+            case Summons(deal=deal, mediators=mediators):
+                self.pools[deal.id(world.rules.domain)] = mediators
             case CannotRecheck():
                 self.sometimes["mediator refused"] += 1
             case _:

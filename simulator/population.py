@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import blake2b
 from random import Random
 
+from agents.dishonest.accuser import Accuser
+from agents.dishonest.colluder import Colluder
+from agents.dishonest.copier import Copier
+from agents.dishonest.defaulter import Defaulter
 from agents.dishonest.double_booker import DoubleBooker
+from agents.dishonest.guesser import Guesser
 from agents.dishonest.liar import Liar
+from agents.dishonest.phantom import Phantom
+from agents.dishonest.sleeper import Sleeper
 from agents.dishonest.vanisher import Vanisher
 from agents.job_creator import JobCreator
 from agents.mediator import Bench, Mediator
@@ -29,12 +36,18 @@ RULES = Rules(
     transfer=30,
     grace=40,  # a claim that a reorganisation drops must still be in time when it is mined again
     answer=60,
-    judge=60,
+    judge=90,
     claim=120,
     check_fee=7,
+    fee=11,
+    juror_stake=1000,
 )
 """The network of the simulations: shorter windows than the default, so that ten minutes show whole lives."""
 FUNDS = 10_000_000
+STAKE = 100_000
+"""What a mediator joins with: enough for many votes at a time."""
+APPEALING = replace(RULES, appeal=60)
+"""The same network where rulings can be appealed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,32 +67,68 @@ def address(name: str) -> Address:
     return Address(blake2b(name.encode(), digest_size=20).digest())
 
 
-def buyer(name: str, number: int, strategy: str = DEFAULT, clock: Clock = EXACT) -> Peer:
-    """A job creator."""
+def buyer(
+    name: str,
+    number: int,
+    strategy: str = DEFAULT,
+    clock: Clock = EXACT,
+    kind: str = "honest",
+    rules: Rules = RULES,
+) -> Peer:
+    """A job creator; kinds other than honest are in `agents.dishonest`."""
     who = address(name)
-    return Peer(who, name, lambda rng: JobCreator(who, RULES, rng), BUILT_IN[strategy](), 4000 + number, clock)
+    honest = partial(JobCreator, who, rules)
+    makers: dict[str, Callable[[Random], Agent]] = {
+        "honest": honest,
+        "accuser": lambda rng: Accuser(honest(rng)),
+        "defaulter": lambda rng: Defaulter(honest(rng)),
+    }
+    return Peer(who, name, makers[kind], BUILT_IN[strategy](), 4000 + number, clock, honest=kind == "honest", kind=kind)
 
 
 def provider(
-    name: str, number: int, shop: Shop, strategy: str = DEFAULT, clock: Clock = EXACT, kind: str = "honest"
+    name: str,
+    number: int,
+    shop: Shop,
+    strategy: str = DEFAULT,
+    clock: Clock = EXACT,
+    kind: str = "honest",
+    rules: Rules = RULES,
 ) -> Peer:
     """A resource provider; kinds other than honest are in `agents.dishonest`."""
     who = address(name)
-    honest = partial(Provider, who, RULES, shop)
+    honest = partial(Provider, who, rules, shop)
     makers: dict[str, Callable[[Random], Agent]] = {
         "honest": honest,
         "liar": lambda rng: Liar(honest(rng)),
+        "phantom": lambda rng: Phantom(honest(rng), runs=False),
+        "hoarder": lambda rng: Phantom(honest(rng), runs=True),
         "vanisher": lambda rng: Vanisher(honest(rng)),
         "double booker": lambda rng: DoubleBooker([honest(Random(rng.random())) for _ in range(3)]),
     }
-    return Peer(who, name, makers[kind], BUILT_IN[strategy](), 5000 + number, clock, honest=kind == "honest")
+    return Peer(who, name, makers[kind], BUILT_IN[strategy](), 5000 + number, clock, honest=kind == "honest", kind=kind)
 
 
-def mediator(name: str, number: int, clock: Clock = EXACT) -> Peer:
-    """A mediator that can re-run everything."""
+def mediator(
+    name: str,
+    number: int,
+    clock: Clock = EXACT,
+    kind: str = "honest",
+    friends: frozenset[Address] = frozenset(),
+    rules: Rules = RULES,
+) -> Peer:
+    """A mediator that can re-run everything; kinds other than honest are in `agents.dishonest`."""
     who = address(name)
-    bench = Bench(Capacity(64_000, 65_536, 65_536, 8, 65_536, 3600), ("wasm",), RULES.check_fee)
-    return Peer(who, name, lambda rng: Mediator(who, RULES, bench, rng), BUILT_IN[DEFAULT](), 6000 + number, clock)
+    capacity = Capacity(64_000, 65_536, 65_536, 8, 65_536, 3600)
+    honest = partial(Mediator, who, rules, Bench(capacity, ("wasm",), rules.check_fee, stake=STAKE))
+    makers: dict[str, Callable[[Random], Agent]] = {
+        "honest": honest,
+        "copier": lambda rng: Copier(honest(rng)),
+        "guesser": lambda rng: Guesser(honest(rng)),
+        "sleeper": lambda rng: Sleeper(honest(rng)),
+        "colluder": lambda rng: Colluder(honest(rng), friends),
+    }
+    return Peer(who, name, makers[kind], BUILT_IN[DEFAULT](), 6000 + number, clock, honest=kind == "honest", kind=kind)
 
 
 def draw_shop(rng: Random) -> Shop:
@@ -105,14 +154,15 @@ def draw_peers(rng: Random, size: Size) -> list[Peer]:
     return peers
 
 
-def draw_request(rng: Random, now: float) -> Request:
-    """A job somebody wants."""
+def draw_request(rng: Random, now: float, check_ppm: int | None = None) -> Request:
+    """A job somebody wants; the share of checks is drawn unless it is given."""
+    drawn = rng.choice((0, 100_000, 1_000_000)) if check_ppm is None else check_ppm
     return Request(
         id=rng.randbytes(16),
         job=draw_job(rng),
         most_pay=rng.randint(100, 2000),
         at_market=rng.random() < 0.3,
-        check_ppm=rng.choice((0, 100_000, 1_000_000)),
+        check_ppm=drawn,
         mediators=(),
         deadline=int(now) + rng.randint(60, 200),
         strategy=DEFAULT,

@@ -9,6 +9,7 @@ from typing import Any
 from agents.effects import Consult, Effect, Publish, WakeAt
 from agents.events import Decided, Event, Heard
 from agents.reports import Report
+from simulator import court
 from simulator.ledger import Block
 from simulator.run import Violation, run
 from simulator.world import START, Peer, World
@@ -87,10 +88,14 @@ def main() -> int:
     parser.add_argument("--only", help="a peer's name")
     parser.add_argument("--gossip", action="store_true", help="with offers, timers and consultations")
     parser.add_argument("--restless", action="store_true", help="with crashes all the time")
+    parser.add_argument("--court", action="store_true", help="a world of disputes")
     options = parser.parse_args()
     teller = Teller(options.only, gossip=options.gossip)
     try:
-        report = run(options.seed, restless=options.restless, traced=True, observers=(teller,))
+        if options.court:
+            report = court.run(options.seed, traced=True, observers=(teller,))
+        else:
+            report = run(options.seed, restless=options.restless, traced=True, observers=(teller,))
     except Violation as violation:
         print(violation)
         return 1

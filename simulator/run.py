@@ -17,7 +17,7 @@ from simulator.world import START, Observer, World
 
 BUSY = 240.0
 """Seconds in which jobs arrive and things go wrong."""
-PATIENCE = 1200.0
+PATIENCE = 2400.0
 """Seconds after which everything must be over."""
 
 
@@ -37,13 +37,17 @@ class Report:
     seconds: float
     """Seconds that passed on this machine's processor."""
     sometimes: Counter[str]
+    disputes: int
+    """That a jury has ended, or its silence."""
+    cheated: int
+    """Lies that were ruled right."""
 
 
 class Violation(AssertionError):
     """A seed under which a rule does not hold; its one line says how to see it again."""
 
-    def __init__(self, seed: int, at: float, what: str, *, restless: bool = False) -> None:
-        replay = f"python -m simulator.replay --seed {seed}{' --restless' if restless else ''}"
+    def __init__(self, seed: int, at: float, what: str, flag: str = "") -> None:
+        replay = f"python -m simulator.replay --seed {seed}{flag}"
         super().__init__(f"seed {seed}, {at - START:.3f} s: {what} [{replay}]")
         self.seed = seed
         self.what = what
@@ -89,15 +93,20 @@ def build(
 
 def run(seed: int, *, restless: bool = False, traced: bool = False, observers: tuple[Observer, ...] = ()) -> Report:
     """Run a seed to its end; raises `Violation` at the first rule that does not hold."""
-    started = time.process_time()
     world, oracle = build(seed, restless=restless, traced=traced, observers=observers)
+    return finish(seed, world, oracle, " --restless" if restless else "")
+
+
+def finish(seed: int, world: World, oracle: Oracle, flag: str) -> Report:
+    """Let a built world happen to its end; ``flag`` is what else a replay needs to be told."""
+    started = time.process_time()
     try:
         world.run(START + BUSY)
         world.run(START + PATIENCE, lambda: oracle.finished(world))
         world.run(world.now + 30.0)  # what is on its way arrives
         oracle.conclude(world)
     except Broken as broken:
-        raise Violation(seed, world.now, str(broken), restless=restless) from broken
+        raise Violation(seed, world.now, str(broken), flag) from broken
     deals = world.ledger.vault.deals.values()
     return Report(
         seed,
@@ -109,4 +118,6 @@ def run(seed: int, *, restless: bool = False, traced: bool = False, observers: t
         world.now - START,
         time.process_time() - started,
         oracle.sometimes,
+        oracle.disputes,
+        oracle.cheated,
     )

@@ -94,6 +94,8 @@ class Peer:
     port: int
     clock: Clock = EXACT
     honest: bool = True
+    kind: str = "honest"
+    """What it is up to, as `simulator.population` names it."""
     agent: Agent | None = None
     """None while it is down."""
     life: int = 0
@@ -354,7 +356,7 @@ class World:
             signature = sign(peer.address, digest(self.rules.domain, message.statement()))
             message = replace(message, signature=signature)
         if isinstance(message, Delivered):
-            peer.holds.add(message.cid)
+            peer.holds.add(message.cid)  # whatever it is, a liar serves it too
         return message
 
     def _delivered(self, sender: Address, message: Message) -> Got:

@@ -1,1 +1,1 @@
-"""Providers that cheat: wrappers that edit what an honest provider hears and does."""
+"""Peers that cheat: wrappers that edit what an honest provider, job creator or mediator hears and does."""

@@ -11,6 +11,11 @@ from agents.provider import Provider
 from agents.sale import Sale
 
 
+def forged(deal: bytes) -> str:
+    """What it says that a deal's run gave; its friends on a jury know it too."""
+    return f"forged-{deal.hex()[:40]}"
+
+
 class Liar:
     """Keeps its word in everything but the result."""
 
@@ -24,5 +29,5 @@ class Liar:
     def handle(self, now: float, event: Event) -> list[Effect]:
         """Forge the run before the honest agent hears of it."""
         if isinstance(event, Ran):
-            event = replace(event, run=replace(event.run, cid=f"forged-{event.about.hex()[:40]}"))
+            event = replace(event, run=replace(event.run, cid=forged(event.about)))
         return self.honest.handle(now, event)

@@ -12,6 +12,7 @@ from agents.provider import Sheet, Shop
 from agents.reports import Ended, Report
 from agents.request import Request
 from protocol.job import Capacity
+from protocol.rules import Rules
 from simulator.faults import Plan
 from simulator.invariants import Oracle
 from simulator.ledger import Block
@@ -26,9 +27,9 @@ ONE = Capacity(1000, 4096, 4096, 0, 0, 3600)
 class Market:
     """Peers, their world, and what was said in it."""
 
-    def __init__(self, *peers: Peer, plan: Plan | None = None) -> None:
+    def __init__(self, *peers: Peer, plan: Plan | None = None, rules: Rules = RULES) -> None:
         self.oracle = Oracle({})
-        self.world = World(1, RULES, peers, plan or Plan(), observers=(self.oracle, self))
+        self.world = World(1, rules, peers, plan or Plan(), observers=(self.oracle, self))
         self.sent: list[tuple[str, Any]] = []
         self.told_to: dict[bytes, list[Report]] = {}
         self._rng = Random(5)

@@ -15,7 +15,7 @@ from agents.events import Cancelled
 from agents.reports import Agreed, Checked, Ended, InVault, Outcome, Running, Tendering, Verdict
 from protocol.messages import Confirm, Decline, Outbid, Propose, Recheck, Walk
 from simulator.faults import Crash, Cut, Plan
-from simulator.population import FUNDS, RULES, address
+from simulator.population import FUNDS, RULES, STAKE, address
 from simulator.pretend import run_of
 from simulator.world import START
 
@@ -137,7 +137,7 @@ def test_a_checked_result_pays_the_mediator_its_fee_once() -> None:
     job = market.want(buyer_a, check_ppm=1_000_000)
     market.run()
     assert [report.verdict for report in market.heard(job, Checked)] == [Verdict.ACCEPTED]
-    assert market.world.ledger.vault.account(jo.address).balance == FUNDS + RULES.check_fee
+    assert market.world.ledger.vault.account(jo.address).balance == FUNDS - STAKE + RULES.check_fee
 
 
 def test_without_mediators_a_job_is_done_unchecked() -> None:

@@ -1,0 +1,61 @@
+"""Worlds made for disputes: liars, false accusers and defaulters before juries of every kind; one seed, one run."""
+
+from __future__ import annotations
+
+from random import Random
+
+from agents.provider import Sheet, Shop
+from agents.request import Request
+from protocol.identity import Address
+from protocol.job import Capacity
+from simulator import faults
+from simulator.faults import Plan
+from simulator.invariants import Oracle
+from simulator.population import APPEALING, FUNDS, RULES, address, buyer, draw_request, mediator, provider
+from simulator.run import BUSY, Report, finish
+from simulator.world import START, Observer, World
+
+POOLS = (1, 3, 3, 4, 7, 11, 21)
+BUYERS = ("honest", "honest", "honest", "accuser", "defaulter")
+PROVIDERS = ("honest", "liar", "liar", "phantom", "hoarder", "vanisher")
+JURORS = ("copier", "guesser", "sleeper", "colluder")
+ALWAYS = 1_000_000
+"""Checks of every result, in millionths."""
+MACHINE = Capacity(64_000, 65_536, 65_536, 0, 0, 3600)
+
+
+def build(seed: int, *, traced: bool = False, observers: tuple[Observer, ...] = ()) -> tuple[World, Oracle]:
+    """A small market in which most deals end before a jury; half of the worlds have faults on top."""
+    rng = Random(f"court {seed}")
+    rules = rng.choice((RULES, APPEALING))
+    kinds = [rng.choice(PROVIDERS) for _ in range(rng.randint(1, 3))]
+    friends = frozenset(address(f"provider {i}") for i, kind in enumerate(kinds) if kind in ("liar", "phantom"))
+    bad = rng.choice((0.0, 0.0, 0.2, 0.5, 1.0))
+    peers = [buyer(f"buyer {i}", i, kind=rng.choice(BUYERS), rules=rules) for i in range(rng.randint(1, 3))]
+    buyers = len(peers)
+    for i, kind in enumerate(kinds):
+        floor = rng.randint(50, 400)
+        shop = Shop(MACHINE, ("wasm",), "sandbox", (Sheet("*", floor, floor),))
+        peers.append(provider(f"provider {i}", i, shop, kind=kind, rules=rules))
+    for i in range(rng.choice(POOLS)):
+        kind = rng.choice(JURORS) if rng.random() < bad else "honest"
+        peers.append(mediator(f"mediator {i}", i, kind=kind, friends=friends, rules=rules))
+    calm = Plan(healed=START)
+    plan = calm if rng.random() < 0.5 else faults.draw(rng, [peer.address for peer in peers], START, BUSY)
+    requests: dict[Address, list[Request]] = {}
+    oracle = Oracle(requests)
+    world = World(seed, rules, peers, plan, traced=traced, observers=(oracle, *observers))
+    for peer in peers:
+        world.ledger.deposit(peer.address, FUNDS)
+    for _ in range(rng.randint(2, 8)):
+        peer, moment = peers[rng.randrange(buyers)], START + rng.uniform(5, 0.6 * BUSY)
+        request = draw_request(rng, moment, check_ppm=ALWAYS)
+        requests.setdefault(peer.address, []).append(request)
+        world.request(moment, peer, request)
+    return world, oracle
+
+
+def run(seed: int, *, traced: bool = False, observers: tuple[Observer, ...] = ()) -> Report:
+    """Run a seed to its end; raises `Violation` at the first rule that does not hold."""
+    world, oracle = build(seed, traced=traced, observers=observers)
+    return finish(seed, world, oracle, " --court")

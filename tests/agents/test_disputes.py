@@ -1,0 +1,215 @@
+"""Every row of the outcome table that needs a jury, told as stories in a simulated market: who ends with what."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from market import Market, customer, seller
+
+from agents.effects import WakeAt, Watch
+from agents.events import Got
+from agents.mediator import MOST_SUMMONED, Mediator
+from agents.reports import Agreed, DisputeOpened, JuryDrawn, Outcome, Ruled, Voted
+from agents.request import Request
+from protocol.deal import Deal
+from protocol.identity import Address
+from protocol.messages import Summons
+from protocol.vault_state import Outcome as Ruling
+from simulator.faults import Crash, Plan
+from simulator.population import APPEALING, FUNDS, RULES, STAKE, address, mediator
+from simulator.pretend import run_of
+from simulator.world import START, Peer
+
+ALWAYS = 1_000_000
+FEE = RULES.fee
+JURY = 3
+
+
+def pool(*kinds: str, **more: Any) -> list[Peer]:
+    """Mediators of these kinds; colluders are in league with the provider called cheat."""
+    friends = frozenset((address("cheat"),))
+    return [mediator(f"juror {i}", i, kind=kind, friends=friends, **more) for i, kind in enumerate(kinds)]
+
+
+def trial(provider: str = "liar", buyer: str = "honest", jurors: tuple[str, ...] = ("honest",) * 3) -> Trial:
+    """A market with one buyer, one provider and these mediators, where every result is checked."""
+    return Trial(Market(customer(kind=buyer), seller("cheat", 100, kind=provider), *pool(*jurors)))
+
+
+class Trial:
+    """One job, bought and judged."""
+
+    def __init__(self, market: Market, **changes: Any) -> None:
+        self.market = market
+        buyer = next(iter(market.world.peers.values()))
+        self.job: Request = market.want(buyer, **{"check_ppm": ALWAYS, "deadline": int(START) + 31, **changes})
+        market.run(2000)
+
+    @property
+    def deal(self) -> Deal:
+        """The one deal that was made."""
+        (agreed,) = self.market.heard(self.job, Agreed)
+        return agreed.deal  # type: ignore[no-any-return]
+
+    @property
+    def ruling(self) -> Ruling:
+        """What the vault has of it in the end."""
+        return self.market.world.ledger.vault.deal(self.deal).outcome
+
+    def gains(self) -> tuple[int, int]:
+        """What job creator and provider won or lost, without the fees of checks."""
+        vault = self.market.world.ledger.vault
+        checks = sum(paid.amount for paid in self.market.oracle.payments if paid.kind == "check")
+        return (vault.account(self.deal.jc).balance - FUNDS + checks, vault.account(self.deal.rp).balance - FUNDS)
+
+    def stakes(self) -> list[int]:
+        """What each mediator won or lost of its stake, by name."""
+        vault = self.market.world.ledger.vault
+        jurors = sorted(peer.name for peer in self.market.world.peers.values() if peer.name.startswith("juror"))
+        return [vault.mediator(Address(address(name))).stake - STAKE for name in jurors]
+
+
+def test_a_liar_loses_its_collateral_and_the_story_is_told_step_by_step() -> None:
+    tried = trial()
+    pay = tried.deal.pay
+    assert tried.ruling is Ruling.WRONG
+    assert tried.gains() == (10 * pay - 3 * FEE, -10 * pay)
+    assert tried.stakes() == [FEE] * 3
+    end = tried.market.end(tried.job)
+    assert (end.outcome, end.paid, end.reason) == (Outcome.DISPUTED, 0, "a jury ruled the result wrong")
+    kinds = (DisputeOpened, JuryDrawn, Voted, Ruled)
+    story = [type(report) for report in tried.market.told_to[tried.job.id] if isinstance(report, kinds)]
+    assert story == [DisputeOpened, JuryDrawn, Voted, Voted, Voted, Ruled]
+
+
+def test_a_false_accuser_pays_the_jury_and_the_provider() -> None:
+    tried = trial("honest", buyer="accuser")
+    pay = tried.deal.pay
+    assert tried.ruling is Ruling.RIGHT
+    assert tried.gains() == (-pay - 3 * FEE, pay)
+    assert tried.market.end(tried.job).run == run_of(tried.job.job)
+
+
+def test_a_delivery_that_never_was_costs_stake_and_collateral() -> None:
+    tried = trial("phantom")
+    assert tried.ruling is Ruling.NOT_FETCHABLE
+    assert tried.gains() == (11 * tried.deal.pay - 3 * FEE, -11 * tried.deal.pay)
+
+
+def test_who_serves_jurors_but_not_the_payer_is_paid_and_the_jurors_hand_the_result_on() -> None:
+    tried = trial("hoarder")
+    pay = tried.deal.pay
+    assert tried.ruling is Ruling.RIGHT
+    half = 3 * FEE // 2
+    assert tried.gains() == (-pay - (3 * FEE - half), pay - half), "fault can't be told, so each bears half of the fees"
+    result = run_of(tried.job.job).cid
+    assert result in tried.market.world.peers[tried.deal.jc].holds
+
+
+def test_a_job_creator_that_vanishes_after_delivery_loses_pay_and_stake() -> None:
+    tried = trial("honest", buyer="defaulter")
+    assert tried.gains() == (-tried.deal.jc_share, tried.deal.jc_share)
+
+
+def test_a_silent_jury_leaves_half_the_pay_and_loses_its_stakes() -> None:
+    tried = trial(jurors=("honest", "sleeper", "sleeper"))
+    assert tried.ruling is Ruling.SPLIT
+    half, lost = tried.deal.pay // 2, 2 * RULES.juror_stake
+    assert tried.gains() == (-half + lost - lost // 2, half + lost // 2)
+    assert tried.stakes() == [0, -RULES.juror_stake, -RULES.juror_stake]
+    assert tried.market.end(tried.job).paid == half
+
+
+def test_the_silent_are_replaced_where_the_pool_has_others() -> None:
+    tried = trial(jurors=("honest", "sleeper", "honest", "sleeper", "honest", "honest"))
+    assert tried.ruling is Ruling.WRONG
+
+
+def test_a_copier_is_paid_nothing() -> None:
+    tried = trial(jurors=("honest", "honest", "copier"))
+    assert tried.ruling is Ruling.WRONG
+    assert tried.stakes() == [FEE, FEE, 0]
+
+
+def test_a_guesser_is_paid_nothing_and_can_convict_nobody() -> None:
+    guilty = trial(jurors=("honest", "honest", "guesser"))
+    assert guilty.ruling is Ruling.WRONG
+    assert guilty.stakes() == [FEE, FEE, 0]
+    innocent = trial("honest", buyer="accuser", jurors=("honest", "guesser", "honest"))
+    assert innocent.ruling is Ruling.RIGHT
+    assert innocent.stakes() == [FEE, 0, FEE]
+
+
+@pytest.mark.parametrize(("colluders", "ruling"), [(1, Ruling.WRONG), (2, Ruling.RIGHT), (3, Ruling.RIGHT)])
+def test_colluders_decide_from_a_quorum_on_and_not_before(colluders: int, ruling: Ruling) -> None:
+    jurors = ("colluder",) * colluders + ("honest",) * (JURY - colluders)
+    assert trial(jurors=jurors).ruling is ruling
+
+
+def test_an_appeal_to_a_larger_jury_overturns_what_colluders_ruled_and_takes_their_stakes() -> None:
+    jurors = ["honest"] * 21
+    for seed in range(1, 12):
+        # which three are drawn is chance: the first jury has to be theirs
+        bad = {seed, seed + 1, seed + 2, seed + 3, seed + 4, seed + 5}
+        kinds = ["colluder" if i in bad else kind for i, kind in enumerate(jurors)]
+        buyer = customer(rules=APPEALING)
+        provider = seller("cheat", 100, kind="liar", rules=APPEALING)
+        market = Market(buyer, provider, *pool(*kinds, rules=APPEALING), rules=APPEALING)
+        tried = Trial(market)
+        rulings = [(told.round, told.ruling, told.final) for told in market.heard(tried.job, Ruled)]
+        if rulings and rulings[0] == (0, Ruling.RIGHT, False):
+            assert rulings[-1] == (1, Ruling.WRONG, True)
+            assert sorted(tried.stakes())[:2] == [-RULES.juror_stake] * 2
+            return
+    pytest.fail("no first jury was theirs")
+
+
+def test_two_disputes_at_once_do_not_touch_each_other() -> None:
+    first, second = customer("first"), customer("second")
+    market = Market(first, second, seller("cheat", 100, kind="liar"), *pool("honest", "honest", "honest"))
+    jobs = [market.want(peer, check_ppm=ALWAYS, deadline=int(START) + 40) for peer in (first, second)]
+    market.run(2000)
+    for job in jobs:
+        assert [report.ruling for report in market.heard(job, Ruled)] == [Ruling.WRONG]
+        assert market.end(job).outcome is Outcome.DISPUTED
+
+
+@pytest.mark.parametrize("who", ["buyer", "cheat", "juror 0"])
+def test_a_dispute_survives_the_crash_of_anybody_in_it(who: str) -> None:
+    for moment in (52.0, 56.0, 62.0, 70.0):
+        peers = [customer(), seller("cheat", 100, kind="liar"), *pool("honest", "honest", "honest")]
+        crashed = next(peer for peer in peers if peer.name == who)
+        plan = Plan(crashes=(Crash(crashed.address, START + moment, START + moment + 6, mid_batch=True),))
+        tried = Trial(Market(*peers, plan=plan))
+        assert tried.ruling is Ruling.WRONG, f"{who} at {moment}"
+
+
+def test_a_summons_to_judge_another_job_than_was_sold_is_ignored() -> None:
+    tried = trial()
+    (summons, *_) = tried.market.said(Summons)
+    juror = next(peer for peer in tried.market.world.peers.values() if peer.name == "juror 0")
+    agent = juror.make(Random(1))
+    bought = tried.deal.jc
+    other = replace(summons, job=replace(summons.job, seed=bytes(32)))
+    assert agent.handle(START + 90, Got(bought, other)) == []
+    assert agent.handle(START + 90, Got(juror.address, summons)) == [], "nor one by who is no party"
+    watched = agent.handle(START + 90, Got(bought, summons))
+    assert [type(effect) for effect in watched] == [Watch, WakeAt], "nothing is promised before the chain seats us"
+
+
+def test_strangers_cannot_fill_a_mediators_memory_with_made_up_disputes() -> None:
+    tried = trial()
+    (summons, *_) = tried.market.said(Summons)
+    juror = next(peer for peer in tried.market.world.peers.values() if peer.name == "juror 0")
+    agent = juror.make(Random(1))
+    assert isinstance(agent, Mediator)
+    for number in range(3 * MOST_SUMMONED):
+        agent.handle(START + 90, Got(tried.deal.jc, replace(summons, deal=replace(summons.deal, pay=number))))
+    assert len(agent.cases) == MOST_SUMMONED
