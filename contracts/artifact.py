@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 ARTIFACT = Path(__file__).with_name("vault.json")
+TOKEN_ARTIFACT = Path(__file__).with_name("vault_token.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +26,19 @@ class Artifact:
     settings: dict[str, str]
 
 
-@cache
 def vault_artifact() -> Artifact:
-    """The vault that this release deploys."""
-    raw = json.loads(ARTIFACT.read_text())
+    """The vault for the chain's coin that this release deploys."""
+    return _read(ARTIFACT)
+
+
+def token_vault_artifact() -> Artifact:
+    """The vault for a token; its constructor takes the token's address after the windows."""
+    return _read(TOKEN_ARTIFACT)
+
+
+@cache
+def _read(place: Path) -> Artifact:
+    raw = json.loads(place.read_text())
     return Artifact(
         abi=tuple(raw["abi"]),
         bytecode=bytes.fromhex(raw["bytecode"][2:]),

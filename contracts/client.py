@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from contracts.artifact import vault_artifact
+from contracts.artifact import token_vault_artifact, vault_artifact
 from contracts.encoding import (
     accounts_query,
     deals_query,
+    encode_approval,
     encode_call,
+    encode_token_deposit,
     lock_query,
     mediators_query,
     sealed_query,
@@ -24,7 +26,7 @@ from protocol.deal import DealId
 from protocol.eip712 import Domain
 from protocol.identity import Address, show
 from protocol.vault_book import Windows
-from protocol.vault_calls import VaultCall
+from protocol.vault_calls import Deposit, VaultCall
 from protocol.vault_state import Account, DealState, Lock, Mediator
 
 _MOST_WORDS = 256
@@ -84,9 +86,13 @@ class Preview:
 class VaultClient:
     """One vault on one chain, read through an endpoint and, given a sender, called with its key."""
 
-    def __init__(self, rpc: Rpc, chain_id: int, vault: Address, sender: Sender | None = None) -> None:
+    def __init__(
+        self, rpc: Rpc, chain_id: int, vault: Address, sender: Sender | None = None, token: Address | None = None
+    ) -> None:
+        """``token`` where the vault holds that token and not the chain's coin."""
         self.domain = Domain(chain_id, vault)
         self.vault = vault
+        self.token = token
         self._rpc = rpc
         self._sender = sender
 
@@ -98,8 +104,14 @@ class VaultClient:
 
     async def submit(self, intent: Intent) -> Sent:
         """Send once; see `Sender.submit` for the errors."""
-        payload, value = encode_call(intent.call)
+        payload, value = self._encode(intent.call)
         return await self._sending().submit(intent.id, self.vault, payload, value, gas=intent.gas)
+
+    async def approve(self, name: str, amount: int) -> Sent:
+        """Let the vault take so many tokens by the next deposits; ``name`` as an intent's."""
+        if self.token is None:
+            raise NotSent("this vault holds the chain's coin, which needs no approval")
+        return await self._sending().submit(name, self.token, encode_approval(self.vault, amount))
 
     async def wait(self, sent: Sent | bytes) -> Receipt:
         """Until it lies deep enough; look at ``status``, a race may have made the vault refuse."""
@@ -159,10 +171,15 @@ class VaultClient:
     async def preview(self, call: VaultCall, by: Address | None = None) -> Preview:
         """What a call would cost now; raises `Reverted` with the vault's reason where it would be refused."""
         sender = self._sending().address if by is None else by
-        payload, value = encode_call(call)
+        payload, value = self._encode(call)
         what = {"from": show(sender), "to": show(self.vault), "data": "0x" + payload.hex(), "value": hex(value)}
         gas, price = await self._rpc.batch([("eth_estimateGas", (what,)), ("eth_gasPrice", ())])
         return Preview(quantity(gas), quantity(price), value)
+
+    def _encode(self, call: VaultCall) -> tuple[bytes, int]:
+        if self.token is not None and isinstance(call, Deposit):
+            return encode_token_deposit(call.to, call.value), 0
+        return encode_call(call)
 
     def _view(self, payload: bytes, tag: str = "latest") -> tuple[str, tuple[object, ...]]:
         return "eth_call", ({"to": show(self.vault), "data": "0x" + payload.hex()}, tag)
@@ -173,10 +190,18 @@ class VaultClient:
         return self._sender
 
 
-async def deploy(sender: Sender, windows: Windows) -> Address:
-    """Put a new vault on the chain; the same key and windows give the same vault again. Needs `Sender.run` running."""
-    code = vault_artifact().bytecode + windows.shortest.to_bytes(32, "big") + windows.longest.to_bytes(32, "big")
-    sent = await sender.submit(f"deploy {vault_artifact().source_sha256} {windows}", None, code)
+async def deploy(sender: Sender, windows: Windows, token: Address | None = None) -> Address:
+    """Put a new vault on the chain, for the coin or a token; the same key, windows and token give the same vault again.
+
+    Needs `Sender.run` running.
+    """
+    artifact = vault_artifact() if token is None else token_vault_artifact()
+    code = artifact.bytecode + windows.shortest.to_bytes(32, "big") + windows.longest.to_bytes(32, "big")
+    name = f"deploy {artifact.source_sha256} {windows}"
+    if token is not None:
+        code += token.rjust(32, b"\0")
+        name += f" {show(token)}"
+    sent = await sender.submit(name, None, code)
     receipt = await sender.wait(sent)
     if receipt.status != 1 or receipt.created is None:
         raise NotSent("the vault could not be deployed")

@@ -141,6 +141,16 @@ def encode_call(call: VaultCall) -> tuple[bytes, int]:
             assert_never(call)
 
 
+def encode_token_deposit(to: Address, amount: int) -> bytes:
+    """``deposit`` of a vault for a token, which must have let it take as much; all other calls are the same."""
+    return _selector("deposit(address,uint256)") + _address(to) + _word(amount)
+
+
+def encode_approval(vault: Address, amount: int) -> bytes:
+    """A token's ``approve``: let the vault take so much. Source: ERC-20."""
+    return _selector("approve(address,uint256)") + _address(vault) + _word(amount)
+
+
 def accounts_query(addresses: Sequence[Address]) -> bytes:
     """Call data of ``accounts_many``."""
     return _selector("accounts_many(address[])") + _word(32) + _array([_address(who) for who in addresses])

@@ -251,6 +251,8 @@ def _move(deal: Deal, jc_free: uint256, rp_free: uint256, to_jc: uint256, to_rp:
     self.accounts[deal.rp] = self.accounts[deal.rp] - (rp_free << 128) + to_rp - to_jc
 
 
+# Money in and out. All that a vault for a token does otherwise: `vault_token.vy` takes the place of these lines.
+
 @external
 @payable
 def deposit(to: address):
@@ -267,6 +269,8 @@ def withdraw(amount: uint256, to: address):
     self._take(amount)
     raw_call(to, b"", value=amount)
 
+
+# Money inside
 
 @external
 def transfer(to: address, amount: uint256):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import trio
 from coincurve import PrivateKey
+from eth_hash.auto import keccak
 
 from contracts.anvil import find_anvil, run_anvil
 from contracts.chain_process import DevChain, run_devchain
@@ -27,6 +28,7 @@ from protocol.identity import Address, address_of_public_key
 from protocol.vault_book import Windows
 from protocol.vault_calls import Deposit, Open, Payment, Settle, Withdraw
 from protocol.vault_state import Outcome, State
+from tests.contracts.test_token_vault import token_code
 
 COIN = 10**18
 JC, RP = PrivateKey(b"\x01" * 32), PrivateKey(b"\x02" * 32)
@@ -256,6 +258,28 @@ async def test_a_vault_can_be_deployed_by_a_peer(a_chain: Start, tmp_path: Path)
             await client.wait(await client.submit(Intent("pay in", Deposit(address(RP), 3))))
             assert (await client.accounts([address(RP)]))[0].free == 3
             assert await deploy(sender, Windows(60, 600)) == vault
+
+
+async def test_a_peer_deploys_a_vault_for_a_token_and_pays_in(a_chain: Start, tmp_path: Path) -> None:
+    async with a_chain() as (_chain, rpc):
+        sender = Sender(rpc, SqliteJournal(tmp_path / "jc", 1337, address(JC)), JC, DEV)
+        async with running(sender):
+            made = await sender.wait(await sender.submit("token", None, token_code()))
+            token = made.created
+            assert token is not None
+            vault = await deploy(sender, Windows(60, 600), token)
+            client = VaultClient(rpc, 1337, vault, sender, token)
+            mint = keccak(b"mint(address,uint256)")[:4] + address(JC).rjust(32, b"\0") + (50).to_bytes(32, "big")
+            await sender.wait(await sender.submit("mint", token, mint))
+            with pytest.raises(Reverted):
+                await client.submit(Intent("too early", Deposit(address(RP), 3)))
+            await sender.wait(await client.approve("let it", 30))
+            assert (await client.preview(Deposit(address(RP), 3))).value == 0
+            await client.wait(await client.submit(Intent("pay in", Deposit(address(RP), 3))))
+            assert (await client.accounts([address(RP)]))[0].free == 3
+            coin = VaultClient(rpc, 1337, vault, sender)
+            with pytest.raises(NotSent, match="needs no approval"):
+                await coin.approve("no", 1)
 
 
 async def test_a_deal_has_the_same_name_on_chain_and_off(a_chain: Start, tmp_path: Path) -> None:

@@ -92,9 +92,8 @@ class Twin:
             self.evm.set_balance(show(person.address), coins)
         self._set_block()
         maker = show(Person.number(99).address)
-        arguments = WINDOWS.shortest.to_bytes(32, "big") + WINDOWS.longest.to_bytes(32, "big")
-        code = (creation or _creation()) + arguments
-        self.vault = self.evm.deploy(maker, code)
+        self._born_as = creation or _creation()
+        self.vault = self.evm.deploy(maker, self._born_as + self.constructor())
         self.domain = Domain(CHAIN, Address(bytes.fromhex(self.vault[2:])))
         self.model = Vault(self.domain, WINDOWS, recover, self.block_hash)
         self.deals: dict[DealId, Deal] = {}
@@ -147,11 +146,19 @@ class Twin:
         self.gas = self.evm.result.gas_used
         return None
 
-    def birth(self, windows: Windows) -> str | None:
+    def held(self) -> int:
+        """Money in the bytecode's hands."""
+        return int(self.evm.get_balance(self.vault))
+
+    def constructor(self) -> bytes:
+        """The arguments that the vault is born with."""
+        return _words(WINDOWS.shortest, WINDOWS.longest)
+
+    def birth(self, windows: Windows, token: bytes = b"") -> str | None:
         """Deploy one more vault, outside of the comparison; the reason of a refusal or None."""
-        code = _creation() + windows.shortest.to_bytes(32, "big") + windows.longest.to_bytes(32, "big")
+        arguments = _words(windows.shortest, windows.longest) + (token and token.rjust(32, b"\0"))
         try:
-            self.evm.deploy(show(Person.number(98).address), code)
+            self.evm.deploy(show(Person.number(98).address), self._born_as + arguments)
         except RuntimeError as error:
             return _reason(str(error))
         return None
@@ -187,14 +194,18 @@ class Twin:
                 raise Disagreement(f"lock {slot} of {show(owner)}: {expected_lock} in the model")
             if not 0 <= expected_lock.left <= expected_lock.total:
                 raise Disagreement(f"more left the lock than was in it: {expected_lock}")
-        if self.evm.get_balance(self.vault) != self.model.total():
-            raise Disagreement(f"coins: {self.model.total()} owed, {self.evm.get_balance(self.vault)} held")
+        if self.held() != self.model.total():
+            raise Disagreement(f"coins: {self.model.total()} owed, {self.held()} held")
         for account in self.model.accounts.values():
             if not 0 <= account.locked <= account.balance:
                 raise Disagreement(f"locked beyond the balance: {account}")
         for mediator in self.model.mediators.values():
             if not 0 <= mediator.busy <= mediator.stake:
                 raise Disagreement(f"at risk beyond the stake: {mediator}")
+
+
+def _words(*values: int) -> bytes:
+    return b"".join(value.to_bytes(32, "big") for value in values)
 
 
 def _creation() -> bytes:
