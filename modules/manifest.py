@@ -28,6 +28,7 @@ Value = Scalar | tuple[Scalar, ...]
 NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 VERSION: Final = re.compile(r"v[0-9][0-9A-Za-z.+-]{0,62}")
 INPUT_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 PLACEHOLDER: Final = re.compile(r"\$\{([^}]*)\}")
 
 

@@ -17,6 +17,7 @@ from modules.manifest import (
     PATH_TYPES,
     PLACEHOLDER,
     UNITS,
+    VARIABLE,
     VERSION,
     CompareMode,
     Docker,
@@ -183,7 +184,11 @@ def _docker(top: Table, inputs: dict[str, Input]) -> Docker:
     command, env = table.strings("command"), table.string_map("env")
     for argument in command:
         _known_placeholders(table, "command", argument, inputs)
-    for value in env.values():
+    for variable, value in env.items():
+        if not VARIABLE.fullmatch(variable) or "\0" in value:
+            table.refuse(
+                "env", f'has "{variable}"; a variable has letters, digits and "_", and no zero byte in its value'
+            )
         _known_placeholders(table, "env", value, inputs)
     table.nothing_else()
     return Docker(image=image, build=build, command=command, env=tuple(sorted(env.items())))

@@ -33,6 +33,7 @@ from node.api import Api
 from node.chain_link import ChainLink
 from node.clock import Clock
 from node.directory import Directory
+from node.dishonest import Dishonest, corrupted
 from node.errors import ExitCode, UserError
 from node.jobs import Jobs
 from node.keys import Key
@@ -46,7 +47,7 @@ from node.strategies.advisers import Advisers, open_advisers
 from node.workshop import Workshop
 from p2p.host import Host, open_host
 from p2p.settings import Settings
-from protocol.identity import show
+from protocol.identity import Address, show
 from protocol.messages import PROTOCOLS
 from protocol.offers import JOB_OFFERS, RESOURCE_OFFERS, MediatorOffer, ResourceOffer
 from protocol.rules import PERCENT, Rules
@@ -76,6 +77,8 @@ class Setup:
     """What it re-runs, if it is a mediator."""
     client: bool = True
     """Whether it buys for its user."""
+    dishonest: str = ""
+    """How it cheats as a provider, in tests; see `node.dishonest`."""
     strategies: Mapping[str, str] | None = None
     """Strategy names by role."""
     durable: bool = True
@@ -107,7 +110,7 @@ class Peer:
         self.directory = directory
         self.workshop = workshop
         self.jobs = Jobs(store, clock, directory, setup.rules.domain)
-        self.agents = _agents(setup, host.addrs, workshop.executors)
+        self.agents = _agents(setup, host.addrs, workshop)
         self.api = Api(self)
         self.advisers = advisers
         self.url = ""
@@ -220,6 +223,8 @@ async def open_peer(setup: Setup, executors: Mapping[str, Executor]) -> AsyncIte
         nursery = await stack.enter_async_context(trio.open_nursery())
         stack.callback(nursery.cancel_scope.cancel)
         chain = ChainLink(client, clock, CHAIN_POLL, nursery)
+        if setup.bench is not None and setup.bench.stake:
+            setup = replace(setup, bench=await _with_stake(setup.bench, client, setup.key.address))
         peer = Peer(
             setup,
             host=host,
@@ -254,7 +259,8 @@ async def open_peer(setup: Setup, executors: Mapping[str, Executor]) -> AsyncIte
         yield peer
 
 
-def _agents(setup: Setup, addrs: tuple[str, ...], executors: Mapping[str, Executor]) -> dict[str, Agent]:
+def _agents(setup: Setup, addrs: tuple[str, ...], workshop: Workshop) -> dict[str, Agent]:
+    executors = workshop.executors
     agents: dict[str, Agent] = {}
     me, rng = setup.key.address, SystemRandom()
     places = (setup.announce or addrs)[:8]
@@ -267,17 +273,36 @@ def _agents(setup: Setup, addrs: tuple[str, ...], executors: Mapping[str, Execut
             executors=names,
             isolation=isolation.name.lower() if isolation is not None else "none",
         )
-        agents["provider"] = Provider(me, setup.rules, shop, rng)
+        agents["provider"] = corrupted(setup.dishonest, Provider(me, setup.rules, shop, rng), workshop.blocks)
     if setup.bench is not None:
-        agents["mediator"] = Mediator(me, setup.rules, replace(setup.bench, addresses=places, executors=names), rng)
+        agents["mediator"] = Mediator(
+            me, setup.rules, replace(setup.bench, addresses=places, executors=setup.bench.executors or names), rng
+        )
     if setup.client:
         agents["client"] = JobCreator(me, setup.rules, rng)
     return agents
 
 
+async def _with_stake(bench: Bench, client: VaultClient, me: Address) -> Bench:
+    """What is still to be joined with, so that at least the wanted stake is there; raises `UserError`."""
+    try:
+        (joined,) = await client.mediators((me,))
+        (account,) = await client.accounts((me,))
+    except ChainError as error:
+        raise UserError(ExitCode.UNREACHABLE, f"the stake can't be looked up: {error}", "check rpc and vault") from None
+    more = max(0, bench.stake - joined.stake)
+    if more > account.free:
+        raise UserError(
+            ExitCode.FUNDS_OR_KEY,
+            f"a stake of {bench.stake} wants {more} more, and {account.free} are free in the vault",
+            f"run `lilypad wallet deposit {more - account.free}` first",
+        )
+    return replace(bench, stake=more, staked=joined.stake)
+
+
 def _restore(peer: Peer) -> None:
     for role, agent in peer.agents.items():
-        if isinstance(agent, Provider | JobCreator):
+        if isinstance(agent, Provider | Dishonest | Mediator | JobCreator):
             agent.restore(peer.store.records(role))
     for address, places in peer.jobs.partners():
         # whoever owes us a result may announce itself only much later

@@ -32,6 +32,7 @@ class Start:
     offer: Path | None
     strategy: str | None
     fee: int
+    stake: int
     listen: str
     announce: str | None
     bootstrap: tuple[str, ...]
@@ -53,9 +54,13 @@ def start(config: Config, wish: Start) -> None:
     network = config.load_network(config.network)
     strategy = check_strategy(wish.strategy)
     shop = load_shop(wish.offer) if "provider" in roles else None
-    bench = load_bench(wish.fee) if "mediator" in roles else None
+    bench = load_bench(wish.fee, wish.stake) if "mediator" in roles else None
     trade = load_trade(wish.offer, wish.executors)
+    if bench is not None and trade.executors is None:
+        # A mediator re-runs whatever it is asked to, and a stranger's image is more than a program: only by request.
+        bench = replace(bench, executors=("wasm",))
 
+    from node.dishonest import check_kind
     from node.keys import load_key
     from node.peer import Setup
 
@@ -71,6 +76,7 @@ def start(config: Config, wish: Start) -> None:
         shop=shop,
         bench=bench,
         client="client" in roles,
+        dishonest=check_kind(os.environ.get("LILYPAD_DISHONEST", "")),
         strategies={} if strategy is None else dict.fromkeys(roles, strategy),
     )
     logging.basicConfig(

@@ -167,6 +167,8 @@ def test_a_wrong_manifest_is_refused_at_its_line(old: str, new: str, line: int, 
         ("${prompt}", "${promt}", ["did you mean prompt?"]),
         ('{ PROMPT = "${prompt}" }', "{ PROMPT = 1 }", ["table of texts"]),
         ("env = {", "user = {", ["user is unknown"]),
+        ("{ PROMPT =", '{ "A=B" =', ["letters, digits"]),
+        ('"${prompt}" }', '"a\\u0000b" }', ["zero byte"]),
     ],
 )
 def test_a_wrong_container_manifest_is_refused(old: str, new: str, words: list[str]) -> None:
