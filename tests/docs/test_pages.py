@@ -17,11 +17,12 @@ def test_the_protocol_page_lists_every_message_as_the_code_has_it() -> None:
 
 
 def test_every_relative_link_leads_to_a_file() -> None:
-    dead = []
-    for page in PAGES:
-        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
-            if "://" not in target and not (page.parent / target).exists():
-                dead.append(f"{page.relative_to(ROOT)}: {target}")
+    dead = [
+        f"{page.relative_to(ROOT)}: {target}"
+        for page in PAGES
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text())
+        if "://" not in target and not (page.parent / target).exists()
+    ]
     assert dead == []
 
 
