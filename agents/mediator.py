@@ -49,7 +49,9 @@ class Bench:
     juror_fee: int = 0
     """Base units: the least for which it sits on a jury."""
     stake: int = 0
-    """Base units to join the vault with, once; 0: it joins with nothing, or has joined before."""
+    """Base units to join the vault with now; 0: nothing."""
+    staked: int = 0
+    """What it had joined with before, which tells one wish to join from the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +118,9 @@ class Mediator:
     # --- announcing --------------------------------------------------------------------------------------------------
 
     def _join(self) -> list[Effect]:
-        # named by the sum, so that it is paid in once, and another sum adds to it
         if not self.bench.stake:
             return []
-        return [Transact(subject(self.me, "join", self.bench.stake), Join(self.bench.stake))]
+        return [Transact(subject(self.me, "join", self.bench.staked), Join(self.bench.stake))]
 
     def _announce(self, now: float) -> list[Effect]:
         self.announced = now

@@ -152,9 +152,9 @@ def _read_offer(path: Path | None) -> dict[str, Any]:
     return table
 
 
-def load_bench(fee: int) -> Bench:
+def load_bench(fee: int, stake: int = 0) -> Bench:
     """What a mediator can re-run: this machine, one job for each core."""
-    return Bench(_capacity({}, None), (), fee)
+    return Bench(_capacity({}, None), (), fee, stake=stake)
 
 
 def parse_address(text: str, what: str) -> Address:

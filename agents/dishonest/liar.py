@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from agents.effects import Effect
@@ -19,8 +19,10 @@ def forged(deal: bytes) -> str:
 class Liar:
     """Keeps its word in everything but the result."""
 
-    def __init__(self, honest: Provider) -> None:
+    def __init__(self, honest: Provider, forge: Callable[[bytes], str] = forged) -> None:
         self.honest = honest
+        self.forge = forge
+        """The CID of what it hands over for a deal."""
 
     def restore(self, records: Iterable[Sale]) -> None:
         """As the honest one does."""
@@ -29,5 +31,5 @@ class Liar:
     def handle(self, now: float, event: Event) -> list[Effect]:
         """Forge the run before the honest agent hears of it."""
         if isinstance(event, Ran):
-            event = replace(event, run=replace(event.run, cid=forged(event.about)))
+            event = replace(event, run=replace(event.run, cid=self.forge(event.about)))
         return self.honest.handle(now, event)

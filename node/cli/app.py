@@ -102,6 +102,10 @@ def node_start(
         str | None, typer.Option(help="Who haggles for this node, see `lilypad strategy ls`.", show_default=False)
     ] = None,
     fee: Annotated[int, typer.Option(help="What a mediator takes for a re-run, in base units.")] = 0,
+    stake: Annotated[
+        int,
+        typer.Option(help="What a mediator has at stake on juries at least, in base units, out of its vault money."),
+    ] = 0,
     listen: Annotated[str, typer.Option(help="Multiaddr to listen on.")] = "/ip4/127.0.0.1/tcp/0",
     announce: Annotated[str | None, typer.Option(help="Multiaddr to give out instead.", show_default=False)] = None,
     bootstrap: Annotated[
@@ -118,7 +122,7 @@ def node_start(
     """Start a peer in the foreground; ^C ends it, its open deals go on at the next start."""
     from node.cli.node import Start, start
 
-    wish = Start(role, offer, strategy, fee, listen, announce, tuple(bootstrap or ()), http, executors, json)
+    wish = Start(role, offer, strategy, fee, stake, listen, announce, tuple(bootstrap or ()), http, executors, json)
     _do(start, home, network, wish)
 
 
