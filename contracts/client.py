@@ -20,7 +20,7 @@ from contracts.encoding import (
 )
 from contracts.errors import NotSent, WrongChain
 from contracts.journal import Receipt
-from contracts.rpc import Rpc
+from contracts.rpc import Endpoint
 from contracts.sender import Sender, Sent, data, field, quantity
 from protocol.deal import DealId
 from protocol.eip712 import Domain
@@ -87,7 +87,7 @@ class VaultClient:
     """One vault on one chain, read through an endpoint and, given a sender, called with its key."""
 
     def __init__(
-        self, rpc: Rpc, chain_id: int, vault: Address, sender: Sender | None = None, token: Address | None = None
+        self, rpc: Endpoint, chain_id: int, vault: Address, sender: Sender | None = None, token: Address | None = None
     ) -> None:
         """``token`` where the vault holds that token and not the chain's coin."""
         self.domain = Domain(chain_id, vault)

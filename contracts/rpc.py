@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 
@@ -19,6 +19,16 @@ _MOST_IN_A_BATCH = 100
 _MOST_BYTES = 32 << 20
 _REVERTED = re.compile(r"execution reverted(?::\s*(?P<reason>.*))?", re.DOTALL)
 _ERROR_STRING = "0x08c379a0"
+
+
+class Endpoint(Protocol):
+    """What answers JSON-RPC: one endpoint, or several that stand in for each other."""
+
+    async def call(self, method: str, *params: Any) -> Any:
+        """One result; raises `ChainUnreachable`, `Reverted`, `RpcRefused` or `Garbled`."""
+
+    async def batch(self, requests: Sequence[Request]) -> list[Any]:
+        """Results in order, an error in its place as a `ChainError`; raises only where nothing was answered."""
 
 
 class Rpc:

@@ -20,7 +20,7 @@ from coincurve import PrivateKey
 from contracts.errors import ChainError, ChainUnreachable, Garbled, NotSent, RpcRefused
 from contracts.journal import Attempt, JournalStore, Receipt
 from contracts.profile import ChainProfile
-from contracts.rpc import Rpc
+from contracts.rpc import Endpoint
 from contracts.transaction import Transaction, sign
 from protocol.identity import Address, address_of_public_key, show
 
@@ -42,7 +42,7 @@ class Sent:
 class Sender:
     """All transactions of one key go through here; start `run` in a nursery before waiting for any."""
 
-    def __init__(self, rpc: Rpc, journal: JournalStore, key: PrivateKey, profile: ChainProfile) -> None:
+    def __init__(self, rpc: Endpoint, journal: JournalStore, key: PrivateKey, profile: ChainProfile) -> None:
         self.profile = profile
         self.address: Address = address_of_public_key(key.public_key.format())
         self._rpc = rpc

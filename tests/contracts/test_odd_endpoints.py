@@ -19,6 +19,7 @@ from contracts.devchain.ledger import Ledger
 from contracts.devchain.methods import Methods, RpcError
 from contracts.devchain.server import DevServer
 from contracts.errors import ChainError, ChainUnreachable, Garbled, RpcRefused, WrongChain
+from contracts.fallback import Fallback
 from contracts.journal import SqliteJournal
 from contracts.profile import DEV
 from contracts.rpc import Rpc
@@ -168,6 +169,24 @@ async def test_what_is_no_answer_is_told_apart_from_an_error() -> None:
             await rpc.call("eth_newFilter", {})
         with pytest.raises(WrongChain):
             await VaultClient(rpc, 1, vault).check()
+
+
+async def test_another_endpoint_takes_over_and_is_asked_first_from_then_on() -> None:
+    async with (
+        served() as (url, vault),
+        Rpc("http://127.0.0.1:9", timeout=1) as nobody,
+        Rpc(url) as somebody,
+    ):
+        client = VaultClient(Fallback([nobody, somebody]), 1337, vault)
+        await client.check()
+        assert (await client.head()).number == 1
+        both = Fallback([nobody, nobody])
+        with pytest.raises(ChainUnreachable):
+            await both.call("eth_chainId")
+        with pytest.raises(RpcRefused):
+            await Fallback([somebody]).call("eth_newFilter", {})
+        with pytest.raises(ChainUnreachable, match="no endpoint"):
+            await Fallback([]).call("eth_chainId")
 
 
 async def test_nobody_at_home_is_unreachable() -> None:

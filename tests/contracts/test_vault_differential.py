@@ -14,3 +14,5 @@ def test_model_and_bytecode_never_disagree() -> None:
     print(f"{calls} calls, {accepted / calls:.0%} accepted")
     assert accepted / calls > 0.4
     assert len(seen) > 20
+    for door in ("Open", "Commit", "Enter", "SettleLock"):
+        assert seen[f"{door}: ok"] > 0, door
