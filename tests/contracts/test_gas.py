@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from contracts.anvil import find_anvil
 from tests.contracts.gas_paths import Cost, LedgerChain, measure
 
 SNAPSHOT = Path(__file__).with_name("gas_snapshot.json")
 TOLERANCE = 0.01
+BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "gas.py"
 
 
 @pytest.fixture(scope="module")
@@ -36,3 +40,12 @@ def test_no_path_costs_another_amount_than_last_time(costs: list[Cost]) -> None:
     assert {cost.title for cost in costs} == set(before)
     moved = {cost.title: (before[cost.title], cost.gas) for cost in costs}
     assert not {title: pair for title, pair in moved.items() if abs(pair[1] / pair[0] - 1) > TOLERANCE}
+
+
+@pytest.mark.skipif(find_anvil() is None, reason="anvil is not installed")
+def test_the_benchmark_measures_the_same_on_anvil() -> None:
+    told = subprocess.run([sys.executable, str(BENCHMARK), "--json"], capture_output=True, check=True, text=True)
+    found = json.loads(told.stdout)
+    assert found["chain"] == "anvil"
+    before = json.loads(SNAPSHOT.read_text())
+    assert not {name: (gas, before[name]) for name, gas in found["gas"].items() if abs(gas / before[name] - 1) > 0.001}
