@@ -12,7 +12,7 @@ import json
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import trio
 from starlette.applications import Starlette
@@ -27,13 +27,11 @@ from content.cid import Cid
 from contracts.errors import ChainError
 from node.errors import UserError
 from node.gateway import gateway_routes
+from node.peer import Peer
 from p2p.metrics import CONTENT_TYPE
 from protocol.errors import PeerFault
 from protocol.job import Job
 from protocol.wire import structure
-
-if TYPE_CHECKING:
-    from node.peer import Peer
 
 MOST_UPLOAD = 4096 * 1024 * 1024
 MOST_JSON = 1024 * 1024
@@ -46,7 +44,6 @@ class Api:
 
     def __init__(self, peer: Peer) -> None:
         self.peer = peer
-        self.token = secrets.token_urlsafe(32)
 
     def app(self) -> Starlette:
         """The application: API, gateway, health."""
@@ -86,7 +83,7 @@ class Api:
         if origin is not None and origin != f"http://{host}":
             return "requests of other sites' pages are refused"
         given = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if not secrets.compare_digest(given.encode(), self.token.encode()):
+        if not secrets.compare_digest(given.encode(), self.peer.token.encode()):
             return "the token is missing or wrong"
         return None
 

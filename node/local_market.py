@@ -25,7 +25,9 @@ from node.errors import ExitCode, UserError
 from node.executors import WASM, Trade, open_executors
 from node.holding import enter, enter_all
 from node.keys import Key, new_key
-from node.peer import Peer, Setup, open_peer
+from node.opening import open_peer
+from node.peer import Peer
+from node.setup import Setup
 from protocol.eip712 import Domain
 from protocol.job import Capacity
 from protocol.rules import Rules

@@ -19,7 +19,7 @@ from node.errors import ExitCode, UserError
 
 if TYPE_CHECKING:
     from node.executors import Trade
-    from node.peer import Setup
+    from node.setup import Setup
 
 ROLES = ("provider", "mediator", "client")
 
@@ -62,7 +62,7 @@ def start(config: Config, wish: Start) -> None:
 
     from node.dishonest import check_kind
     from node.keys import load_key
-    from node.peer import Setup
+    from node.setup import Setup
 
     setup = Setup(
         key=load_key(config.key_file, passphrase()),
@@ -89,7 +89,7 @@ def start(config: Config, wish: Start) -> None:
 async def _serve(setup: Setup, trade: Trade, json: bool) -> None:
     from node.client import forget_contact, leave_contact
     from node.executors import ChoosyShop, catalogue_containers, open_executors, prepare_containers, with_gpus
-    from node.peer import open_peer
+    from node.opening import open_peer
 
     runs = setup.shop is not None or setup.bench is not None
     trade = trade if runs else replace(trade, executors=())
@@ -100,7 +100,7 @@ async def _serve(setup: Setup, trade: Trade, json: bool) -> None:
             setup = replace(setup, shop=replace(setup.shop, capacity=capacity, trade=trade, containers=ready))
         async with open_peer(setup, executors) as peer:
             await peer.chain.client.check()
-            leave_contact(setup.home, peer.url, peer.api.token)
+            leave_contact(setup.home, peer.url, peer.token)
             try:
                 _introduce(await peer.status(), json)
                 await peer.stop.wait()

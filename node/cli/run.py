@@ -191,7 +191,7 @@ async def _node(config: Config, progress: Progress, attempt: _Attempt, prepared:
         from node.local_market import open_local_market
 
         progress.say("starting a market on this machine")
-        async with open_local_market(prepared.module) as peer, NodeClient(peer.url, peer.api.token) as client:
+        async with open_local_market(prepared.module) as peer, NodeClient(peer.url, peer.token) as client:
             progress.say("3 providers and 3 mediators are there")
             yield client
 

@@ -39,10 +39,12 @@ from contracts.sender import Sender
 from modules.wasm.pool import open_pool
 from node.gateway import gateway_routes
 from node.keys import Key
-from node.peer import Peer, Setup, open_peer
+from node.opening import open_peer
+from node.peer import Peer
 from node.post import Ear
 from node.preparing import bind_inputs, find_module, prepare
 from node.serving import serving
+from node.setup import Setup
 from p2p.errors import Unreachable
 from p2p.events import Heard, HostEvent
 from p2p.host import Host, open_host

@@ -1,0 +1,169 @@
+"""The composition root: a peer's key, network, chain, workshop and agents, put together and put away."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from random import SystemRandom
+from urllib.parse import urlsplit
+
+import httpx
+import trio
+
+from agents.job_creator import JobCreator
+from agents.mediator import Bench, Mediator
+from agents.provider import Provider
+from content.blocks import FileBlocks
+from contracts.client import VaultClient
+from contracts.errors import ChainError
+from contracts.journal import SqliteJournal
+from contracts.rpc import Rpc
+from contracts.sender import Sender
+from modules.executor import Executor
+from node.api import Api
+from node.chain_link import ChainLink
+from node.clock import Clock
+from node.directory import Directory
+from node.dishonest import Dishonest, corrupted
+from node.errors import ExitCode, UserError
+from node.lock import only_one
+from node.peer import Peer
+from node.ports import Ports
+from node.post import Ear, Post
+from node.runtime import Agent, Runtime
+from node.serving import serving
+from node.setup import Setup
+from node.store import Store
+from node.strategies.advisers import open_advisers
+from node.workshop import Workshop
+from p2p.host import open_host
+from protocol.identity import Address
+from protocol.messages import PROTOCOLS
+from protocol.offers import JOB_OFFERS, RESOURCE_OFFERS
+
+CHAIN_POLL = 1.0
+"""Seconds between two looks at the chain when nothing calls for an earlier one."""
+
+
+@contextlib.asynccontextmanager
+async def open_peer(setup: Setup, executors: Mapping[str, Executor]) -> AsyncIterator[Peer]:
+    """Run a peer for as long as the block lasts. Raises `UserError` where it can't start."""
+    clock, directory = Clock(), Directory()
+    async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(only_one(setup.home))
+        advisers = await stack.enter_async_context(open_advisers((setup.strategies or {}).values()))
+        store = Store(setup.home / "state.sqlite", durable=setup.durable)
+        stack.callback(store.close)
+        ports = Ports(setup.home)
+        setup = replace(setup, http=ports.http(setup.http), listen=tuple(map(ports.listen, setup.listen)))
+        runs = setup.home / "runs"
+        runs.mkdir(exist_ok=True)
+        rpc = await stack.enter_async_context(Rpc(setup.rpc))
+        journal = SqliteJournal(store.connection, setup.rules.domain.chain_id, setup.key.address)
+        sender = Sender(rpc, journal, setup.key.private, setup.profile)
+        client = VaultClient(rpc, setup.rules.domain.chain_id, setup.rules.domain.vault, sender)
+        http = await stack.enter_async_context(httpx.AsyncClient())
+        workshop = Workshop(FileBlocks(setup.home / "blocks"), executors, runs, http)
+        ear = Ear(setup.rules.domain)
+        host = await stack.enter_async_context(
+            open_host(
+                setup.key.secret,
+                listen=setup.listen,
+                protocols=PROTOCOLS,
+                topics=(RESOURCE_OFFERS, JOB_OFFERS),
+                validate=ear.validate,
+                bootstrap=setup.bootstrap,
+                settings=replace(setup.settings, announce=setup.announce),
+                blocks=workshop.blocks,
+            )
+        )
+        nursery = await stack.enter_async_context(trio.open_nursery())
+        stack.callback(nursery.cancel_scope.cancel)
+        chain = ChainLink(client, clock, CHAIN_POLL, nursery)
+        if setup.bench is not None and setup.bench.stake:
+            setup = replace(setup, bench=await _with_stake(setup.bench, client, setup.key.address))
+        peer = Peer(
+            setup,
+            host=host,
+            chain=chain,
+            clock=clock,
+            store=store,
+            directory=directory,
+            workshop=workshop,
+            advisers=advisers,
+            agents=_agents(setup, host.addrs, workshop),
+        )
+        peer.url = await stack.enter_async_context(serving(Api(peer).app(), setup.http))
+        post = Post(host, ear, setup.rules.domain, setup.key, directory, nursery)
+        post.gateway = urlsplit(peer.url).port or 0
+        ports.remember(post.gateway, host.addrs)
+        chain.landed = peer.jobs.landed
+        peer.runtime = Runtime(
+            peer.agents,
+            clock=clock,
+            store=store,
+            post=post,
+            host=host,
+            chain=chain,
+            workshop=workshop,
+            advisers=advisers,
+            strategy_for=peer.strategy_for,
+            tell=peer.jobs.tell,
+            nursery=nursery,
+        )
+        nursery.start_soon(sender.run)
+        nursery.start_soon(peer.runtime.run)
+        _restore(peer)
+        yield peer
+
+
+def _agents(setup: Setup, addrs: tuple[str, ...], workshop: Workshop) -> dict[str, Agent]:
+    executors = workshop.executors
+    agents: dict[str, Agent] = {}
+    me, rng = setup.key.address, SystemRandom()
+    places = (setup.announce or addrs)[:8]
+    names = tuple(sorted(executors))
+    if setup.shop is not None:
+        isolation = min((executor.isolation for executor in executors.values()), default=None)
+        shop = replace(
+            setup.shop,
+            addresses=places,
+            executors=names,
+            isolation=isolation.name.lower() if isolation is not None else "none",
+        )
+        agents["provider"] = corrupted(setup.dishonest, Provider(me, setup.rules, shop, rng), workshop.blocks)
+    if setup.bench is not None:
+        agents["mediator"] = Mediator(
+            me, setup.rules, replace(setup.bench, addresses=places, executors=setup.bench.executors or names), rng
+        )
+    if setup.client:
+        agents["client"] = JobCreator(me, setup.rules, rng)
+    return agents
+
+
+async def _with_stake(bench: Bench, client: VaultClient, me: Address) -> Bench:
+    """What is still to be joined with, so that at least the wanted stake is there; raises `UserError`."""
+    try:
+        (joined,) = await client.mediators((me,))
+        (account,) = await client.accounts((me,))
+    except ChainError as error:
+        raise UserError(ExitCode.UNREACHABLE, f"the stake can't be looked up: {error}", "check rpc and vault") from None
+    more = max(0, bench.stake - joined.stake)
+    if more > account.free:
+        raise UserError(
+            ExitCode.FUNDS_OR_KEY,
+            f"a stake of {bench.stake} wants {more} more, and {account.free} are free in the vault",
+            f"run `lilypad wallet deposit {more - account.free}` first",
+        )
+    return replace(bench, stake=more, staked=joined.stake)
+
+
+def _restore(peer: Peer) -> None:
+    for role, agent in peer.agents.items():
+        if isinstance(agent, Provider | Dishonest | Mediator | JobCreator):
+            agent.restore(peer.store.records(role))
+    for address, places in peer.jobs.partners():
+        # whoever owes us a result may announce itself only much later
+        peer.host.learn(address, places)
+        peer.directory.learn(address, places)

@@ -1,0 +1,45 @@
+"""What one peer is told at its start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from agents.mediator import Bench
+from agents.provider import Shop
+from contracts.profile import DEV, ChainProfile
+from node.keys import Key
+from p2p.settings import Settings
+from protocol.rules import Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """Everything that one peer is told at its start."""
+
+    key: Key
+    home: Path
+    """The data folder."""
+    rules: Rules
+    rpc: str
+    """URL of the chain's JSON-RPC endpoint."""
+    listen: tuple[str, ...] = ("/ip4/127.0.0.1/tcp/0",)
+    http: str = "127.0.0.1:0"
+    bootstrap: tuple[str, ...] = ()
+    announce: tuple[str, ...] = ()
+    """Multiaddrs to give out instead of those listened on."""
+    shop: Shop | None = None
+    """What it sells, if it is a provider."""
+    bench: Bench | None = None
+    """What it re-runs, if it is a mediator."""
+    client: bool = True
+    """Whether it buys for its user."""
+    dishonest: str = ""
+    """How it cheats as a provider, in tests; see `node.dishonest`."""
+    strategies: Mapping[str, str] | None = None
+    """Strategy names by role."""
+    durable: bool = True
+    """False for a market that ends with its process anyway."""
+    settings: Settings = Settings()  # noqa: RUF009  (frozen)
+    profile: ChainProfile = DEV
