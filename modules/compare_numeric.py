@@ -24,6 +24,9 @@ MAX_BYTES: Final = 32 * 1024 * 1024
 """Of each file; a larger one must be the same to the byte."""
 MAX_TEXT_BYTES: Final = 4 * 1024 * 1024
 """Of each file of text: a number in text takes some thirty times as long as one in an array."""
+MAX_DEPTH: Final = 200
+"""Of JSON."""
+_BRACKET_OR_STRING: Final = re.compile(r'[\[{\]}]|"(?:[^"\\]|\\.)*+"?')
 _NUMBER: Final = re.compile(r"[-+]?(?:\d{1,400}(?:\.\d{0,400})?|\.\d{1,400})(?:[eE][-+]?\d{1,5})?|[-+]?(?:nan|inf)\b")
 
 
@@ -73,8 +76,23 @@ def _archives_agree(left: dict[str, Array], right: dict[str, Array], tolerance: 
 
 
 def _load(data: bytes) -> object:
-    found: object = json.loads(data.decode(), parse_int=float)
+    text = data.decode()
+    # not left to Python's recursion limit: libraries raise it, and then the parser overruns the machine's stack
+    if _deepest(text) > MAX_DEPTH:
+        raise ValueError("nested too deeply")
+    found: object = json.loads(text, parse_int=float)
     return found
+
+
+def _deepest(text: str) -> int:
+    depth = most = 0
+    for token in _BRACKET_OR_STRING.findall(text):
+        if token in "[{":
+            depth += 1
+            most = max(most, depth)
+        elif token in "]}":
+            depth -= 1
+    return most
 
 
 def _json_agrees(left: object, right: object, tolerance: float) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import struct
+import sys
 import time
 import zipfile
 from collections.abc import Callable
@@ -139,6 +140,21 @@ def test_what_is_made_to_take_long_does_not(tmp_path: Path, name: str, data: byt
     began = time.monotonic()
     numeric_files(one, other, 0.1)
     assert time.monotonic() - began < 15
+
+
+def test_deep_json_is_refused_whatever_the_recursion_limit(tmp_path: Path) -> None:
+    one, other = tmp_path / "1.json", tmp_path / "2.json"
+    one.write_bytes(b"[" * 100_000 + b"]" * 100_000)
+    other.write_bytes(b"[" * 100_000 + b"1" + b"]" * 100_000)
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(1_000_000)  # as a library of the chain does, if less
+    try:
+        assert not numeric_files(one, other, 0.1)
+    finally:
+        sys.setrecursionlimit(before)
+    one.write_text('["[[[[", {"a]": 1}]')
+    other.write_text('["[[[[", {"a]": 1.05}]')
+    assert numeric_files(one, other, 0.1)
 
 
 def test_arrays_are_read_as_numpy_writes_them() -> None:
