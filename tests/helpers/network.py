@@ -15,6 +15,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import httpx
@@ -192,10 +193,18 @@ def save_cheap_key(key: Key, path: Path) -> None:
 
 
 @contextmanager
-def open_network(folder: Path, roles: Mapping[str, str], rules: str = "", hub: str = "") -> Iterator[Network]:
+def open_network(
+    folder: Path,
+    roles: Mapping[str, str],
+    rules: str = "",
+    hub: str = "",
+    arguments: Mapping[str, tuple[object, ...]] = MappingProxyType({}),
+    environment: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+) -> Iterator[Network]:
     """Start a chain and a node for each name, which says its roles; all are there and have heard each other.
 
-    Everybody is told where everybody else is, or with a ``hub`` only where that one is.
+    Everybody is told where everybody else is, or with a ``hub`` only where that one is. Some may be started with more
+    arguments, or in another environment.
     """
     keys = {name: new_key() for name in roles}
     addresses = [key.address for key in keys.values()]
@@ -203,14 +212,18 @@ def open_network(folder: Path, roles: Mapping[str, str], rules: str = "", hub: s
     nodes: dict[str, Node] = {}
     try:
         for name, key in keys.items():
-            node = nodes[name] = Node(folder / name, key=key, port=_free_port())
+            node = nodes[name] = Node(folder / name, environment.get(name, {}), key, port=_free_port())
             save_cheap_key(key, node.home / "key.json")
         everybody = tuple(node.place for node in nodes.values())
         for node in nodes.values():
             meet = (nodes[hub].place,) if hub else everybody
             others = tuple(place for place in meet if place != node.place)
             (node.here / "lilypad.toml").write_text(configuration(chain, others, rules))
-        side_by_side([partial(nodes[name].begin, "--role", role) for name, role in roles.items()])
+        begins = [
+            partial(nodes[name].begin, "--role", role, *arguments.get(name, ()))
+            for name, role in roles.items()
+        ]
+        side_by_side(begins)
         network = Network(folder, chain, nodes)
         providers = sum("provider" in role for role in roles.values())
         mediators = sum("mediator" in role for role in roles.values())
