@@ -1,0 +1,156 @@
+"""What a dispute costs: time, messages and calls before a named jury, a drawn one and an appeal; and how often it errs.
+
+``python benchmarks/mediation.py [--disputes N]``. Time is that of a simulated world without faults (blocks of 2 s, two
+confirmations, runs of 5 to 90 % of a job's limit of 10 s), not of this machine. Gas comes from the contract's own table
+(`tests/contracts/gas_snapshot.json`), which its test renews. The second table sets the share of lies that juries rule
+right beside the binomial (for a pool of finite size: hypergeometric) formula, for colluding shares of .1 to .5.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
+from statistics import median
+
+from agents.effects import Effect, Send
+from agents.events import Event
+from agents.provider import Sheet, Shop
+from agents.reports import DisputeOpened, Report, Ruled
+from protocol.messages import MediationMessage, Recheck, Rechecked
+from protocol.rules import Rules
+from protocol.vault_state import Outcome
+from simulator.court import MACHINE
+from simulator.faults import Plan
+from simulator.invariants import Oracle
+from simulator.ledger import Block
+from simulator.population import APPEALING, FUNDS, RULES, address, buyer, draw_request, mediator, provider
+from simulator.world import START, Peer, World
+
+GAS = Path(__file__).parents[1] / "tests" / "contracts" / "gas_snapshot.json"
+POOL = 21
+TIMEOUT = 10
+
+
+@dataclass(slots=True)
+class Clerk:
+    """Notes what one dispute took."""
+
+    began: float = 0.0
+    ended: float = 0.0
+    messages: int = 0
+    calls: tuple[str, ...] = ()
+    outcome: Outcome = Outcome.NONE
+    contested: bool = False
+
+    def handled(self, world: World, peer: Peer, event: Event, effects: list[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, Send) and isinstance(effect.message, MediationMessage):
+                self.messages += not isinstance(effect.message, Recheck | Rechecked)
+
+    def mined(self, world: World, block: Block) -> None:
+        names = [type(transaction.call).__name__ for transaction in block.taken]
+        self.calls += tuple(n for n in names if n in ("Accuse", "Draw", "CastVotes", "Appeal", "Finalize"))
+        if "Accuse" in names:
+            self.began = world.now
+
+    def dropped(self, world: World, blocks: list[Block]) -> None:
+        pass
+
+    def restored(self, world: World, peer: Peer) -> None:
+        pass
+
+    def told(self, world: World, peer: Peer, job: bytes, report: Report) -> None:
+        match report:
+            case DisputeOpened(contested=contested):
+                self.contested = contested
+            case Ruled(ruling=ruling, final=True):
+                self.ended, self.outcome = world.now, Outcome(ruling)
+            case _:
+                pass
+
+
+def dispute(seed: int, mediators: int, rules: Rules, colluders: frozenset[int]) -> Clerk:
+    """One lie, checked, accused and judged."""
+    friends = frozenset((address("cheat"),))
+    shop = Shop(MACHINE, ("wasm",), "sandbox", (Sheet("*", 100, 100),))
+    peers = [buyer("buyer", 1, rules=rules), provider("cheat", 1, shop, kind="liar", rules=rules)]
+    for i in range(mediators):
+        kind = "colluder" if i in colluders else "honest"
+        peers.append(mediator(f"juror {i}", i, kind=kind, friends=friends, rules=rules))
+    clerk, oracle = Clerk(), Oracle({})
+    world = World(seed, rules, peers, Plan(), wire=False, observers=(oracle, clerk))
+    for peer in peers:
+        world.ledger.deposit(peer.address, FUNDS)
+    request = draw_request(Random(seed), START + 5, check_ppm=1_000_000)
+    job = replace(request.job, resources=replace(request.job.resources, timeout=TIMEOUT))
+    request = replace(request, job=job, most_pay=1000, at_market=False, deadline=int(START) + 40)
+    oracle.requests[peers[0].address] = [request]
+    world.request(START + 5, peers[0], request)
+    world.run(START + 1500, lambda: oracle.finished(world))
+    world.run(world.now + 10)
+    return clerk
+
+
+def wrong_share(pool: int, colluders: int, jurors: int, quorum: int) -> float:
+    """The chance that a jury drawn without replacement has a quorum of colluders."""
+    ways = (
+        math.comb(colluders, i) * math.comb(pool - colluders, jurors - i)
+        for i in range(quorum, min(jurors, colluders) + 1)
+    )
+    return sum(ways) / math.comb(pool, jurors)
+
+
+def costs() -> Iterator[tuple[str, float, float, str]]:
+    """A row a kind of jury: median seconds, median messages, and the calls of a typical one."""
+    everybody: frozenset[int] = frozenset()
+    kinds = (
+        ("named 2 of 3", 3, RULES, everybody),
+        ("drawn 2 of 3 from 21", POOL, RULES, everybody),
+        ("drawn, appeal window", POOL, APPEALING, everybody),
+        ("drawn, appealed", POOL, APPEALING, frozenset(range(9))),
+    )
+    for title, pool, rules, colluders in kinds:
+        found = [dispute(seed, pool, rules, colluders) for seed in range(24)]
+        found = [clerk for clerk in found if clerk.began and clerk.ended]
+        if colluders:
+            found = [clerk for clerk in found if "Appeal" in clerk.calls]
+        else:
+            found = [clerk for clerk in found if "Appeal" not in clerk.calls] or found
+        seconds = median(clerk.ended - clerk.began for clerk in found)
+        calls = sorted(found, key=lambda clerk: len(clerk.calls))[len(found) // 2].calls
+        yield title, seconds, median(clerk.messages for clerk in found), " ".join(calls)
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--disputes", type=int, default=60, help="for each colluding share")
+    options = parser.parse_args()
+    print(f"{'jury':24} {'seconds':>8} {'messages':>9}  calls")
+    for title, seconds, messages, calls in costs():
+        print(f"{title:24} {seconds:8.1f} {messages:9.0f}  {calls}")
+    print("\ngas, from the contract's own table")
+    for title, gas in json.loads(GAS.read_text()).items():
+        if any(word in title for word in ("dispute", "jury", "accus", "appeal")):
+            print(f"{title:60} {gas:>9}")
+    print(f"\n{'colluders of 21':16} {'disputes':>9} {'ruled right':>12} {'measured':>9} {'formula':>8} {'s.e.':>6}")
+    for share in (0.1, 0.2, 0.3, 0.4, 0.5):
+        colluders = round(share * POOL)
+        expected = wrong_share(POOL, colluders, RULES.jurors, RULES.quorum)
+        right = judged = 0
+        for seed in range(options.disputes):
+            bad = frozenset(Random(f"{share} {seed}").sample(range(POOL), colluders))
+            clerk = dispute(seed, POOL, RULES, bad)
+            judged += clerk.outcome is not Outcome.NONE
+            right += clerk.outcome is Outcome.RIGHT
+        error = math.sqrt(expected * (1 - expected) / max(1, judged))
+        print(f"{colluders:16} {judged:9} {right:12} {right / max(1, judged):9.3f} {expected:8.3f} {error:6.3f}")
+
+
+if __name__ == "__main__":
+    main()
