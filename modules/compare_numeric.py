@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -17,6 +16,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
+from modules.bounded_json import loads
 from modules.errors import ResultFault
 from modules.npy import Array, read_npy, read_npz
 
@@ -24,9 +24,6 @@ MAX_BYTES: Final = 32 * 1024 * 1024
 """Of each file; a larger one must be the same to the byte."""
 MAX_TEXT_BYTES: Final = 4 * 1024 * 1024
 """Of each file of text: a number in text takes some thirty times as long as one in an array."""
-MAX_DEPTH: Final = 200
-"""Of JSON."""
-_BRACKET_OR_STRING: Final = re.compile(r'[\[{\]}]|"(?:[^"\\]|\\.)*+"?')
 _NUMBER: Final = re.compile(r"[-+]?(?:\d{1,400}(?:\.\d{0,400})?|\.\d{1,400})(?:[eE][-+]?\d{1,5})?|[-+]?(?:nan|inf)\b")
 
 
@@ -76,23 +73,7 @@ def _archives_agree(left: dict[str, Array], right: dict[str, Array], tolerance: 
 
 
 def _load(data: bytes) -> object:
-    text = data.decode()
-    # not left to Python's recursion limit: libraries raise it, and then the parser overruns the machine's stack
-    if _deepest(text) > MAX_DEPTH:
-        raise ValueError("nested too deeply")
-    found: object = json.loads(text, parse_int=float)
-    return found
-
-
-def _deepest(text: str) -> int:
-    depth = most = 0
-    for token in _BRACKET_OR_STRING.findall(text):
-        if token in "[{":
-            depth += 1
-            most = max(most, depth)
-        elif token in "]}":
-            depth -= 1
-    return most
+    return loads(data.decode(), parse_int=float)
 
 
 def _json_agrees(left: object, right: object, tolerance: float) -> bool:

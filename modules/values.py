@@ -6,6 +6,7 @@ import json
 import math
 from typing import Final
 
+from modules.bounded_json import loads
 from modules.manifest import InputType, Scalar, Value
 
 MAX_STRING_BYTES: Final = 1024 * 1024
@@ -124,7 +125,7 @@ def _float(value: float) -> float:
 
 def _json_list(text: str) -> tuple[Scalar, ...]:
     try:
-        found = json.loads(text)
+        found = loads(text)
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, list):

@@ -26,6 +26,7 @@ import trio
 
 from agents.consultation import Garbage, answer_from, lesson_document, view_document
 from agents.strategy import Answer, Lesson, View, Walk
+from modules.bounded_json import loads
 from modules.wasm.child import Child
 from node.errors import ExitCode, UserError
 from node.strategies.finding import Command, PythonClass
@@ -188,7 +189,7 @@ class Worker:
                 raise Garbage("its process ended")
             self._rest += bytes(more)
         line, _, self._rest = self._rest.partition(b"\n")
-        return json.loads(line)
+        return loads(line.decode())
 
     async def _fail(self, error: Exception) -> PluginFault:
         await self._kill()
