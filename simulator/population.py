@@ -148,7 +148,7 @@ def draw_peers(rng: Random, size: Size) -> list[Peer]:
     names = list(BUILT_IN)
     peers = [buyer(f"buyer {i}", i, rng.choice(names), clock()) for i in range(size.buyers)]
     for i in range(size.providers):
-        kind = rng.choice(("liar", "vanisher", "double booker")) if i < size.dishonest else "honest"
+        kind = rng.choice(("liar", "vanisher", "double booker", "phantom")) if i < size.dishonest else "honest"
         peers.append(provider(f"provider {i}", i, draw_shop(rng), rng.choice(names), clock(), kind))
     peers += [mediator(f"mediator {i}", i, clock()) for i in range(size.mediators)]
     return peers
