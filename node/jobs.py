@@ -53,6 +53,7 @@ class Jobs:
         self._domain = domain
         self._changed: defaultdict[str, trio.Event] = defaultdict(trio.Event)
         self._job_of: dict[bytes, bytes] = {}
+        self._landed: set[bytes] = set()
         for job, _, _, ended in store.jobs():
             if ended is None:
                 for _, _, event in store.events(job):
@@ -82,7 +83,8 @@ class Jobs:
     def landed(self, landed: Landed) -> None:
         """A transaction of ours is on the chain."""
         job = self._job_of.get(landed.about[:32])
-        if job is not None:
+        if job is not None and landed.hash not in self._landed:
+            self._landed.add(landed.hash)  # a call that was asked for twice is sent, and told, once
             event = {"event": "transaction", "hash": "0x" + landed.hash.hex(), "call": landed.call, "gas": landed.gas}
             self._add(job, event)
 
@@ -103,7 +105,10 @@ class Jobs:
         if found is None:
             raise KeyError(job)
         started, about, document, _ = found
-        return document or build_document(job, about, started, self._store.events(job), self._domain)
+        story = self._store.events(job)
+        if document is None:
+            return build_document(job, about, started, story, self._domain)
+        return {**document, "dispute": _dispute(story)}  # a denied delivery may be judged after its job has ended
 
     def _add(self, job: bytes, event: dict[str, Any]) -> None:
         self._store.add_event(job, self._clock.now(), event)

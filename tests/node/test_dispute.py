@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from node.errors import ExitCode
 from tests.helpers.network import DEPOSIT, Network, open_network
 from tests.helpers.processes import wait_until
+from tests.helpers.programs import program, write_module
 
 FEE, STAKE = 50, 5_000
 RULES = (
@@ -53,6 +55,27 @@ def test_a_liar_is_convicted_by_three_mediators_and_pays_for_it(tmp_path: Path) 
         assert cheat == {"free": DEPOSIT - 10 * pay, "locked": 0}
         calls = [sent["call"] for sent in document["chain"]["transactions"]]
         assert calls == ["open", "accuse", "castvotes"]
+
+
+def test_a_delivery_that_never_was_is_contested_and_costs_all(tmp_path: Path) -> None:
+    with court(tmp_path, "phantom") as town:
+        quick = write_module(tmp_path / "quick", program("say"), "timeout_s = 5")
+        started = town.run(quick, "--detach", timeout=60)
+        job = started.out.split()[0]
+        client = town.nodes["client"]
+
+        def ruled() -> bool:
+            town.chain.pass_time(1)  # all deadlines are the chain's
+            time.sleep(0.3)
+            dispute = client.job(job).get("dispute")
+            return bool(dispute) and dispute["final"]
+
+        wait_until(ruled, 90, "no ruling came")
+        document = client.job(job)
+        assert document["dispute"]["kind"] == "contested"
+        assert document["dispute"]["ruling"] == "NOT_FETCHABLE"
+        pay = int(document["price"]["agreed"])
+        assert town.nodes["cheat"].money() == {"free": DEPOSIT - 11 * pay, "locked": 0}
 
 
 def test_a_mediator_without_the_money_for_its_stake_is_told_what_to_do(tmp_path: Path) -> None:
