@@ -219,10 +219,7 @@ def open_network(
             meet = (nodes[hub].place,) if hub else everybody
             others = tuple(place for place in meet if place != node.place)
             (node.here / "lilypad.toml").write_text(configuration(chain, others, rules))
-        begins = [
-            partial(nodes[name].begin, "--role", role, *arguments.get(name, ()))
-            for name, role in roles.items()
-        ]
+        begins = [partial(nodes[name].begin, "--role", role, *arguments.get(name, ())) for name, role in roles.items()]
         side_by_side(begins)
         network = Network(folder, chain, nodes)
         providers = sum("provider" in role for role in roles.values())
