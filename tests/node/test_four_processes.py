@@ -134,7 +134,7 @@ def test_a_running_node_is_quick(town: Network) -> None:
 
 def test_a_detached_job_is_followed_later(town: Network, tmp_path: Path) -> None:
     client = town.nodes["client"]
-    ended = client.lilypad("run", write_module(tmp_path / "slow", busy(6_000_000_000)), "--detach", "--json")
+    ended = client.lilypad("run", write_module(tmp_path / "slow", busy(3_000_000_000)), "--detach", "--json")
     assert ended.code == 0, ended.err
     job = ended.document["job"]
     assert json.loads(client.lilypad("jobs", "show", job, "--json").out)["outcome"] == "RUNNING"
