@@ -20,7 +20,6 @@ from agents.reports import (
     InVault,
     JuryDrawn,
     Noted,
-    Outcome,
     Report,
     Ruled,
     Running,
@@ -280,6 +279,3 @@ def _times(started: float, story: Story) -> dict[str, float]:
         times[phase] = round((at - before) * 1000, 1)
         before = at
     return {**times, "total": round((before - started) * 1000, 1)}
-
-
-SUCCESS = Outcome.DONE.name

@@ -79,7 +79,7 @@ class Settings:
     """Messages from one forwarder, its own and others'; above it they are dropped."""
     gossip_rpcs_in: Rate = _GOSSIP_RPCS_IN
     """Envelopes from one neighbour, each with messages, subscriptions or control."""
-    gossip_bytes_in: Rate = _BYTES_IN
+    gossip_bytes_in: Rate = _GOSSIP_BYTES_IN
     gossip_budget: Rate = _GOSSIP_BUDGET
     """Bytes of gossip from everybody together: what is kept for late askers lives some heartbeats long."""
     heartbeat: float = 1.0

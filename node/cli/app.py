@@ -47,7 +47,7 @@ def run_app() -> None:
 
 @app.command()
 def run(
-    module: Annotated[str, typer.Argument(help="name:version of the catalogue, or the path of a module's folder.")],
+    module: Annotated[str, typer.Argument(help="name:version of the catalogue, a folder, git+URL@REF#DIR, or a CID.")],
     text: Annotated[str | None, typer.Argument(help="Fills the module's primary input.", show_default=False)] = None,
     value: Annotated[list[str] | None, typer.Option("-i", "--input", metavar="NAME=VALUE", help="An input.")] = None,
     input_file: Annotated[
