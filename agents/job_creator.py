@@ -26,7 +26,7 @@ from agents.events import (
     Woke,
 )
 from agents.order_book import OrderBook
-from agents.purchase import (
+from agents.purchase_stages import (
     Awaiting,
     Checking,
     Claiming,

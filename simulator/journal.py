@@ -7,7 +7,7 @@ from typing import Any
 from agents.effects import Forget, Save
 from agents.job_creator import Wanted
 from agents.juror import Case
-from agents.purchase import Purchase
+from agents.purchase_stages import Purchase
 from agents.reputation import Standing
 from agents.sale import Sale
 from protocol.wire import name_of, pack, structure, unpack, wire_converter

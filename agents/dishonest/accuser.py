@@ -8,7 +8,7 @@ from dataclasses import replace
 from agents.effects import Effect
 from agents.events import Event, Got
 from agents.job_creator import JobCreator, Wanted
-from agents.purchase import Purchase
+from agents.purchase_stages import Purchase
 from agents.reputation import Standing
 from protocol.messages import Rechecked
 

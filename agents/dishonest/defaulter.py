@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from agents.effects import Effect, Send, Transact
 from agents.events import Event
 from agents.job_creator import JobCreator, Wanted
-from agents.purchase import Purchase
+from agents.purchase_stages import Purchase
 from agents.reputation import Standing
 from protocol.messages import Paid, Received
 from protocol.vault_calls import Open

@@ -9,7 +9,7 @@ from agents.effects import Effect
 from agents.job_creator import JobCreator
 from agents.machine import Step
 from agents.provider import Provider
-from agents.purchase import Purchase
+from agents.purchase_stages import Purchase
 from agents.sale import Sale
 from simulator.ledger import Ledger
 from simulator.run import Violation, run

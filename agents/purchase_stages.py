@@ -1,0 +1,245 @@
+"""What a job creator's side of a deal can be, and what each stage asks of the world when it begins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+from agents.dispute import Dispute
+from agents.effects import Effect, Fetch, Save, Send, Transact, Unwatch, WakeAt
+from agents.events import Timer
+from agents.machine import Step
+from protocol.deal import Deal, Result
+from protocol.identity import Address
+from protocol.job import Job, Run
+from protocol.messages import (
+    Locked,
+    Paid,
+    Received,
+    Recheck,
+    sealed,
+)
+from protocol.terms import Terms
+from protocol.types import UNSIGNED, Count, Hash, Moment, Party, Signature, Small, TalkId, Text
+from protocol.vault_calls import Absent, Accuse, Contest, Open, Payment, Settle, Transfer
+
+LOCK_MARGIN = 5.0
+"""Seconds after ``start_by`` at which the vault is looked at again: a lock in time may only now become visible."""
+NUDGE = 5.0
+"""Seconds of silence after which the other side is asked where things stand; doubles up to `NUDGE_MOST`."""
+LAST_CALL = 25
+"""Seconds before the end of the time to answer a claim, for the answer to be mined; less where that time is short."""
+CHECK_SLACK = 30
+"""Seconds a mediator gets on top of the job's own time limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Locking:
+    """Signed by both; the vault has been asked to lock it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Awaiting:
+    """Locked; the result is due."""
+
+    started: bytes = b""
+    """The provider's signature that it holds every input; empty until it comes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """The provider's signed word on its run: the evidence of an accusation."""
+
+    run: Run
+    salt: Hash
+    signature: Signature
+    gateway: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fetching:
+    """The result is named; its blocks are on their way."""
+
+    delivery: Delivery
+    started: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Checking:
+    """The result is here; a mediator runs the job again."""
+
+    delivery: Delivery
+    asked: tuple[Party, ...]
+    """Mediators asked so far, the last one being awaited."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paying:
+    """Voucher sent, settlement asked for."""
+
+    delivery: Delivery
+    verdict: Text
+    checkers: tuple[Party, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Claiming:
+    """Nothing usable came: absence is claimed."""
+
+    reason: Text
+    started: bytes
+    """The provider's signature that it held every input, if it ever came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusing:
+    """A mediator got something else: the result is accused."""
+
+    delivery: Delivery
+    checkers: tuple[Party, ...]
+    reason: Text
+
+
+@dataclass(frozen=True, slots=True)
+class Contesting:
+    """The provider claims a delivery that never came or is wrong: denied before the vault."""
+
+    reason: Text
+    delivery: Delivery | None = None
+    """What it had said, if anything."""
+    wrong: bool = False
+    """A mediator got something else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collecting:
+    """A jury ruled that the result is right, and jurors serve what the provider did not."""
+
+    run: Run
+    tried: Count
+    reason: Text
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """Nothing of this deal is left to do."""
+
+    how: Text
+    ruling: Small = 0
+    """The vault's `Outcome`, where a jury was asked."""
+
+
+Stage = Locking | Awaiting | Fetching | Checking | Paying | Claiming | Refusing | Contesting | Collecting | Over
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """One deal of a job creator."""
+
+    id: Hash
+    wanted: TalkId
+    """The job that it serves."""
+    deal: Deal
+    job: Job
+    terms: Terms
+    bond: Signature
+    """The provider's signature of the deal."""
+    rounds: Count
+    check: bool
+    """Whether the result will be run again; drawn when it was bought, and told to nobody."""
+    stage: Stage
+    answer_by: Moment = 0
+    """Until when a delivery that the provider claimed on chain must be answered; 0 without a claim."""
+    table: Hash = bytes(32)
+    """Digest of the move that named the terms, which shows jurors what was sold."""
+    dispute: Dispute | None = None
+    """What goes on before the jury, once there is one."""
+
+    @property
+    def provider(self) -> Address:
+        return self.deal.rp
+
+    @property
+    def overdue_at(self) -> int:
+        """When nothing that comes counts any more."""
+        return self.deal.deliver_by + self.deal.grace
+
+
+def key(deal: bytes) -> str:
+    """Where a purchase is saved."""
+    return f"purchase:{deal.hex()}"
+
+
+def enter(it: Purchase, stage: Stage, now: float, *effects: Effect) -> Step[Purchase]:
+    """Begin a stage: saved before any effect of it leaves the node."""
+    it = replace(it, stage=stage)
+    saved = Save(key(it.id), it)
+    if isinstance(stage, Over):
+        return Step(it, (saved, Unwatch(it.deal), *effects))
+    return Step(it, (saved, *effects, *act(it, now)))
+
+
+def act(it: Purchase, now: float) -> tuple[Effect, ...]:
+    """What the stage asks of the world when it begins, and once more after a restart."""
+    match it.stage:
+        case Locking():
+            late = WakeAt(it.deal.start_by + LOCK_MARGIN, Timer(it.id, "locking"))
+            return (Transact(it.id, Open(it.deal, it.bond)), late)
+        case Awaiting():
+            overdue = WakeAt(it.overdue_at + 1, Timer(it.id, "overdue"))
+            return (Send(it.provider, Locked(it.deal, UNSIGNED)), overdue, nudge(it, now, NUDGE))
+        case Fetching(delivery):
+            overdue = WakeAt(it.overdue_at + 1, Timer(it.id, "overdue"))
+            return (Fetch(it.id, delivery.run.cid, it.provider, delivery.gateway), overdue)
+        case Checking(asked=asked):
+            patience = WakeAt(now + it.job.resources.timeout + CHECK_SLACK, Timer(it.id, f"check:{len(asked)}"))
+            return (Send(asked[-1], Recheck(it.deal, it.job, 0, it.terms.check_fee)), patience)
+        case Paying(delivery, _, checkers):
+            fee = it.terms.check_fee
+            fees = tuple(Transact(it.id, Transfer(who, fee)) for who in checkers if fee)
+            voucher = Send(it.provider, Paid(it.id, it.deal.pay, UNSIGNED))
+            return (receipt(it, delivery), voucher, Transact(it.id, settlement(it.deal)), *fees)
+        case Claiming(started=started):
+            if now <= it.overdue_at:
+                return (WakeAt(it.overdue_at + 1, Timer(it.id, "claim")),)
+            return (Transact(it.id, Absent(it.deal, started or None)),)
+        case Contesting():
+            return (Transact(it.id, Contest(it.deal, named_jury(it))),)
+        case Refusing(delivery):
+            result = Result(it.id, sealed(delivery.run.cid, delivery.salt), delivery.run.exit_code, delivery.run.units)
+            return (Transact(it.id, Accuse(it.deal, result, delivery.signature, named_jury(it))),)
+        case Collecting(run, tried):
+            sources = it.dispute.sources() if it.dispute is not None else ()
+            return tuple(Fetch(it.id, run.cid, who, port) for who, port in sources[tried : tried + 1])
+        case Over():
+            return ()
+        case _:
+            assert_never(it.stage)
+
+
+def named_jury(it: Purchase) -> bytes:
+    """The pool where the jury is all of it, which then needs no draw; else nothing."""
+    return b"".join(it.terms.mediators) if len(it.terms.mediators) == it.deal.jurors else b""
+
+
+def settlement(deal: Deal) -> Settle:
+    """Pay all of it."""
+    # whoever pays has checked what it wanted to check, so the provider's stakes may go home at once
+    return Settle((Payment(deal, deal.pay, final=True),))
+
+
+def receipt(it: Purchase, delivery: Delivery) -> Effect:
+    """Say that every block is here."""
+    return Send(it.provider, Received(it.id, sealed(delivery.run.cid, delivery.salt), UNSIGNED))
+
+
+def last_call(it: Purchase) -> Effect:
+    """Wake in time to answer the provider's claim."""
+    return WakeAt(it.answer_by - min(LAST_CALL, it.deal.answer // 2), Timer(it.id, "last call"))
+
+
+def nudge(it: Purchase, now: float, pause: float) -> Effect:
+    """Wake to ask how things stand."""
+    # before the run can be over there is nothing to ask for, unless the provider says that it is
+    run = 0 if it.answer_by else it.job.resources.timeout
+    return WakeAt(now + run + (min(pause, NUDGE) if it.answer_by else pause), Timer(it.id, f"nudge:{pause}"))
