@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import trio
 
 from p2p.errors import BrokenFrame, BrokenGossip, TooFast, Unreachable
+from p2p.events import Peer
 from p2p.frames import Ended, FrameStream
 from p2p.rates import Limiter
 from p2p.settings import Settings
@@ -211,21 +212,21 @@ class Bodies:
 
     # -- serving --------------------------------------------------------------------------------------------------
 
-    async def accepted(self, stream: Any, address: bytes, peer_id: Any) -> None:
+    async def accepted(self, stream: Any, peer: Peer) -> None:
         """Answer one neighbour's requests until its stream ends."""
         frames = FrameStream(stream, self._settings)
         try:
             while True:
                 for key in _ids_in(await frames.read()):
                     body = self._get(key) or b""
-                    wait = self._bytes_out.borrow(address, len(body) + ID_SIZE, trio.current_time())
+                    wait = self._bytes_out.borrow(peer.address, len(body) + ID_SIZE, trio.current_time())
                     await trio.sleep(wait)
                     with trio.fail_after(self._settings.send_within):
                         await frames.write(body)
                     self._lines.counters.bodies_out += bool(body)
         except PeerFault as fault:
             frames.broken = True
-            self._lines.blame(peer_id, fault, 1.0)
+            self._lines.blame(peer.id, fault, 1.0)
         except (Ended, trio.TooSlowError):
             pass
         finally:

@@ -11,9 +11,10 @@ by the key of the connection; what the request says about that is ignored.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, Protocol
 
@@ -64,18 +65,21 @@ class Lines(Protocol):
     def admits_ip(self, ip: str) -> bool:
         """Whether a new connection from there may begin its handshake."""
 
+    def start(self, task: Callable[[], Awaitable[None]]) -> None:
+        """Run a task for as long as the host lives."""
+
 
 class _Carried(ReadWriteCloser):  # type: ignore[misc]
     """A stream to a relay, as the raw line of a connection."""
 
-    def __init__(self, stream: Any, start: Callable[..., Any]) -> None:
+    def __init__(self, stream: Any, start: Callable[[Callable[[], Awaitable[None]]], None]) -> None:
         self._stream = stream
         # the corrections look for a socket below; its IP is nobody's, so all relayed peers share one peer's limits
         self.stream = SimpleNamespace(socket=SimpleNamespace(getpeername=lambda: ("", 0), close=self._sever))
         self._start = start
 
     def _sever(self) -> None:
-        self._start(_reset, self._stream)
+        self._start(partial(_reset, self._stream))
 
     async def read(self, n: int | None = None) -> bytes:
         try:
@@ -108,9 +112,8 @@ class _Carried(ReadWriteCloser):  # type: ignore[misc]
 class RelayClient:
     """Holds places at the relays that our owner named, takes what comes through them, and dials through any."""
 
-    def __init__(self, lines: Lines, nursery: trio.Nursery) -> None:
+    def __init__(self, lines: Lines) -> None:
         self._lines = lines
-        self._nursery = nursery
         self.held: dict[str, float] = {}
         """Relays (multiaddrs) that hold a place for us, and until when on trio's clock."""
 
@@ -158,7 +161,7 @@ class RelayClient:
                 await _reset(stream)
                 return
             await write_delimited_msg(stream, StopMessage(type=StopMessage.STATUS, status=Status.OK))
-            raw = RawConnection(_Carried(stream, self._nursery.start_soon), False)
+            raw = RawConnection(_Carried(stream, self._lines.start), False)
             muxed = await self._lines.machinery.swarm.upgrade_inbound_raw_conn(raw, Multiaddr("/p2p-circuit"))
         await muxed.event_closed.wait()
 
@@ -174,7 +177,7 @@ class RelayClient:
             answer = await read_delimited_msg(stream, HopMessage)
             if answer.status != Status.OK:
                 raise Unreachable(peer.address, f"the relay said {answer.status}")
-            raw = RawConnection(_Carried(stream, self._nursery.start_soon), True)
+            raw = RawConnection(_Carried(stream, self._lines.start), True)
             await self._lines.machinery.swarm.upgrade_outbound_raw_conn(raw, ID.from_base58(peer.id))
             carried = True
         finally:

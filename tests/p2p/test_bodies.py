@@ -128,7 +128,7 @@ async def test_another_body_than_told_and_one_that_is_refused_are_not_heard(hone
             await _answer(stream, [b"something else"])
 
         liar.host.machinery.host.set_stream_handler(PROTOCOL, lie)
-        (asker,) = victim.host._bodies._asking.values()
+        (asker,) = victim.host.gossip.bodies._asking.values()
         await asker._frames.reset()
         asker._frames = None
         await liar.host.publish(OFFERS, b"an offer")
@@ -148,7 +148,7 @@ async def test_a_slow_giver_is_given_up_and_the_next_one_is_asked(honest, until)
             await other.host.connect(victim.host.addrs[0])
         await _meshed(until, victim, slow, quick)
         await slow.host.publish(OFFERS, b"an offer")
-        await until(lambda: victim.host._bodies._pulling)
+        await until(lambda: victim.host.gossip.bodies._pulling)
         await quick.host.publish(OFFERS, b"an offer")
         await until(lambda: victim.heard == [b"an offer"])
         assert victim.host.statistics().gossip_broken == 1
@@ -184,8 +184,8 @@ async def test_bodies_of_others_are_bounded_in_bytes_and_ours_stay(honest, until
             await host_b.host.publish(OFFERS, b"%d" % number + bytes(1000))
             if number % 5 == 4:
                 await until(lambda: len(host_a.heard) == number + 1)  # noqa: B023
-        assert len(host_a.host._bodies._others) <= 10
-        assert host_a.host._bodies._own.get(id_of(b"mine")) == b"mine"
+        assert len(host_a.host.gossip.bodies._others) <= 10
+        assert host_a.host.gossip.bodies._own.get(id_of(b"mine")) == b"mine"
 
 
 async def test_requests_that_are_none_end_their_stream(honest, stranger, meet, until, still_serves):

@@ -32,7 +32,7 @@ async def test_a_hidden_peer_talks_and_gossips_through_a_relay(honest, until):
         await until(lambda: caller.frames == [b"yes"])
         assert relay.frames == []
         assert relay.host.relay.circuits == 1
-        await caller.host._cut(hidden.host.address)
+        caller.host.connections.cut(hidden.host.address)
         await until(lambda: relay.host.relay.circuits == 0)
         await until(lambda: relay.host.relay._calls == {})
 
