@@ -15,23 +15,23 @@ from enum import Enum
 from random import Random
 
 from agents.auction import AFTER_OUTBID, CROWD, SETTLE_EACH, SPREAD_EACH, Auction, Lot
-from agents.effects import Consult, Effect, Send, Tell, WakeAt
+from agents.bids import Bid, Bids
+from agents.effects import Effect, Tell, WakeAt
 from agents.events import Timer
 from agents.order_book import OrderBook
 from agents.preferences import Mandate
-from agents.reports import Chosen, Outcome, TalkOver, Tendering
+from agents.reports import Chosen, Outcome, Tendering
 from agents.reputation import Reputation
 from agents.request import Request
 from agents.selection import asking_price, cost, misfit, whom_to_ask
 from agents.strategy import Accept as Taken
-from agents.strategy import Answer, View
+from agents.strategy import Answer
 from agents.strategy import Counter as Proposed
 from agents.strategy import Walk as Left
 from protocol.errors import PeerFault
 from protocol.identity import Address
-from protocol.messages import Accept, Bind, Confirm, Counter, Decline, Move, Outbid, Propose, Walk
-from protocol.negotiation import Phase, Side, Talk
-from protocol.negotiation import begin as begin_talk
+from protocol.messages import Accept, Bind, Confirm, Counter, Decline, Move, Outbid, Walk
+from protocol.negotiation import Phase, Side
 from protocol.negotiation import step as step_talk
 from protocol.offers import ResourceOffer
 from protocol.rules import Rules
@@ -52,10 +52,6 @@ BIND_PATIENCE = 3.0
 """Seconds for a provider's signature after the confirmation."""
 RETRY = 2.0
 """Seconds before another round of talks, when everybody was busy."""
-ROUNDS = 12
-"""How often the strategy is asked in one talk."""
-MOST_STORIES = 200
-"""Ended talks of one job that its user is told of."""
 SETTLE_MARGIN = 2.5
 """Seconds of a hold that are left for the confirmation."""
 OUTBID_PERCENT = 2
@@ -89,24 +85,6 @@ class Bought:
     """Digest of the move that named the terms."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bid:
-    """One talk, with what only this side knows."""
-
-    provider: Address
-    id: bytes
-    mandate: Mandate
-    base: Terms
-    talk: Talk | None = None
-    history: tuple[Terms, ...] = ()
-    received: tuple[Terms, ...] = ()
-    proposed: tuple[Terms, ...] = ()
-    asked: int = 0
-    over: bool = False
-    reason: str = ""
-    final: bool = False
-
-
 class Mode(Enum):
     """Where the tender stands."""
 
@@ -138,15 +116,13 @@ class Tender:
         self.auction: Auction | None = None
         """How to bid among many buyers; None where there are few."""
         self.mode = Mode.GATHERING
-        self.bids: dict[Address, Bid] = {}
+        self.bids = Bids(request.id, request.job, rules, rng)
         self.round = 0
         self.patience = 0
         """How often it was begun to wait for what is undecided; earlier waits are void."""
         self.chosen: Address | None = None
         self.waited = False
         self.end: Failure | Bought | None = None
-        self.stories = 0
-        """How many ended talks its user was told of."""
 
     # --- events ------------------------------------------------------------------------------------------------------
 
@@ -179,8 +155,8 @@ class Tender:
                     return opened or self._timer(min(now + RETRY, self.request.deadline), "gather")
                 self.end = self._nobody_fits(now)
             case str(), Mode.TALKING if phase == f"patience:{self.patience}":
-                late = [bid for bid in self.bids.values() if self._undecided(bid)]
-                left = [effect for bid in late for effect in self._leave(bid, "you took too long")]
+                late = [bid for bid in self.bids if bid.undecided]
+                left = [effect for bid in late for effect in self.bids.leave(bid, "you took too long")]
                 for bid in late:
                     self._give_up(bid.provider)
                 return [*left, *self._conclude(now)]
@@ -203,20 +179,18 @@ class Tender:
         match answer:
             case Left(reason, final):
                 final = final and self.auction is None  # a limit among many buyers is one of the moment
-                return [*self._leave(bid, reason, final), *self._conclude(now)]
+                return [*self.bids.leave(bid, reason, final), *self._conclude(now)]
             case Taken() if bid.talk is not None and bid.mandate.admits(bid.talk.terms):
                 terms = bid.talk.terms  # proposing a seller's own terms is how a buyer takes them
             case Proposed(wanted):
                 terms = bid.mandate.within(self.rules, bid.base, wanted)
                 left = self.rules.objection(now, self.request.job, terms)
                 if left is not None:
-                    return [*self._leave(bid, f"the strategy left the rules: {left}"), *self._conclude(now)]
+                    return [*self.bids.leave(bid, f"the strategy left the rules: {left}"), *self._conclude(now)]
             case _:
-                return [*self._leave(bid, "nothing that the mandate allows"), *self._conclude(now)]
-        if bid.talk is None:
-            return self._propose(bid, terms)
-        if bid.talk.phase in (Phase.ANSWERED, Phase.RELEASED):
-            return self._move(bid, Counter(bid.id, bid.talk.head, terms))
+                return [*self.bids.leave(bid, "nothing that the mandate allows"), *self._conclude(now)]
+        if bid.talk is None or bid.talk.phase in (Phase.ANSWERED, Phase.RELEASED):
+            return self.bids.propose(bid, terms)
         return []
 
     def got(self, now: float, provider: Address, move: Move) -> list[Effect]:
@@ -230,29 +204,29 @@ class Tender:
             return self._lost(now, bid, str(fault), final=False, tell=True)
         if talk is bid.talk:
             return []
-        bid = self.bids[provider] = replace(bid, talk=talk)
+        bid = self.bids.put(replace(bid, talk=talk))
         match move:
             case Counter(terms=terms):
                 against = self.rules.objection(now, self.request.job, terms)
                 if (against or bid.mandate.objection(self.rules, terms)) is not None:
                     return [
-                        *self._leave(bid, "terms against the rules of this network", final=True),
+                        *self.bids.leave(bid, "terms against the rules of this network", final=True),
                         *self._conclude(now),
                     ]
-                bid = self.bids[provider] = replace(bid, history=(*bid.history, terms), received=(*bid.received, terms))
+                bid = self.bids.received(bid, terms)
                 if self.auction is not None:
                     self.auction.raised(provider, terms.pay)
                     return self._court(now)
-                return self._consult(now, bid)
+                return self._ask(now, bid)
             case Accept():
                 return self._conclude(now)
             case Outbid():
                 if self.chosen == provider:
                     self.mode, self.chosen = Mode.TALKING, None
                 if self.auction is not None:
-                    self.auction.raised(provider, _table(bid).pay * (100 + OUTBID_PERCENT) // 100 + 1)
+                    self.auction.raised(provider, bid.table.pay * (100 + OUTBID_PERCENT) // 100 + 1)
                     return self._court_soon(now)
-                return [*self._consult(now, bid), *self._have_patience(now)]
+                return [*self._ask(now, bid), *self._have_patience(now)]
             case Bind() if self.chosen == provider:
                 return self._bought(bid, move)
             case Decline(reason=reason, final=final) | Walk(reason=reason, final=final):
@@ -267,12 +241,12 @@ class Tender:
 
     def cancel(self) -> list[Effect]:
         """The user no longer wants the job: leave every talk."""
-        return [effect for bid in self.bids.values() if not bid.over for effect in self._leave(bid, "cancelled")]
+        return [effect for bid in self.bids if not bid.over for effect in self.bids.leave(bid, "cancelled")]
 
-    # --- moves -------------------------------------------------------------------------------------------------------
+    # --- talks -------------------------------------------------------------------------------------------------------
 
     def _fitting(self, now: float) -> list[ResourceOffer]:
-        finally_lost = {bid.provider for bid in self.bids.values() if bid.final}
+        finally_lost = {bid.provider for bid in self.bids if bid.final}
         return [
             offer
             for offer in self.book.providers(now)
@@ -317,13 +291,17 @@ class Tender:
             most = MARKET_MULTIPLE * min(asks) if self.request.at_market else self._worth(offer)
             mandate = Mandate("buyer", most, min(most, min(asks) // 2), self.request.wishes)
             base = self.rules.terms(now, self.request.job, 0, self.request.check_ppm, self._pool(now, offer))
-            bid = self.bids[offer.provider] = Bid(offer.provider, self.rng.randbytes(16), mandate, base)
-            effects += self._consult(now, bid)
+            bid = self.bids.new(offer.provider, mandate, base)
+            effects += self._ask(now, bid)
         return [*effects, *self._have_patience(now)]
 
     def _have_patience(self, now: float) -> list[Effect]:
         self.patience += 1
         return self._timer(now + PATIENCE, f"patience:{self.patience}")
+
+    def _ask(self, now: float, bid: Bid) -> list[Effect]:
+        market = (asking_price(offer, self.request.job) for offer in self.book.providers(now))
+        return self.bids.consult(now, bid, tuple(price for price in market if price))
 
     def _pool(self, now: float, offer: ResourceOffer) -> tuple[Address, ...]:
         heard = {mediator.mediator for mediator in self.book.mediators(now)}
@@ -331,62 +309,8 @@ class Tender:
         both = trusted & set(offer.mediators) if offer.mediators else trusted
         return tuple(sorted(both - {self.me, offer.provider})[:MOST_MEDIATORS])
 
-    def _consult(self, now: float, bid: Bid) -> list[Effect]:
-        theirs = bid.talk.terms if bid.talk is not None and bid.talk.phase is Phase.ANSWERED else None
-        view = View(
-            role="buyer",
-            mandate=bid.mandate,
-            theirs=theirs,
-            mine=bid.proposed[-1] if bid.proposed else None,
-            history=bid.history,
-            received=bid.received,
-            proposed=bid.proposed,
-            round=bid.asked,
-            rounds_left=max(0, ROUNDS - bid.asked),
-            now=now,
-            deadline=bid.base.start_by,
-            market=tuple(
-                price for offer in self.book.providers(now) if (price := asking_price(offer, self.request.job))
-            ),
-            rng=self.rng,
-            rules=self.rules,
-            base=theirs or bid.base,
-        )
-        self.bids[bid.provider] = replace(bid, asked=bid.asked + 1)
-        return [Consult(self.request.id + bid.provider, view)]
-
-    def _propose(self, bid: Bid, terms: Terms) -> list[Effect]:
-        move = Propose(bid.id, self.request.job, 0, terms)
-        talk = begin_talk(move, digest(move))
-        self.bids[bid.provider] = replace(bid, talk=talk, proposed=(terms,), history=(terms,))
-        return [Send(bid.provider, move)]
-
-    def _move(self, bid: Bid, move: Counter | Confirm) -> list[Effect]:
-        assert bid.talk is not None
-        bid = replace(bid, talk=step_talk(bid.talk, Side.BUYER, move, digest(move)))
-        if isinstance(move, Counter):
-            bid = replace(bid, proposed=(*bid.proposed, move.terms), history=(*bid.history, move.terms))
-        self.bids[bid.provider] = bid
-        return [Send(bid.provider, move)]
-
-    def _leave(self, bid: Bid, reason: str, final: bool = False) -> list[Effect]:
-        self.bids[bid.provider] = replace(bid, over=True, reason=reason, final=final)
-        if bid.talk is None or bid.talk.phase in (Phase.OVER, Phase.BOUND):
-            return []
-        walk = Send(bid.provider, Walk(bid.id, bid.talk.head, reason[:300], final))
-        return [walk, *self._told(bid, reason, by_us=True)]
-
-    def _told(self, bid: Bid, reason: str, *, by_us: bool) -> list[Effect]:
-        self.stories += 1
-        if self.stories > MOST_STORIES:
-            return []
-        last = [terms[-1].pay if terms else None for terms in (bid.proposed, bid.received)]
-        rounds = 0 if bid.talk is None else bid.talk.rounds
-        return [Tell(self.request.id, TalkOver(bid.provider, by_us, reason[:300], last[0], last[1], rounds))]
-
     def _lost(self, now: float, bid: Bid, reason: str, final: bool, *, tell: bool = False) -> list[Effect]:
-        left = self._leave(bid, reason, final) if tell else self._told(bid, reason, by_us=False)
-        self.bids[bid.provider] = replace(bid, over=True, reason=reason, final=final)
+        left = self.bids.leave(bid, reason, final) if tell else self.bids.lost(bid, reason, final)
         self._give_up(bid.provider)
         if self.chosen != bid.provider:
             return [*left, *self._conclude(now)]
@@ -427,8 +351,8 @@ class Tender:
         self.mode = Mode.TALKING
         choice = self.auction.choose()
         best = None if choice is None else choice.lot.provider
-        others = [bid for bid in self.bids.values() if not bid.over and bid.provider != best]
-        effects = [effect for bid in others for effect in self._leave(bid, "another machine is the better choice")]
+        others = [bid for bid in self.bids if not bid.over and bid.provider != best]
+        effects = [effect for bid in others for effect in self.bids.leave(bid, "another machine is the better choice")]
         if choice is None:
             return [*effects, *self._nobody_agrees(now)]
         # where nobody else bids so far half of the way is enough, else the limit is said at once
@@ -442,21 +366,17 @@ class Tender:
                 self.auction.lost(choice.lot.provider)
                 return [*effects, *self._court(now)]
             base = self.rules.terms(now, self.request.job, 0, self.request.check_ppm, self._pool(now, offer))
-            bid = Bid(offer.provider, self.rng.randbytes(16), mandate, base)
+            bid = self.bids.new(offer.provider, mandate, base)
         else:
-            bid = replace(bid, mandate=mandate)
-        self.bids[bid.provider] = bid
-        return [*effects, *self._consult(now, bid), *self._have_patience(now)]
+            bid = self.bids.put(replace(bid, mandate=mandate))
+        return [*effects, *self._ask(now, bid), *self._have_patience(now)]
 
     # --- the choice --------------------------------------------------------------------------------------------------
 
-    def _undecided(self, bid: Bid) -> bool:
-        return not bid.over and (bid.talk is None or bid.talk.phase is not Phase.HELD)
-
     def _conclude(self, now: float) -> list[Effect]:
-        if self.mode is not Mode.TALKING or any(self._undecided(bid) for bid in self.bids.values()):
+        if self.mode is not Mode.TALKING or any(bid.undecided for bid in self.bids):
             return []
-        held = [bid for bid in self.bids.values() if not bid.over]
+        held = [bid for bid in self.bids if not bid.over]
         if not held:
             return self._nobody_agrees(now) if self.auction is None else self._court(now)
         if self.auction is None:
@@ -467,31 +387,31 @@ class Tender:
         return self._timer(now + max(0.0, settle), f"settle:{self.patience}")
 
     def _confirm(self, now: float) -> list[Effect]:
-        held = [bid for bid in self.bids.values() if not self._undecided(bid) and not bid.over]
+        held = [bid for bid in self.bids if bid.held]
         if not held:
             return []
         offers = {offer.provider: offer for offer in self.book.providers(now)}
 
         def loss(bid: Bid) -> tuple[float, float]:
             worth = self._worth(offers[bid.provider]) if bid.provider in offers else 0
-            return cost(_table(bid).pay, self.reputation.doubt(now, bid.provider)) - worth, self.rng.random()
+            return cost(bid.table.pay, self.reputation.doubt(now, bid.provider)) - worth, self.rng.random()
 
         best = min(held, key=loss)
         assert best.talk is not None
         deal = deal_of(best.talk.terms, self.me, best.provider, agreement(best.talk.table, best.talk.job))
         self.mode, self.chosen = Mode.CONFIRMING, best.provider
         doubt = self.reputation.doubt(now, best.provider)
-        rest = tuple(sorted(_table(bid).pay for bid in held if bid is not best))
+        rest = tuple(sorted(bid.table.pay for bid in held if bid is not best))
         told = Tell(self.request.id, Chosen(best.provider, best.talk.terms.pay, doubt, rest))
-        confirmed = self._move(best, Confirm(best.id, best.talk.head, deal))
+        confirmed = self.bids.move(best, Confirm(best.id, best.talk.head, deal))
         return [told, *confirmed, *self._timer(now + BIND_PATIENCE, f"bind:{self.round}:{best.provider.hex()}")]
 
     def _bought(self, bid: Bid, bind: Bind) -> list[Effect]:
         assert bid.talk is not None
         talk = bid.talk
         self.end = Bought(bid.provider, bind, talk.terms, talk.rounds, bid.mandate, talk.table)
-        others = [other for other in self.bids.values() if other.provider != bid.provider and not other.over]
-        return [effect for other in others for effect in self._leave(other, "bought elsewhere")]
+        others = [other for other in self.bids if other.provider != bid.provider and not other.over]
+        return [effect for other in others for effect in self.bids.leave(other, "bought elsewhere")]
 
     def _nobody_fits(self, now: float) -> Failure:
         lacks = {misfit(offer, self.request.job, self.rules.vault) or "" for offer in self.book.providers(now)} - {""}
@@ -499,16 +419,11 @@ class Tender:
         return Failure(Outcome.NO_OFFER, heard)
 
     def _nobody_agrees(self, now: float) -> list[Effect]:
-        if now + RETRY < self.request.deadline and not (self.bids and all(bid.final for bid in self.bids.values())):
+        if now + RETRY < self.request.deadline and not (self.bids and all(bid.final for bid in self.bids)):
             return self._timer(now + RETRY, f"again:{self.round}")
-        said = sorted({bid.reason for bid in self.bids.values() if bid.reason})
+        said = sorted({bid.reason for bid in self.bids if bid.reason})
         self.end = Failure(Outcome.NO_AGREEMENT, "; ".join(said) or "nobody answered")
         return []
 
     def _timer(self, moment: float, phase: str) -> list[Effect]:
         return [WakeAt(moment, Timer(self.request.id, f"tender:{phase}"))]
-
-
-def _table(bid: Bid) -> Terms:
-    assert bid.talk is not None
-    return bid.talk.terms
