@@ -3,8 +3,9 @@
     publisher:  publish(topic, body) ── many bodies, one message of ids on "<topic>/ids" ──>
     neighbour:  ids I don't hold? ── ask the forwarder over /lilypad/offers/1 ── all there and valid? ── pass the ids on
 
-Ids are passed on only by those who hold the bodies, so whoever tells of an id can be asked for it, and one who can't
-give it is to blame. In a small network, and for small bodies, the body itself is the message; see `Settings`.
+Ids are passed on only by those who hold the bodies, so whoever tells of an id can be asked for it. One who gives
+something else is to blame; one who gives nothing is not asked for a while. In a small network, and for small bodies,
+the body itself is the message; see `Settings`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from p2p.frames import Ended, FrameStream
 from p2p.rates import Limiter
 from p2p.settings import Settings
 from p2p.statistics import Counters
+from p2p.trust import points_for
 from protocol.errors import PeerFault
 
 PROTOCOL = "/lilypad/offers/1"
@@ -31,6 +33,8 @@ IDS = "/ids"
 ID_SIZE = 20
 """Bytes: the head of a body's SHA-256. Long enough against a second body for a known id."""
 IDS_A_MESSAGE = 64
+_LONGEST_SILENCE = 60.0
+"""Seconds for which a peer that told of bodies and gave none is not asked again, at most."""
 _CROWD = 1024
 """Publishers that are told apart when a network's size is guessed."""
 
@@ -56,6 +60,13 @@ class _Body:
     topic: str
     data: bytes
     until: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Silence:
+    times: int
+    until: float
+    """Trio's clock; until then nothing that this peer tells of is asked for."""
 
 
 class Store:
@@ -116,6 +127,7 @@ class Bodies:
         self._more = trio.Event()
         self._pulling: dict[bytes, trio.Event] = {}
         self._asking: dict[bytes, _Asker] = {}
+        self._silent: dict[bytes, _Silence] = {}
         self._crowd: OrderedDict[bytes, float] = OrderedDict()
         self._ids_in = Limiter(settings.ids_in)
         self._bytes_out = Limiter(settings.bodies_out)
@@ -163,6 +175,8 @@ class Bodies:
         """Whether we hold every body that ``data`` on ``<topic>/ids`` tells of, after asking the forwarder for what was
         missing. Each body is asked for once at a time, whoever tells of it.
         """
+        if address in self._silent and trio.current_time() < self._silent[address].until:
+            return False
         ids = list(dict.fromkeys(data[start : start + ID_SIZE] for start in range(0, len(data), ID_SIZE)))
         if not self._ids_in.take(address, len(ids), trio.current_time()):
             self._lines.counters.gossip_too_fast += 1
@@ -187,11 +201,17 @@ class Bodies:
         try:
             with trio.move_on_after(self._settings.pull_within) as slow:
                 asker = self._asking.get(address) or self._asking.setdefault(address, _Asker(self._lines, address))
-                for key, body in zip(ids, await asker.ask(ids), strict=True):
-                    self._take(topic, key, body)
+                bodies = await asker.ask(ids)
+                for key, body in zip(ids, bodies, strict=True):
+                    if body:
+                        self._take(topic, key, body)
+                if all(bodies):
+                    self._silent.pop(address, None)
+                else:
+                    self._gave_nothing(address)
             if slow.cancelled_caught:
                 self._asking.pop(address, None)
-                raise BrokenGossip("told of bodies and did not give them in time")
+                self._gave_nothing(address)
         except (Ended, Unreachable):
             self._asking.pop(address, None)  # the line broke: nobody's fault
         except PeerFault as fault:
@@ -201,9 +221,17 @@ class Bodies:
             for key in ids:
                 self._pulling.pop(key).set()
 
+    def _gave_nothing(self, address: bytes) -> None:
+        """Not blamed: a network that parted looks the same, and whoever floods a peer can push out what it had. But it
+        costs the peer its hearing, for longer each time.
+        """
+        times = self._silent[address].times + 1 if address in self._silent else 1
+        wait = min(self._settings.pull_within * 2.0**times, _LONGEST_SILENCE)
+        self._silent[address] = _Silence(times, trio.current_time() + wait)
+
     def _take(self, topic: str, key: bytes, body: bytes) -> None:
         if id_of(body) != key:
-            raise BrokenGossip("told of a body and gave none" if not body else "gave another body")
+            raise BrokenGossip("told of one body and gave another")
         if len(body) > self._settings.gossip_cap or not self._validate(topic, body):
             raise BrokenGossip("told of a body that is not worth passing on")
         self._lines.counters.bodies_in += 1
@@ -226,7 +254,7 @@ class Bodies:
                     self._lines.counters.bodies_out += bool(body)
         except PeerFault as fault:
             frames.broken = True
-            self._lines.blame(peer.id, fault, 1.0)
+            self._lines.blame(peer.id, fault, points_for(fault))
         except (Ended, trio.TooSlowError):
             pass
         finally:
@@ -235,6 +263,7 @@ class Bodies:
     def forget(self, address: bytes) -> None:
         """A peer left."""
         self._asking.pop(address, None)
+        self._silent.pop(address, None)
 
     def _get(self, key: bytes, *, refresh: bool = False) -> bytes | None:
         return self._own.get(key) or self._others.get(key, refresh=refresh)

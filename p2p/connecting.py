@@ -6,6 +6,7 @@ a few a second. The library itself dials nobody (`corrections.connections`).
 
 from __future__ import annotations
 
+import logging
 import random
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
@@ -27,6 +28,8 @@ from p2p.statistics import Counters
 from p2p.trust import Trust
 from protocol.errors import PeerFault
 from protocol.identity import address_of_peer
+
+log = logging.getLogger("p2p")
 
 
 class Lines(Protocol):
@@ -136,6 +139,7 @@ class Connections:
         except PeerFault:
             return
         if self.trust.blame(address, points, trio.current_time()):
+            log.info("banned %s for %g s", peer_id, self._settings.ban)
             self.cut(address)
 
     def cut(self, address: bytes) -> None:

@@ -26,6 +26,10 @@ class BrokenFrame(PeerFault):
     """A frame that is longer than agreed, or that stopped halfway."""
 
 
+class SlowFrame(BrokenFrame):
+    """A frame that began and did not end in time; the network may be at fault."""
+
+
 class BrokenGossip(PeerFault):
     """Gossip that can't be decoded, proven, or that the validator turned down."""
 

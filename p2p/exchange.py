@@ -20,6 +20,7 @@ from p2p.frames import Ended, FrameStream
 from p2p.places import Scope, peer_at, places_of, scope_of_place
 from p2p.rates import Limiter
 from p2p.settings import Settings
+from p2p.trust import points_for
 from protocol.errors import PeerFault
 
 PROTOCOL = "/lilypad/peers/1"
@@ -84,7 +85,7 @@ class Exchange:
                 except Unreachable:
                     pass  # it does not know this protocol, or is gone
                 except PeerFault as fault:
-                    self._lines.blame(peer.id, fault, 1.0)
+                    self._lines.blame(peer.id, fault, points_for(fault))
 
     async def ask(self, peer: Peer) -> int:
         """Learn what one neighbour tells; how many places that was. Raises `Unreachable` and other faults of its."""
@@ -111,7 +112,7 @@ class Exchange:
                 await frames.write("\n".join(self._fit_for(peer)).encode())
         except PeerFault as fault:
             frames.broken = True
-            self._lines.blame(peer.id, fault, 0.5)
+            self._lines.blame(peer.id, fault, points_for(fault) / 2)
         except Ended:
             pass
         finally:

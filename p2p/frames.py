@@ -6,8 +6,9 @@ import struct
 from typing import Any
 
 import trio
+from libp2p.network.stream.exceptions import StreamEOF
 
-from p2p.errors import BrokenFrame
+from p2p.errors import BrokenFrame, SlowFrame
 from p2p.settings import Settings
 
 _LENGTH = struct.Struct(">I")
@@ -34,7 +35,7 @@ class FrameStream:
         self.last_used = trio.current_time()
 
     async def read(self) -> bytes:
-        """The next frame. Raises `Ended`, or `BrokenFrame` if the peer is to blame."""
+        """The next frame. Raises `Ended`, or `BrokenFrame` or `SlowFrame` if the peer is to blame."""
         await self._fill_idle()
         with trio.move_on_after(self._settings.frame_within):
             await self._fill(_LENGTH.size)
@@ -46,7 +47,7 @@ class FrameStream:
             del self._buffer[: _LENGTH.size + size]
             self.last_used = trio.current_time()
             return frame
-        raise BrokenFrame(f"a frame that took more than {self._settings.frame_within} s")
+        raise SlowFrame(f"a frame that took more than {self._settings.frame_within} s")
 
     async def write(self, frame: bytes) -> None:
         """Send one frame. The caller brings the time limit; a write that does not end whole breaks the stream."""
@@ -96,14 +97,13 @@ class FrameStream:
     async def _more(self) -> None:
         try:
             chunk = await self._stream.read(_CHUNK)
+        except StreamEOF:
+            chunk = b""
         except Exception as error:  # as in `write`
-            self._end(error)
-        else:
-            if not chunk:
-                self._end(None)
-            self._buffer += chunk
-
-    def _end(self, cause: Exception | None) -> None:
-        if self._buffer:
-            raise BrokenFrame("a frame that stopped halfway") from cause
-        raise Ended from cause
+            raise Ended from error
+        if not chunk:
+            # a connection that broke, or whose peer was killed, stops anywhere: to blame is only who ended the stream
+            if self._buffer and not self._stream.muxed_conn.event_shutting_down.is_set():
+                raise BrokenFrame("a frame that stopped halfway")
+            raise Ended
+        self._buffer += chunk

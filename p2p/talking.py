@@ -17,6 +17,7 @@ from p2p.rates import Limiter
 from p2p.settings import Settings
 from p2p.statistics import Counters, Histogram
 from p2p.talks import Talk, Talks
+from p2p.trust import points_for
 from protocol.errors import PeerFault
 
 
@@ -118,7 +119,7 @@ class Talking:
                 await trio.sleep(max(self._frames.borrow(who, 1, now), self._bytes.borrow(who, len(frame), now)))
         except PeerFault as fault:
             self._counters.frames_broken += 1
-            self._lines.blame(talk.peer.id, fault, 1.0)
+            self._lines.blame(talk.peer.id, fault, points_for(fault))
             talk.frames.broken = True
         except (Ended, trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # the stream is over, or our owner stopped listening

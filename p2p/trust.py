@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from p2p.errors import SlowFrame
 from p2p.settings import Settings
+from protocol.errors import PeerFault
 
 _ROOM = 10_000
+
+
+def points_for(fault: PeerFault) -> float:
+    """What a fault on a stream costs: one point, and little where the network may be as much to blame as the peer."""
+    return 0.2 if isinstance(fault, SlowFrame) else 1.0
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import random
 import signal
@@ -47,6 +48,9 @@ async def live(number: int, place: str, known: list[str]) -> None:
     from p2p.host import open_host
     from p2p.settings import Settings
 
+    logging.basicConfig(level=logging.WARNING, format=f"peer {number - 1}: %(message)s")
+    logging.getLogger("p2p").setLevel(logging.DEBUG)
+    logging.getLogger("p2p").addFilter(lambda record: "points" in record.msg or "banned" in record.msg)
     heard: dict[int, float] = {}
     answers = 0
     async with open_host(
