@@ -41,6 +41,7 @@ from protocol.vault_calls import (
     Settle,
     SettleLock,
     Transfer,
+    Vacate,
     VaultCall,
     Withdraw,
 )
@@ -87,6 +88,9 @@ def encode_call(call: VaultCall) -> tuple[bytes, int]:
             starts = [_word(160 + length) for length in (0, len(shown), len(shown) + len(told))]
             heads = _word(slot) + starts[0] + _word(pay) + starts[1] + starts[2]
             return head + heads + shown + told + _array([compact(bill) for bill in bills]), 0
+        case Vacate(deal, for_provider, path):
+            head = _selector(f"vacate({_DEAL},bool,uint256[14])")
+            return head + deal_words(deal) + _word(int(for_provider)) + _path(path), 0
         case Redeem(deal, amount, voucher):
             head = _selector(f"redeem({_DEAL},uint256,{_SIGNATURE})")
             return head + deal_words(deal) + _word(amount) + compact(voucher), 0
@@ -104,11 +108,13 @@ def encode_call(call: VaultCall) -> tuple[bytes, int]:
             return head + deal_words(deal) + sealed + _optional(receipt), 0
         case Contest(deal, pool):
             return _selector(f"contest({_DEAL},bytes)") + deal_words(deal) + _tail(_DEAL_BYTES + 32, pool), 0
-        case Accuse(deal, result, signature, pool):
-            head = _selector(f"accuse({_DEAL},bytes32,uint256,uint256,{_SIGNATURE},bytes)")
+        case Accuse(deal, result, signature, pool, paths):
+            name, seats = ("accuse", b"") if paths is None else ("accuse_seated", b"".join(map(_path, paths)))
+            kinds = "" if paths is None else ",uint256[14],uint256[14]"
+            head = _selector(f"{name}({_DEAL}{kinds},bytes32,uint256,uint256,{_SIGNATURE},bytes)")
             told = result.sealed + _word(result.exit_code) + _word(result.units)
             signed = _NO_SIGNATURE if signature is None else compact(signature)
-            return head + deal_words(deal) + told + signed + _tail(_DEAL_BYTES + 192, pool), 0
+            return head + deal_words(deal) + seats + told + signed + _tail(_DEAL_BYTES + len(seats) + 192, pool), 0
         case Draw(deal, pool):
             return _selector(f"draw({_DEAL},bytes)") + deal_words(deal) + _tail(_DEAL_BYTES + 32, pool), 0
         case CastVotes(deal, pool, ruling, commitments, votes):

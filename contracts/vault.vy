@@ -148,6 +148,13 @@ def __init__(min_window: uint256, max_window: uint256):
 # Signatures
 
 @internal
+@pure
+def _need(yes: bool, why: String[16]):
+    # One place for all reasons: each costs as many bytes of code as a small function where it is written out.
+    assert yes, why
+
+
+@internal
 @view
 def _separator() -> bytes32:
     if chain.id == BORN_ON:
@@ -174,7 +181,7 @@ def _signed(digest: bytes32, signature: Signature, by: uint256):
     vs: uint256 = convert(signature.vs, uint256)
     s: uint256 = vs & ((1 << 255) - 1)
     signer: uint256 = convert(ecrecover(digest, (vs >> 255) + 27, convert(signature.r, uint256), s), uint256)
-    assert s <= HALF_ORDER and signer == by and signer != 0, "not signed"
+    self._need(s <= HALF_ORDER and signer == by and signer != 0, "not signed")
 
 
 @internal
@@ -186,13 +193,13 @@ def _said(kind: bytes32, id: bytes32, told: bytes32, signature: Signature, by: u
 @internal
 @view
 def _until(moment: uint256):
-    assert block.timestamp <= moment, "too late"
+    self._need(block.timestamp <= moment, "too late")
 
 
 @internal
 @view
 def _after(moment: uint256):
-    assert block.timestamp > moment, "too early"
+    self._need(block.timestamp > moment, "too early")
 
 
 @internal
@@ -201,30 +208,10 @@ def _in_time(word: uint256):
     self._until((word >> DEADLINE) & LOW40)
 
 
-# A reason costs as many bytes of code as a small function, so what is asked often is asked in one place.
-
-@internal
-@pure
-def _need_open(yes: bool):
-    assert yes, "not open"
-
-
-@internal
-@pure
-def _need_claim(yes: bool):
-    assert yes, "no such claim"
-
-
-@internal
-@pure
-def _need_amount(yes: bool):
-    assert yes, "amount"
-
-
 @internal
 @view
 def _need_window(span: uint256):
-    assert MIN_WINDOW <= span and span <= MAX_WINDOW, "window"
+    self._need(MIN_WINDOW <= span and span <= MAX_WINDOW, "window")
 
 
 # Money
@@ -232,14 +219,14 @@ def _need_window(span: uint256):
 @internal
 def _take(amount: uint256):
     account: uint256 = self.accounts[convert(msg.sender, uint256)]
-    assert (account & LOW128) - (account >> 128) >= amount, "not enough free"
+    self._need((account & LOW128) - (account >> 128) >= amount, "not enough free")
     self.accounts[convert(msg.sender, uint256)] = account - amount
 
 
 @internal
 def _lock(who: uint256, amount: uint256):
     account: uint256 = self.accounts[who]
-    assert account & LOW128 >= (account >> 128) + amount, "not enough free"
+    self._need(account & LOW128 >= (account >> 128) + amount, "not enough free")
     self.accounts[who] = account + (amount << 128)
 
 
@@ -257,7 +244,7 @@ def _move(deal: Deal, jc_free: uint256, rp_free: uint256, to_jc: uint256, to_rp:
 @payable
 def deposit(to: address):
     # All money here fits 96 bits, so no sum of balances, stakes or fees ever leaves its field.
-    assert self.balance <= LOW96, "too much"
+    self._need(self.balance <= LOW96, "too much")
     self.accounts[convert(to, uint256)] += msg.value
 
 
@@ -292,7 +279,7 @@ def delegate(who: address, may: bool):
 @internal
 @view
 def _speaks_for(party: uint256):
-    assert convert(msg.sender, uint256) == party or self.delegates[party][msg.sender], "not a party"
+    self._need(convert(msg.sender, uint256) == party or self.delegates[party][msg.sender], "not a party")
 
 
 @internal
@@ -300,7 +287,7 @@ def _speaks_for(party: uint256):
 def _other(deal: Deal) -> uint256:
     # Who else signed, of the two, when one of them calls.
     me: uint256 = convert(msg.sender, uint256)
-    assert me == deal.jc or me == deal.rp, "not a party"
+    self._need(me == deal.jc or me == deal.rp, "not a party")
     return deal.jc ^ deal.rp ^ me
 
 
@@ -311,17 +298,17 @@ def _other(deal: Deal) -> uint256:
 def _agreed(deal: Deal) -> bytes32:
     # What any deal must keep to end well, whichever door it comes by; gives its id, which must be new.
     id: bytes32 = self._id(deal)
-    assert deal.jc != deal.rp, "one party"
-    self._need_amount((deal.pay | deal.jc_stake | deal.rp_stake | deal.cheat | deal.fee | deal.juror_stake) >> 96 == 0)
-    assert deal.claim_until <= block.timestamp + MAX_LOCK, "too long"
-    assert deal.start_by < deal.deliver_by and deal.deliver_by < deal.claim_until and deal.grace <= MAX_LOCK and deal.grace > 0 and deal.deliver_by + deal.grace < deal.claim_until, "order of time"
+    self._need(deal.jc != deal.rp, "one party")
+    self._need((deal.pay | deal.jc_stake | deal.rp_stake | deal.cheat | deal.fee | deal.juror_stake) >> 96 == 0, "amount")
+    self._need(deal.claim_until <= block.timestamp + MAX_LOCK, "too long")
+    self._need(deal.start_by < deal.deliver_by and deal.deliver_by < deal.claim_until and deal.grace <= MAX_LOCK and deal.grace > 0 and deal.deliver_by + deal.grace < deal.claim_until, "order of time")
     self._need_window(deal.answer)
     self._need_window(deal.judge)
     if deal.appeal != 0:
         self._need_window(deal.appeal)
-    assert deal.jurors <= MAX_JURORS and deal.quorum <= deal.jurors and deal.jurors < 2 * deal.quorum and deal.silence <= 2, "jury"
-    assert deal.cheat >= deal.pay + deal.jurors * deal.fee, "collateral"
-    assert self.deals[id] == 0, "not new"
+    self._need(deal.jurors <= MAX_JURORS and deal.quorum <= deal.jurors and deal.jurors < 2 * deal.quorum and deal.silence <= 2, "jury")
+    self._need(deal.cheat >= deal.pay + deal.jurors * deal.fee, "collateral")
+    self._need(self.deals[id] == 0, "not new")
     return id
 
 
@@ -333,7 +320,7 @@ def open(deal: Deal, signature: Signature):
     other: uint256 = self._other(deal)
     id: bytes32 = self._agreed(deal)
     self._until(deal.start_by)
-    assert deal.jc_seat | deal.rp_seat == 0, "seat"
+    self._need(deal.jc_seat | deal.rp_seat == 0, "seat")
     self._signed(id, signature, other)
     self.deals[id] = OPEN
     self._lock(deal.jc, deal.pay + deal.jc_stake)
@@ -349,14 +336,14 @@ def settle(deals: DynArray[Deal, 32], amounts: DynArray[uint256, 32], bills: Dyn
     @param finals Bit i: the payer will not accuse, so the provider's share of deal i is free at once too.
     @dev A deal that can't be paid (settled meanwhile, say) is skipped, so nobody can make the others fail.
     """
-    assert len(deals) == len(amounts), "lengths"
+    self._need(len(deals) == len(amounts), "lengths")
     used: uint256 = 0
     paid: uint256 = 0
     freed: uint256 = 0
     for i: uint256 in range(len(deals), bound=32):
         deal: Deal = deals[i]
         amount: uint256 = amounts[i]
-        assert deal.jc == convert(msg.sender, uint256), "not the payer"
+        self._need(deal.jc == convert(msg.sender, uint256), "not the payer")
         id: bytes32 = self._id(deal)
         word: uint256 = self.deals[id]
         due: bool = word & (STATE | PAID) == OPEN
@@ -364,7 +351,7 @@ def settle(deals: DynArray[Deal, 32], amounts: DynArray[uint256, 32], bills: Dyn
             due = block.timestamp <= (word >> DEADLINE) & LOW40
         if amount != deal.pay:
             if due:
-                self._need_amount(amount < deal.pay)
+                self._need(amount < deal.pay, "amount")
                 self._said(BILL_TYPE, id, convert(amount, bytes32), bills[used], deal.rp)
             used += 1
         if not due:
@@ -391,12 +378,12 @@ def redeem(deal: Deal, amount: uint256, voucher: Signature):
     state: uint256 = word & STATE
     until: uint256 = deal.claim_until
     if state != OPEN:
-        self._need_claim(state == ABSENT or state == DELIVERED)
+        self._need(state == ABSENT or state == DELIVERED, "no such claim")
         until = (word >> DEADLINE) & LOW40
-    assert word & PAID == 0, "paid"
+    self._need(word & PAID == 0, "paid")
     self._until(until)
     self._speaks_for(deal.rp)
-    self._need_amount(amount <= deal.pay)
+    self._need(amount <= deal.pay, "amount")
     self._said(VOUCHER_TYPE, id, convert(amount, bytes32), voucher, deal.jc)
     bond: uint256 = 0
     if state == ABSENT:
@@ -412,7 +399,7 @@ def release(deal: Deal):
     """
     id: bytes32 = self._id(deal)
     word: uint256 = self.deals[id]
-    self._need_open(word & STATE == OPEN)
+    self._need(word & STATE == OPEN, "not open")
     self._after(deal.claim_until)
     if word & PAID == 0:
         self.deals[id] = CLOSED | EXPIRED
@@ -432,14 +419,14 @@ def part(deal: Deal, amount: uint256, signature: Signature):
     other: uint256 = self._other(deal)
     word: uint256 = self.deals[id]
     state: uint256 = word & STATE
-    self._need_open(state == OPEN or state == ABSENT or state == DELIVERED)
+    self._need(state == OPEN or state == ABSENT or state == DELIVERED, "not open")
     self._said(RELEASE_TYPE, id, convert(amount, bytes32), signature, other)
     back: uint256 = 0
     if word & PAID == 0:
-        self._need_amount(amount <= deal.pay)
+        self._need(amount <= deal.pay, "amount")
         back = deal.pay + deal.jc_stake
     else:
-        self._need_amount(amount == 0)
+        self._need(amount == 0, "amount")
     if state == ABSENT:
         back += deal.fee * deal.jurors
     self.deals[id] = CLOSED | PARTED | (word & PAID)
@@ -457,8 +444,8 @@ def commit(slot: uint256, root: bytes32, amount: uint256, until: uint256):
     me: uint256 = convert(msg.sender, uint256)
     old: Lock = self.locks[msg.sender][slot]
     rest: uint256 = old.left & LOW96
-    assert rest == 0 or block.timestamp > (old.terms >> 136) & LOW40, "still locked"
-    assert until <= block.timestamp + MAX_LOCK, "too long"
+    self._need(rest == 0 or block.timestamp > (old.terms >> 136) & LOW40, "still locked")
+    self._need(until <= block.timestamp + MAX_LOCK, "too long")
     self.accounts[me] -= rest << 128
     self._lock(me, amount)
     number: uint256 = (old.terms >> 176) + 1
@@ -481,17 +468,18 @@ def _node(left: bytes32, left_sum: uint256, right: bytes32, right_sum: uint256) 
 @internal
 @pure
 def _need_root(lock: Lock, root: bytes32, sum: uint256):
-    assert root == lock.root and sum == lock.terms & LOW96, "not in the lock"
+    self._need(root == lock.root and sum == lock.terms & LOW96, "not in the lock")
 
 
 @internal
 def _unseat(who: uint256, seat: uint256, leaf: bytes32, share: uint256, deal: Deal, path: uint256[14]) -> bool:
-    # Takes a share out of its lock, or tells that it has left: only the payer's can, since `settle_lock` paid for it.
+    # Takes a share out of its lock, or tells that it has left already.
     owner: address = convert(who, address)
     lock: Lock = self.locks[owner][seat >> 48]
-    assert (seat >> 8) & LOW40 == lock.terms >> 176, "another lock"
-    assert (lock.terms >> 96) & LOW40 <= deal.start_by, "locked too late"
-    assert deal.claim_until <= (lock.terms >> 136) & LOW40, "locked too short"
+    fault: uint256 = self._fits(lock, seat, deal)
+    self._need(fault != 1, "another lock")
+    self._need(fault != 2, "locked too late")
+    self._need(fault == 0, "locked too short")
     node: bytes32 = leaf
     sum: uint256 = share
     bits: uint256 = seat & 255
@@ -504,13 +492,28 @@ def _unseat(who: uint256, seat: uint256, leaf: bytes32, share: uint256, deal: De
             node = self._node(other, other_sum, node, sum)
         sum += other_sum
         bits >>= 1
-    assert bits == 0, "seat"
+    self._need(bits == 0, "seat")
     self._need_root(lock, node, sum)
     bit: uint256 = 1 << (TAKEN + (seat & 255))
     if lock.left & bit != 0:
         return True
     self.locks[owner][seat >> 48].left = (lock.left - share) | bit
     return False
+
+
+@internal
+def _enter(deal: Deal, jc_path: uint256[14], rp_path: uint256[14]) -> (bytes32, uint256):
+    # Takes both shares out of their locks; the deal's id, and the word it opens with.
+    id: bytes32 = self._agreed(deal)
+    self._until(deal.claim_until)
+    word: uint256 = OPEN
+    share: uint256 = deal.rp_stake + deal.cheat
+    # Nothing but this and `vacate` takes a provider's share out.
+    self._need(not self._unseat(deal.rp, deal.rp_seat, self._leaf(0, share, id), share, deal, rp_path), "left")
+    share = deal.pay + deal.jc_stake
+    if self._unseat(deal.jc, deal.jc_seat, self._leaf((deal.rp << 96) | deal.pay, deal.jc_stake, id), share, deal, jc_path):
+        word |= PAID
+    return id, word
 
 
 @external
@@ -522,16 +525,53 @@ def enter(deal: Deal, jc_path: uint256[14], rp_path: uint256[14]):
     """
     if not self.delegates[deal.jc][msg.sender] and not self.delegates[deal.rp][msg.sender]:
         self._other(deal)
-    id: bytes32 = self._agreed(deal)
-    self._until(deal.claim_until)
-    word: uint256 = OPEN
-    share: uint256 = deal.rp_stake + deal.cheat
-    # Nothing but this takes a provider's share out, and it made the deal known.
-    assert not self._unseat(deal.rp, deal.rp_seat, self._leaf(0, share, id), share, deal, rp_path)
-    share = deal.pay + deal.jc_stake
-    if self._unseat(deal.jc, deal.jc_seat, self._leaf((deal.rp << 96) | deal.pay, deal.jc_stake, id), share, deal, jc_path):
-        word |= PAID
+    id: bytes32 = empty(bytes32)
+    word: uint256 = 0
+    id, word = self._enter(deal, jc_path, rp_path)
     self.deals[id] = word
+
+
+@internal
+@pure
+def _fits(lock: Lock, seat: uint256, deal: Deal) -> uint256:
+    # Whether a lock is the one that a seat names, was made in time and lasts: 0, or the first thing that is wrong.
+    if (seat >> 8) & LOW40 != lock.terms >> 176:
+        return 1
+    if (lock.terms >> 96) & LOW40 > deal.start_by:
+        return 2
+    if deal.claim_until > (lock.terms >> 136) & LOW40:
+        return 3
+    return 0
+
+
+@external
+def vacate(deal: Deal, for_provider: bool, path: uint256[14]):
+    """
+    @notice A side takes its share of a deal home out of its lock when the deal can enter no more: after `start_by` where
+        the other side's lock is not the one that the deal names, and after `claim_until` in any case.
+    @dev What could not enter once `start_by` has passed never can: each lock of a slot has a number of its own, and one
+        made from now on is too late.
+    """
+    id: bytes32 = self._id(deal)
+    who: uint256 = deal.jc
+    seat: uint256 = deal.jc_seat
+    share: uint256 = deal.pay + deal.jc_stake
+    leaf: bytes32 = self._leaf((deal.rp << 96) | deal.pay, deal.jc_stake, id)
+    other: uint256 = deal.rp
+    other_seat: uint256 = deal.rp_seat
+    if for_provider:
+        who = deal.rp
+        seat = deal.rp_seat
+        share = deal.rp_stake + deal.cheat
+        leaf = self._leaf(0, share, id)
+        other = deal.jc
+        other_seat = deal.jc_seat
+    self._speaks_for(who)
+    self._after(deal.start_by)
+    if block.timestamp <= deal.claim_until:
+        self._need(self._fits(self.locks[convert(other, address)][other_seat >> 48], other_seat, deal) != 0, "may still enter")
+    self._need(not self._unseat(who, seat, leaf, share, deal, path), "left")
+    self.accounts[who] -= share << 128
 
 
 @external
@@ -565,7 +605,7 @@ def settle_lock(slot: uint256, leaves: DynArray[Leaf, 128], pay: uint256, amount
         owed: bool = (due >> i) & 1 == 1 and payee != 0
         if amount != whole:
             if owed:
-                self._need_amount(amount < whole)
+                self._need(amount < whole, "amount")
                 self._said(BILL_TYPE, leaf.deal, convert(amount, bytes32), bills[used], payee)
             used += 1
         if owed:
@@ -598,7 +638,7 @@ def absent(deal: Deal, has_started: bool, started: Signature):
     """
     id: bytes32 = self._id(deal)
     word: uint256 = self.deals[id]
-    self._need_open(word & (STATE | PAID) == OPEN)
+    self._need(word & (STATE | PAID) == OPEN, "not open")
     self._speaks_for(deal.jc)
     self._after(deal.deliver_by + deal.grace)
     self._until(deal.claim_until)
@@ -617,10 +657,10 @@ def no_inputs(deal: Deal):
     """
     id: bytes32 = self._id(deal)
     word: uint256 = self.deals[id]
-    self._need_claim(word & STATE == ABSENT)
+    self._need(word & STATE == ABSENT, "no such claim")
     self._speaks_for(deal.rp)
     self._in_time(word)
-    assert word & STARTED == 0, "it had started"
+    self._need(word & STARTED == 0, "it had started")
     self.deals[id] = CLOSED | LAPSED
     self._move(deal, deal.pay + deal.jc_stake + deal.fee * deal.jurors, deal.rp_stake + deal.cheat, 0, 0)
 
@@ -640,9 +680,9 @@ def deliver(deal: Deal, sealed: bytes32, has_receipt: bool, receipt: Signature):
     if word & STATE == ABSENT:
         bond = deal.fee * deal.jurors
         until = (word >> DEADLINE) & LOW40
-        assert has_receipt, "no receipt"
+        self._need(has_receipt, "no receipt")
     else:
-        self._need_open(word & (STATE | PAID) == OPEN)
+        self._need(word & (STATE | PAID) == OPEN, "not open")
         if not has_receipt:
             until = deal.deliver_by + deal.grace
     self._until(until)
@@ -665,7 +705,7 @@ def contest(deal: Deal, pool: Bytes[480]):
     """
     id: bytes32 = self._id(deal)
     word: uint256 = self.deals[id]
-    self._need_claim(word & STATE == DELIVERED)
+    self._need(word & STATE == DELIVERED, "no such claim")
     self._speaks_for(deal.jc)
     self._in_time(word)
     self._lock(deal.jc, deal.fee * deal.jurors)
@@ -680,7 +720,23 @@ def accuse(deal: Deal, sealed: bytes32, exit_code: uint256, units: uint256, resu
     """
     id: bytes32 = self._id(deal)
     word: uint256 = self.deals[id]
-    self._need_open(word & STATE == OPEN)
+    self._need(word & STATE == OPEN, "not open")
+    self._accuse(deal, id, word, sealed, exit_code, units, result, pool)
+
+
+@external
+def accuse_seated(deal: Deal, jc_path: uint256[14], rp_path: uint256[14], sealed: bytes32, exit_code: uint256, units: uint256, result: Signature, pool: Bytes[480]):
+    """
+    @notice `enter` and `accuse` in one: for a deal that is still in its locks.
+    """
+    id: bytes32 = empty(bytes32)
+    word: uint256 = 0
+    id, word = self._enter(deal, jc_path, rp_path)
+    self._accuse(deal, id, word, sealed, exit_code, units, result, pool)
+
+
+@internal
+def _accuse(deal: Deal, id: bytes32, word: uint256, sealed: bytes32, exit_code: uint256, units: uint256, result: Signature, pool: Bytes[480]):
     self._speaks_for(deal.jc)
     self._until(deal.claim_until)
     if sealed == empty(bytes32) or self.sealed[id] != sealed:
@@ -695,7 +751,7 @@ def _summon(deal: Deal, id: bytes32, flags: uint256, pool: Bytes[480]):
     word: uint256 = JURY | flags | ((block.timestamp + deal.judge) << DEADLINE) | ((block.number + SEED_DELAY) << BLOCK)
     if len(pool) != 0:
         self._known(deal, pool)
-        assert len(pool) == 20 * deal.jurors, "not named"
+        self._need(len(pool) == 20 * deal.jurors, "not named")
         word |= DRAWN | (self._seat(deal, word, pool, deal.jurors, id) << SITTING)
     self.deals[id] = word
 
@@ -703,7 +759,7 @@ def _summon(deal: Deal, id: bytes32, flags: uint256, pool: Bytes[480]):
 @internal
 @pure
 def _known(deal: Deal, pool: Bytes[480]):
-    assert keccak256(pool) == deal.pool, "pool"
+    self._need(keccak256(pool) == deal.pool, "pool")
 
 
 @internal
@@ -769,11 +825,11 @@ def draw(deal: Deal, pool: Bytes[480]):
     """
     id: bytes32 = self._id(deal)
     word: uint256 = self.deals[id]
-    assert word & (STATE | DRAWN) == JURY, "not due"
+    self._need(word & (STATE | DRAWN) == JURY, "not due")
     self._known(deal, pool)
     self._in_time(word)
     number: uint256 = (word >> BLOCK) & LOW40
-    assert block.number > number, "too early"
+    self._need(block.number > number, "too early")
     if block.number > number + 256:
         self.deals[id] = (word & ~(LOW40 << BLOCK)) | ((block.number + SEED_DELAY) << BLOCK)
         return
@@ -797,16 +853,18 @@ def vote(deal: Deal, pool: Bytes[480], ruling: uint256, commitments: bytes32, vo
     """
     id: bytes32 = self._id(deal)
     word: uint256 = self.deals[id]
-    assert word & (STATE | DRAWN) == JURY | DRAWN, "not due"
+    self._need(word & (STATE | DRAWN) == JURY | DRAWN, "not due")
     self._known(deal, pool)
     self._in_time(word)
-    assert ruling <= NOT_FETCHABLE, "ruling"
+    self._need(ruling <= NOT_FETCHABLE, "ruling")
     sitting: uint256 = (word >> SITTING) & SEATS
     round: uint256 = (word // APPEALED) & 1
     digest: bytes32 = self._digest(keccak256(abi_encode(VOTE_TYPE, id, round, ruling, commitments)))
     used: uint256 = 0
     heard: uint256 = 0
     for i: uint256 in range(24):
+        if voters >> i == 0:
+            break
         if (voters >> i) & 1 == 1:
             who: uint256 = self._member(pool, i)
             self._signed(digest, votes[used], who)
@@ -817,7 +875,7 @@ def vote(deal: Deal, pool: Bytes[480], ruling: uint256, commitments: bytes32, vo
                 if ruling != 0:
                     # One stake backs one vote at a time.
                     self.mediators[who] = mediator + (deal.juror_stake << 96)
-    assert heard != 0, "not their turn"
+    self._need(heard != 0, "not their turn")
     if ruling == 0:
         self.deals[id] = word | (heard << PRESENT)
         return
@@ -846,7 +904,7 @@ def appeal(deal: Deal, pool: Bytes[480], for_provider: bool):
     """
     id: bytes32 = self._id(deal)
     word: uint256 = self.deals[id]
-    assert word & STATE == RULED, "no ruling"
+    self._need(word & STATE == RULED, "no ruling")
     self._known(deal, pool)
     self._in_time(word)
     party: uint256 = deal.jc
@@ -857,7 +915,7 @@ def appeal(deal: Deal, pool: Bytes[480], for_provider: bool):
     self._speaks_for(party)
     sitting: uint256 = (word >> SITTING) & SEATS
     out: uint256 = (word >> OUT) & SEATS
-    assert len(pool) // 20 >= self._count(sitting | out) + 2 * deal.jurors + 1, "pool too small"
+    self._need(len(pool) // 20 >= self._count(sitting | out) + 2 * deal.jurors + 1, "pool too small")
     self._lock(party, (2 * deal.jurors + 1) * deal.fee)
     self._dismiss(deal, pool, (word >> VOTED) & ~(word >> WINNERS) & ~out, 0, 0)
     flags |= word & (PAID | CONTESTED) | (word & (SEATS << OUT)) | (word & (SEATS << WINNERS)) | (word & (STATE << OUTCOME))
@@ -872,12 +930,12 @@ def expose(deal: Deal, pool: Bytes[480], position: uint256, rulings: uint256[2],
     """
     id: bytes32 = self._id(deal)
     word: uint256 = self.deals[id]
-    assert word & STATE == JURY or word & STATE == RULED, "no jury"
+    self._need(word & STATE == JURY or word & STATE == RULED, "no jury")
     self._known(deal, pool)
     seat: uint256 = 1 << position
-    assert (word >> SITTING) & SEATS & seat != 0, "not sitting"
-    assert rulings[0] != 0 and rulings[1] != 0, "no vote"
-    assert rulings[0] != rulings[1] or commitments[0] != commitments[1], "the same vote"
+    self._need((word >> SITTING) & SEATS & seat != 0, "not sitting")
+    self._need(rulings[0] != 0 and rulings[1] != 0, "no vote")
+    self._need(rulings[0] != rulings[1] or commitments[0] != commitments[1], "the same vote")
     round: uint256 = (word // APPEALED) & 1
     for i: uint256 in range(2):
         digest: bytes32 = self._digest(keccak256(abi_encode(VOTE_TYPE, id, round, rulings[i], commitments[i])))
@@ -895,6 +953,8 @@ def _dismiss(deal: Deal, pool: Bytes[480], seats: uint256, paid: uint256, slashe
     # lost.
     lost: uint256 = 0
     for i: uint256 in range(24):
+        if seats >> i == 0:
+            break
         if (seats >> i) & 1 == 1:
             who: uint256 = self._member(pool, i)
             mediator: uint256 = self.mediators[who] - (deal.juror_stake << 96)
@@ -918,6 +978,8 @@ def _fine(deal: Deal, pool: Bytes[480], seats: uint256):
     # Takes the stake of jurors who have not voted, as far as other votes don't hold it.
     lost: uint256 = 0
     for i: uint256 in range(24):
+        if seats >> i == 0:
+            break
         if (seats >> i) & 1 == 1:
             who: uint256 = self._member(pool, i)
             amount: uint256 = min(self._ready(self.mediators[who]), deal.juror_stake)
@@ -996,15 +1058,16 @@ def finalize(deal: Deal, pool: Bytes[480]):
     id: bytes32 = self._id(deal)
     word: uint256 = self.deals[id]
     state: uint256 = word & STATE
-    self._need_claim(state >= ABSENT and state <= RULED)
+    self._need(state >= ABSENT and state <= RULED, "no such claim")
     ruling: uint256 = (word >> OUTCOME) & STATE
     if block.timestamp <= (word >> DEADLINE) & LOW40:
-        assert state == RULED, "too early"
+        self._need(state == RULED, "too early")
         loser: uint256 = deal.rp
         if ruling == RIGHT:
             loser = deal.jc
         self._speaks_for(loser)
-    if state >= JURY:
+    # Where nobody was ever seated the pool may be one that nobody can show, and the money must come home all the same.
+    if word >> SITTING != 0:
         self._known(deal, pool)
     if state == ABSENT:
         self.deals[id] = CLOSED | VANISHED
@@ -1064,7 +1127,7 @@ def collect():
     @notice After the time to leave: all of the stake that is not at risk becomes free money.
     """
     mediator: uint256 = self.mediators[convert(msg.sender, uint256)]
-    assert mediator >> 192 != 0, "not leaving"
+    self._need(mediator >> 192 != 0, "not leaving")
     self._after(mediator >> 192)
     amount: uint256 = self._ready(mediator)
     self.mediators[convert(msg.sender, uint256)] = mediator - amount

@@ -190,6 +190,17 @@ class Accuse:
     signature: bytes | None
     """None where the provider claimed this delivery on chain itself."""
     pool: bytes = b""
+    paths: tuple[Path, Path] | None = None
+    """The payer's and the provider's, where the deal is still in its locks: it enters and is accused in one call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vacate:
+    """Take one's share home out of a lock when its deal can enter no more."""
+
+    deal: Deal
+    for_provider: bool
+    path: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +278,7 @@ VaultCall = (
     | Commit
     | Enter
     | SettleLock
+    | Vacate
     | Redeem
     | Free
     | Part
@@ -308,6 +320,8 @@ def perform(vault: Vault, by: Call, call: VaultCall) -> None:
             vault.enter(by, deal, jc_path, rp_path)
         case SettleLock(slot, leaves, pay, amounts, bills):
             vault.settle_lock(by, slot, leaves, pay, amounts, bills)
+        case Vacate(deal, for_provider, path):
+            vault.vacate(by, deal, for_provider, path)
         case Redeem(deal, amount, voucher):
             vault.redeem(by, deal, amount, voucher)
         case Free(deal):
@@ -322,8 +336,10 @@ def perform(vault: Vault, by: Call, call: VaultCall) -> None:
             vault.deliver(by, deal, sealed, receipt)
         case Contest(deal, pool):
             vault.contest(by, deal, pool)
-        case Accuse(deal, result, signature, pool):
+        case Accuse(deal, result, signature, pool, None):
             vault.accuse(by, deal, result, signature, pool)
+        case Accuse(deal, result, signature, pool, paths):
+            vault.accuse_seated(by, deal, paths, result, signature, pool)
         case Draw(deal, pool):
             vault.draw(by, deal, pool)
         case CastVotes(deal, pool, ruling, commitments, votes):

@@ -84,6 +84,18 @@ class Disputes(Book):
         """
         name, standing = self._standing(deal)
         need(standing.state is State.OPEN, "not open")
+        self._accuse(call, deal, name, standing, result, signature, pool)
+
+    def _accuse(
+        self,
+        call: Call,
+        deal: Deal,
+        name: DealId,
+        standing: DealState,
+        result: Result,
+        signature: bytes | None,
+        pool: bytes,
+    ) -> None:
         self._need_party(call, deal.jc)
         need(call.now <= deal.claim_until, "too late")
         stood_for = result.sealed != bytes(32) and self.sealed.get(name) == result.sealed
@@ -239,7 +251,9 @@ class Disputes(Book):
 
     def _finalize_dispute(self, call: Call, deal: Deal, pool: bytes) -> None:
         name, standing = self._standing(deal)
-        need(keccak(pool) == deal.pool, "pool")
+        # where nobody was ever seated the pool may be one that nobody can show: the money comes home all the same
+        seated = standing.sitting | standing.former | standing.out
+        need(seated == 0 or keccak(pool) == deal.pool, "pool")
         winners = standing.winners & ~standing.out
         silent = 0
         if standing.state is State.JURY and Flag.DRAWN in standing.flags:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 
-from protocol.deal import Bill, Deal
+from protocol.deal import Bill, Deal, Result
 from protocol.identity import Address
-from protocol.vault_calls import Commit, Enter, SettleLock, VaultCall
+from protocol.vault_calls import Accuse, Commit, Enter, SettleLock, Vacate, VaultCall
 from protocol.vault_tree import Leaf, Path, SeatName, Tree, payer_leaf, provider_leaf
 from tests.contracts.twin import Person, Twin
 
@@ -26,10 +26,12 @@ class Batch:
 class Batches:
     """The locks of one world."""
 
-    def __init__(self, rng: random.Random, twin: Twin, parties: list[Person]) -> None:
+    def __init__(self, rng: random.Random, twin: Twin, parties: list[Person], pools: dict[bytes, bytes]) -> None:
         self.rng = rng
         self.twin = twin
         self.parties = parties
+        self.pools = pools
+        """What was hashed into each deal, by its terms."""
         self.due: list[tuple[Person, Commit]] = []
         """Commits agreed on and not sent yet."""
         self.batches: list[Batch] = []
@@ -80,9 +82,15 @@ class Batches:
             owner = rng.choice(self.parties)
             until = self.twin.now + rng.choice((0, 10, 100, 90 * 86400, 90 * 86400 + 1))
             return owner, Commit(rng.randrange(SLOTS), rng.randbytes(32), rng.choice((0, 0, 50, 10**9)), until)
-        if rng.random() < 0.5:
-            return self._settle()
-        return self.enter(*rng.choice(self.deals[-4:]))
+        match rng.randrange(8):
+            case 0 | 1 | 2:
+                return self._settle()
+            case 3:
+                return self._accuse(*rng.choice(self.deals[-4:]))
+            case 4:
+                return self._vacate(*rng.choice(self.deals[-6:]))
+            case _:
+                return self.enter(*rng.choice(self.deals[-4:]))
 
     def enter(self, deal: Deal, jc_path: Path, rp_path: Path) -> tuple[Person, VaultCall]:
         """Open a deal out of its locks, sometimes with a path that is not its own."""
@@ -94,6 +102,25 @@ class Batches:
             sibling, sum_ = jc_path[0]
             jc_path = ((sibling, sum_ + 1), *jc_path[1:])
         return by, Enter(deal, jc_path, rp_path)
+
+    def _accuse(self, deal: Deal, jc_path: Path, rp_path: Path) -> tuple[Person, VaultCall]:
+        people = {person.address: person for person in self.parties}
+        result = Result(deal.id(self.twin.domain), bytes([self.rng.randrange(1, 3)]) * 32, 0, 9)
+        signature = self.twin.sign(people[deal.rp if self.rng.random() < 0.95 else deal.jc], result)
+        pool = self.pools[deal.terms]
+        named = pool if len(pool) == 20 * deal.jurors and self.rng.random() < 0.9 else b""
+        by = people[deal.jc if self.rng.random() < 0.95 else deal.rp]
+        return by, Accuse(deal, result, signature, named, (jc_path, rp_path))
+
+    def _vacate(self, deal: Deal, jc_path: Path, rp_path: Path) -> tuple[Person, VaultCall]:
+        rng = self.rng
+        if rng.random() < 0.3:
+            moment = rng.choice((deal.start_by, deal.start_by, deal.claim_until)) + rng.randrange(2)
+            self.twin.now = max(self.twin.now, moment)
+        for_provider = rng.random() < 0.5
+        owner = deal.rp if for_provider != (rng.random() < 0.04) else deal.jc
+        by = {person.address: person for person in self.parties}[owner]
+        return by, Vacate(deal, for_provider, rp_path if for_provider != (rng.random() < 0.04) else jc_path)
 
     def free_all(self) -> list[tuple[Person, VaultCall]]:
         """What takes home every lock that is over; time must have passed."""

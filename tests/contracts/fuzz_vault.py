@@ -67,7 +67,7 @@ class World:
         self.ballots: dict[bytes, tuple[int, bytes]] = {}
         """What the jury of a deal mostly votes."""
         self.seen: Counter[str] = Counter()
-        self.batches = Batches(rng, self.twin, PARTIES)
+        self.batches = Batches(rng, self.twin, PARTIES, self.pools)
         for person in PEOPLE:
             self.twin.do(person, Deposit(person.address, rng.randrange(20_000, 200_000)))
         for person in MEDIATORS:

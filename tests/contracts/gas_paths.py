@@ -25,7 +25,6 @@ from protocol.vault_calls import (
     Deliver,
     Deposit,
     Draw,
-    Enter,
     Finalize,
     Free,
     Join,
@@ -39,7 +38,7 @@ from protocol.vault_calls import (
 )
 from protocol.vault_disputes import SEED_DELAY
 from protocol.vault_state import DealState, Lock
-from protocol.vault_tree import SeatName, Tree, payer_leaf, provider_leaf
+from protocol.vault_tree import Path, SeatName, Tree, payer_leaf, provider_leaf
 from tests.contracts.twin import Person, draft
 
 COIN = 10**18
@@ -186,10 +185,10 @@ class Bench:
         """Until the running claim or stage is over."""
         self.chain.move_to(self.state(deal).deadline + 1)
 
-    def accuse(self, deal: Deal, pool: bytes, rp: Person = RP) -> int:
+    def accuse(self, deal: Deal, pool: bytes, rp: Person = RP, paths: tuple[Path, Path] | None = None) -> int:
         """The payer shows the provider's signed result."""
         result = Result(deal.id(self.domain), SEALED, 0, 123_456)
-        return self.do(JC, Accuse(deal, result, self.sign(rp, result), pool))
+        return self.do(JC, Accuse(deal, result, self.sign(rp, result), pool, paths))
 
     def draw(self, deal: Deal) -> int:
         """When the block is there."""
@@ -277,10 +276,9 @@ def _batch_dispute(bench: Bench) -> Iterator[Cost]:
         theirs = Tree((provider_leaf(deals[0], bench.domain),))
         commit = bench.do(rp, Commit(0, theirs.root, theirs.total, deals[0].claim_until + 3600))
         yield Cost(f"a provider's commit for one deal{title}", {"commit": commit})
-        enter = bench.do(JC, Enter(deals[0], tree.path(0), theirs.path(0)))
-        accuse = bench.accuse(deals[0], NAMED, rp)
+        accuse = bench.accuse(deals[0], NAMED, rp, (tree.path(0), theirs.path(0)))
         vote = bench.vote(deals[0], NAMED, 2)
-        yield Cost(f"dispute out of a batch, named 2 of 3{title}", {"enter": enter, "accuse": accuse, "vote": vote})
+        yield Cost(f"dispute out of a batch, named 2 of 3{title}", {"enter and accuse": accuse, "vote": vote})
         bench.do(JC, SettleLock(99, tree.leaves, (1 << 20) - 1))
 
 

@@ -37,4 +37,4 @@ def test_every_reason_the_vault_gives_is_heard_in_a_test() -> None:
 
 
 def _reasons() -> list[str]:
-    return sorted(set(re.findall(r'assert .*, "([^"]+)"$', _SOURCE, re.MULTILINE)))
+    return sorted(set(re.findall(r'(?:assert |_need\().*, "([^"]+)"\)?$', _SOURCE, re.MULTILINE)))

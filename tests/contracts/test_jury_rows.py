@@ -531,3 +531,29 @@ def test_a_contest_a_second_late_is_refused() -> None:
     assert court.twin.do(RP, Deliver(court.deal, SEALED, None)) is None
     court.pass_deadline()
     assert court.twin.do(JC, Contest(court.deal, court.pool)) == "too late"
+
+
+@pytest.mark.parametrize("contested", [False, True])
+def test_a_dispute_whose_pool_nobody_can_show_ends_in_the_default(contested: bool) -> None:
+    twin = funded([JC, RP], PURSE)
+    deal = draft(JC, RP, twin.now, pool=b"\x0f" * 32)
+    assert twin.do(JC, Open(deal, twin.sign(RP, deal))) is None
+    if contested:
+        assert twin.do(RP, Deliver(deal, SEALED, None)) is None
+        assert twin.do(JC, Contest(deal, b"")) is None
+    else:
+        result = Result(deal.id(twin.domain), SEALED, 0, 7)
+        assert twin.do(JC, Accuse(deal, result, twin.sign(RP, result), b"")) is None
+    twin.block += SEED_DELAY + 1
+    assert twin.do(RP, Draw(deal, b"\x01" * 40)) == "pool"
+    assert twin.do(RP, Finalize(deal, b"")) == "too early"
+    assert twin.at(twin.model.deal(deal).deadline + 1).do(RP, Finalize(deal, b"")) is None
+    assert twin.model.deal(deal).outcome is Outcome.SPLIT
+    drain(twin)
+
+
+def test_once_a_juror_sat_the_pool_is_needed_to_the_end() -> None:
+    court = Court().accused().promise([0]).pass_deadline()
+    assert court.twin.do(RP, Finalize(court.deal, b"")) == "pool"
+    assert court.finalize() is None
+    assert court.fees() == {0: -STAKE}
