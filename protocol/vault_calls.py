@@ -336,10 +336,11 @@ def perform(vault: Vault, by: Call, call: VaultCall) -> None:
             vault.deliver(by, deal, sealed, receipt)
         case Contest(deal, pool):
             vault.contest(by, deal, pool)
-        case Accuse(deal, result, signature, pool, None):
-            vault.accuse(by, deal, result, signature, pool)
         case Accuse(deal, result, signature, pool, paths):
-            vault.accuse_seated(by, deal, paths, result, signature, pool)
+            if paths is None:
+                vault.accuse(by, deal, result, signature, pool)
+            else:
+                vault.accuse_seated(by, deal, paths, result, signature, pool)
         case Draw(deal, pool):
             vault.draw(by, deal, pool)
         case CastVotes(deal, pool, ruling, commitments, votes):
