@@ -6,7 +6,7 @@ counted over everything held, bound or running, so there is nothing to double-bo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -35,7 +35,8 @@ from agents.strategy import Counter as Proposed
 from protocol.deal import DealId
 from protocol.errors import PeerFault
 from protocol.identity import Address
-from protocol.job import Capacity, Job
+from protocol.isolation import satisfies
+from protocol.job import Capacity, Job, Resources
 from protocol.messages import (
     Accept,
     Bind,
@@ -92,7 +93,8 @@ class Shop:
 
     capacity: Capacity
     executors: tuple[str, ...]
-    isolation: str
+    isolation: tuple[str, ...]
+    """The class of each executor, in their order."""
     sheets: tuple[Sheet, ...]
     mediators: tuple[Address, ...] = ()
     """Those it trusts; empty: any."""
@@ -100,11 +102,33 @@ class Shop:
     """Multiaddrs where it can be dialled."""
     wishes: tuple[Wish, ...] = ()
     """What else it haggles about."""
+    others: tuple[Capacity, ...] = ()
+    """Further machines behind this provider, each no larger than ``capacity``: a run needs one of them for itself."""
 
     def sheet(self, job: Job) -> Sheet | None:
         """The prices for a job: its module's own, else those for any module."""
         by_module = {sheet.module: sheet for sheet in self.sheets}
         return by_module.get(job.module) or by_module.get("*")
+
+    def lacks(self, need: Resources) -> str | None:
+        """What every machine lacks for a run, in words for the first; None if one has all."""
+        found = [machine.lacks(need) for machine in (self.capacity, *self.others)]
+        return None if None in found else found[0]
+
+    def has_room(self, need: Resources, taken: Sequence[Resources]) -> bool:
+        """Whether a run fits beside these, wherever the executor put them.
+
+        That is sure where one machine would hold all of them, and where more machines could take the run than there
+        are others which might be on them.
+        """
+        machines = (self.capacity, *self.others)
+        return any(machine.holds_with(need, taken) for machine in machines) or sum(
+            machine.holds(need) for machine in machines
+        ) > len(taken)
+
+    def free(self, taken: Sequence[Resources]) -> Capacity:
+        """What is announced: the largest machine, less what is taken where there is no other that might have it."""
+        return self.capacity if len(self.others) >= len(taken) else self.capacity.without(taken)
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,21 +427,17 @@ class Provider:
 
     def _free(self) -> Capacity:
         """What no deal takes up; holds don't count, they can be outbid."""
-        have, taken = self.shop.capacity, [sale.job.resources for sale in self.sales.values() if sale.busy]
-        return replace(
-            have,
-            cpu_millis=max(0, have.cpu_millis - sum(r.cpu_millis for r in taken)),
-            memory_mib=max(0, have.memory_mib - sum(r.memory_mib for r in taken)),
-            disk_mib=max(0, have.disk_mib - sum(r.disk_mib for r in taken)),
-            gpus=max(0, have.gpus - sum(r.gpus for r in taken)),
-        )
+        return self.shop.free([sale.job.resources for sale in self.sales.values() if sale.busy])
 
     # --- limits ------------------------------------------------------------------------------------------------------
 
     def _objection(self, job: Job) -> str | None:
         if job.executor not in self.shop.executors:
             return f"no {job.executor} executor here"
-        return self.shop.capacity.lacks(job.resources)
+        offered = dict(zip(self.shop.executors, self.shop.isolation, strict=False)).get(job.executor, "")
+        if not satisfies(offered, job.isolation):
+            return f"isolation: {job.isolation} wanted, {offered or 'none'} offered"
+        return self.shop.lacks(job.resources)
 
     def _cannot_sign(self, now: float, job: Job, terms: Terms) -> str | None:
         trusted = self.shop.mediators
@@ -432,13 +452,7 @@ class Provider:
             for haggle in self.haggles.values()
             if haggle.talk.phase in (Phase.HELD, Phase.CONFIRMED)
         ]
-        have, need = self.shop.capacity, job.resources
-        return (
-            sum(r.cpu_millis for r in taken) + need.cpu_millis <= have.cpu_millis
-            and sum(r.memory_mib for r in taken) + need.memory_mib <= have.memory_mib
-            and sum(r.disk_mib for r in taken) + need.disk_mib <= have.disk_mib
-            and sum(r.gpus for r in taken) + need.gpus <= have.gpus
-        )
+        return self.shop.has_room(job.resources, taken)
 
     # --- deals -------------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from random import Random
 
 from protocol.identity import Address
+from protocol.isolation import satisfies
 from protocol.job import Job
 from protocol.offers import ResourceOffer, VaultRef
 
@@ -25,6 +26,8 @@ def misfit(offer: ResourceOffer, job: Job, vault: VaultRef) -> str | None:
         return "another vault"
     if job.executor not in offer.executors:
         return f"no {job.executor} executor"
+    if not satisfies(offer.isolation_of(job.executor), job.isolation):
+        return f"isolation: {job.isolation} wanted, {offer.isolation_of(job.executor) or 'none'} offered"
     if asking_price(offer, job) is None:
         return "no price for this module"
     return offer.capacity.lacks(job.resources)

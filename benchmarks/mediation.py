@@ -77,7 +77,7 @@ class Clerk:
 def dispute(seed: int, mediators: int, rules: Rules, colluders: frozenset[int]) -> Clerk:
     """One lie, checked, accused and judged."""
     friends = frozenset((address("cheat"),))
-    shop = Shop(MACHINE, ("wasm",), "sandbox", (Sheet("*", 100, 100),))
+    shop = Shop(MACHINE, ("wasm",), ("sandboxed_wasm",), (Sheet("*", 100, 100),))
     peers = [buyer("buyer", 1, rules=rules), provider("cheat", 1, shop, kind="liar", rules=rules)]
     for i in range(mediators):
         kind = "colluder" if i in colluders else "honest"

@@ -174,13 +174,13 @@ def play(seed: int, jobs: int, machines: int, own: float, markup: float, *, faul
     began = time.process_time()
     rng = Random(f"welfare {seed}")
     market = Market.draw(seed, jobs, machines, own)
-    capacity = Capacity(1000, 4096, 4096, 0, 0, 2 * LONG)
+    capacity = Capacity(1000, 4096, 4096, 2 * LONG)
     peers: list[Peer] = []
     sellers = [address(f"machine {machine}") for machine in range(machines)]
     number_of = {seller: machine for machine, seller in enumerate(sellers)}
     for machine, who in enumerate(sellers):
         cost = market.costs[machine]
-        shop = Shop(capacity, ("wasm",), "sandbox", (Sheet("*", cost, round(cost * (1 + markup))),))
+        shop = Shop(capacity, ("wasm",), ("sandboxed_wasm",), (Sheet("*", cost, round(cost * (1 + markup))),))
         peers.append(
             Peer(who, f"machine {machine}", partial(Provider, who, RULES, shop), BUILT_IN["micro"](), 5000 + machine)
         )

@@ -15,7 +15,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from protocol.deal import Bill, Deal, Receipt, Result, Started, Vote, Voucher
 from protocol.eip712 import layout
-from protocol.job import Capacity, Job, Resources
+from protocol.job import Capacity, Gpus, Job, Resources
 from protocol.messages import DealMessage, Gossip, MediationMessage, Move
 from protocol.offers import Price, VaultRef
 from protocol.terms import Terms
@@ -39,7 +39,7 @@ def tables() -> str:
         "## Gossip\n",
         *(_message(kind) for kind in members(Gossip)),
         "## Parts of messages\n",
-        *(_part(kind) for kind in (Job, Resources, Terms, Deal, Capacity, Price, VaultRef)),
+        *(_part(kind) for kind in (Job, Resources, Terms, Deal, Capacity, Gpus, Price, VaultRef)),
         "## Structs signed by EIP-712\n",
         "```\n" + "\n".join(layout(kind).text for kind in SIGNED) + "\n```\n",
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final
 
@@ -12,14 +13,34 @@ from modules.module import Module, load
 
 GIT: Final = "git+"
 SHIPPED: Final = Path(__file__).parent / "shipped"
+ALIASES: Final = {"sdxl:v0.9-lilypad1": "sdxl:v1"}
+"""Names that modules had elsewhere, and that people still type."""
+_IMAGE: Final = ("setting_out.py", "text_to_image.py")
+_VIDEO: Final = ("setting_out.py", "text_to_video.py")
+_CHAT: Final = ("setting_out.py", "chat.py")
+_LORA: Final = ("setting_out.py", "train_lora.py")
+_REAL: Final = ("fetch_weights.py",)
+SHARED: Final = {
+    "sdxl:v1": (*_IMAGE, *_REAL),
+    "sdxl-tiny-test:v1": (*_IMAGE, "tiny_tokenizers.py", "tiny_image_pipeline.py"),
+    "video:v1": (*_VIDEO, *_REAL),
+    "video-tiny-test:v1": (*_VIDEO, "tiny_tokenizers.py", "tiny_video_pipeline.py"),
+    "llm:v1": (*_CHAT, *_REAL),
+    "llm-small:v1": _CHAT,
+    "lora:v1": (*_LORA, *_REAL),
+    "lora-small:v1": _LORA,
+    "lora-inference:v1": (*_CHAT, *_REAL),
+    "lora-inference-small:v1": _CHAT,
+}
+"""The files of ``shipped/shared`` that lie in the build folders of modules: one program, written once, in several."""
 
 
 def references() -> list[str]:
     """Every ``name:version`` of the catalogue, in order."""
     found = []
     for manifest in SHIPPED.glob(f"*/{FILE_NAME}"):
-        # The version is what follows the last "-v": a name may hold dashes of its own, and so may a version.
-        name, _, version = manifest.parent.name.partition("-v")
+        # The version is what follows the first "-v" and a digit: a name may hold dashes, and so may a version.
+        name, version = re.split(r"-v(?=[0-9])", manifest.parent.name, maxsplit=1)
         found.append(f"{name}:v{version}")
     return sorted(found)
 
@@ -36,11 +57,12 @@ def find(reference: str, cache: Path | None = None) -> Module:
         if cache is None:
             raise UnknownModule(f"'{reference}' would have to be fetched, which is not done here; give a folder")
         return load(fetch_git(parse_reference(reference), cache))
+    reference = ALIASES.get(reference, reference)
     name, colon, version = reference.partition(":")
     if colon and NAME.fullmatch(name) and VERSION.fullmatch(version):
         folder = SHIPPED / f"{name}-{version}"
         if (folder / FILE_NAME).is_file():
-            return load(folder)
+            return load(folder, {file: SHIPPED / "shared" / file for file in SHARED.get(reference, ())})
         raise _unknown(reference)
     folder = Path(reference)
     if reference and (_looks_like_a_path(reference) or folder.is_dir()):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import IntEnum
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
 from modules.manifest import Resources
 from modules.module import Module
+from protocol.isolation import Isolation
 
 MIB: Final = 1024 * 1024
 FUEL_PER_SECOND: Final = 2_000_000_000
@@ -17,21 +17,6 @@ FUEL_PER_SECOND: Final = 2_000_000_000
 on every machine, runs out before the clock, which doesn't."""
 STREAM_BYTES: Final = 16 * MIB
 MAX_FILES: Final = 10_000
-
-
-class Isolation(IntEnum):
-    """How well a run is kept from the machine it runs on; more is safer, and a job may demand a minimum."""
-
-    PROCESS = 10
-    """A process of the node's own user, with limits only."""
-    WASM = 20
-    """A WASM engine in such a process."""
-    CONTAINER = 30
-    """A hardened container on the host's kernel."""
-    USER_KERNEL = 40
-    """A container on a kernel of its own."""
-    SANDBOXED_WASM = 50
-    """A WASM engine in a process that sees no network and no files but its own."""
 
 
 @dataclass(frozen=True, slots=True)

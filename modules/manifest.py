@@ -85,6 +85,10 @@ class Resources:
     """All files that the run writes, its output streams included."""
     gpus: int = 0
     vram_mib: int = 0
+    gpu: str = ""
+    """What the name of each GPU must contain, whatever the case."""
+    isolation: str = ""
+    """The least class of isolation (`protocol.isolation`) that it may run under."""
     timeout_s: int = 30
 
 

@@ -34,6 +34,7 @@ from modules.manifest import (
 )
 from modules.toml_table import Document, Table
 from modules.values import ValueProblem, check
+from protocol.isolation import WORDS
 
 FILE_NAME: Final = "module.toml"
 MAX_MANIFEST_BYTES: Final = 64 * 1024
@@ -42,6 +43,7 @@ MAX_DOTS_IN_A_LINE: Final = 200
 MAX_INPUTS: Final = 256
 MAX_MIB: Final = 16 * 1024 * 1024
 MAX_WASM_MEMORY_MIB: Final = 4096
+MAX_GPU_NAME: Final = 100
 MAX_TIMEOUT_S: Final = 30 * 24 * 3600
 
 
@@ -203,10 +205,16 @@ def _resources(table: Table, executor: ExecutorName) -> Resources:
         disk_mib=table.integer("disk_mib", default.disk_mib, least=1, most=MAX_MIB),
         gpus=table.integer("gpus", default.gpus, least=0, most=64),
         vram_mib=table.integer("vram_mib", default.vram_mib, least=0, most=MAX_MIB),
+        gpu=table.optional_string("gpu") or default.gpu,
+        isolation=table.choice("isolation", WORDS) if "isolation" in table else default.isolation,
         timeout_s=table.integer("timeout_s", default.timeout_s, least=1, most=MAX_TIMEOUT_S),
     )
     if executor == "wasm" and found.gpus:
         table.refuse("gpus", 'can\'t be had by executor = "wasm"; use "docker" or ask for none')
+    if found.gpu and not found.gpus:
+        table.refuse("gpu", "names a GPU, but none is asked for; add gpus = 1")
+    if len(found.gpu) > MAX_GPU_NAME:
+        table.refuse("gpu", f"has more than {MAX_GPU_NAME} characters; a part of the name is enough")
     table.nothing_else()
     return found
 

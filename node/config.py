@@ -108,7 +108,7 @@ def load_shop(path: Path | None) -> Shop:
         raise _bad(f"{path}: prices is a list of tables", "write [[prices]]")
     sheets = tuple(_sheet(entry, path) for entry in prices)
     mediators = tuple(parse_address(text, "mediators") for text in _texts(table.get("mediators", []), "mediators"))
-    return ChoosyShop(_capacity(table.get("capacity", {}), path), (), "", sheets, mediators, trade=load_trade(path))
+    return ChoosyShop(_capacity(table.get("capacity", {}), path), (), (), sheets, mediators, trade=load_trade(path))
 
 
 def load_trade(path: Path | None, executors: str | None = None) -> Trade:
@@ -117,7 +117,7 @@ def load_trade(path: Path | None, executors: str | None = None) -> Trade:
     listed = _texts(table["executors"], "executors") if "executors" in table else None
     names = executors if executors is not None else (None if listed is None else ",".join(listed))
     modules, docker = table.get("modules", {}), table.get("docker", {})
-    for part, known in ((modules, {"allow", "deny"}), (docker, {"pull", "build", "build_network", "base"})):
+    for part, known in ((modules, {"allow", "deny"}), (docker, {"pull", "build", "build_network", "base", "ai_base"})):
         if not isinstance(part, dict):
             raise _bad(f"{path}: modules and docker are tables", "write [modules] and [docker]")
         _only(part, known, path)
@@ -140,6 +140,7 @@ def _image_policy(table: Mapping[str, Any], path: Path | None) -> ImagePolicy:
             raise _bad(f"{path}: docker.{key} is true or false", f"write {key} = true")
     return ImagePolicy(
         base=str(table.get("base", default.base)),
+        ai_base=str(table.get("ai_base", default.ai_base)),
         pull=table.get("pull", default.pull),
         build=table.get("build", default.build),
         build_network=table.get("build_network", default.build_network),
@@ -190,9 +191,8 @@ def _capacity(table: Any, path: Path | None) -> Capacity:
         cpu_millis=_millis(table.get("cpu", os.cpu_count() or 1), "cpu"),
         memory_mib=_integer(table.get("memory_mib", 2048), "memory_mib"),
         disk_mib=_integer(table.get("disk_mib", 4096), "disk_mib"),
-        gpus=0,  # nothing is offered that was not probed
-        vram_mib=0,
         longest=_integer(table.get("longest_s", 3600), "longest_s"),
+        # no GPUs: nothing is offered that was not probed
     )
 
 

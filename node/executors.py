@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -13,9 +14,10 @@ from agents.provider import Sheet, Shop
 from modules.docker.images import ImagePolicy
 from modules.errors import ModuleFault
 from modules.executor import Executor
+from modules.gpus.pool import Gpu
 from modules.module import Module
 from node.errors import ExitCode, UserError
-from protocol.job import Capacity, Job
+from protocol.job import Capacity, Gpus, Job
 
 log = logging.getLogger(__name__)
 
@@ -97,30 +99,42 @@ def with_gpus(capacity: Capacity, executors: dict[str, Executor]) -> Capacity:
     from modules.docker.executor import DockerExecutor
 
     docker = executors.get(DOCKER)
-    gpus = docker.gpus.gpus if isinstance(docker, DockerExecutor) else ()
-    return replace(capacity, gpus=len(gpus), vram_mib=min((gpu.vram_mib for gpu in gpus), default=0))
+    found = docker.gpus.gpus if isinstance(docker, DockerExecutor) else ()
+    return replace(capacity, gpus=gpu_kinds(found))
 
 
-async def prepare_containers(executors: dict[str, Executor], modules: Sequence[Module]) -> frozenset[str]:
-    """Have the images of these modules at hand; the digests of those for which it worked.
+def gpu_kinds(gpus: Iterable[Gpu]) -> tuple[Gpus, ...]:
+    """Equal devices counted together, smallest first; of more than 16 kinds the largest."""
+    counted = Counter((gpu.vram_mib, gpu.name) for gpu in gpus)
+    return tuple(Gpus(name, vram, count) for (vram, name), count in sorted(counted.items())[-16:])
 
-    At a node's start, so nothing large is pulled for what was not asked for: images are built on a base that is here.
+
+async def prepare_containers(executors: dict[str, Executor], named: Sequence[Module]) -> frozenset[str]:
+    """Have the images of these modules at hand, else those of the catalogue; the digests for which it worked.
+
+    At a node's start, so nothing large is pulled or built for what was not asked for: images are built on a base that
+    is here, and the catalogue's AI modules are sold where somebody has built them.
     """
     from modules.docker.executor import DockerExecutor
 
     docker = executors.get(DOCKER)
     if not isinstance(docker, DockerExecutor):
         return frozenset()
-    based = await docker.has_base()
     ready: set[str] = set()
-    for module in modules:
-        if module.manifest.executor != DOCKER:
+    for module in named or catalogue_containers():
+        if module.manifest.executor != DOCKER or not docker.serves(module):
             continue
-        if module.build_digest and not based:
+        if not named and docker.policy.is_large(module) and not await docker.has_image(module):
+            log.info("%s is not offered: `lilypad modules build` makes its image", module.manifest.reference)
+            continue
+        missing = await docker.missing_base(module) if module.build_digest else None
+        if missing is not None:
+            maker = "make-ai-base" if missing == docker.policy.ai_base else "make-base"
             log.warning(
-                "%s is not offered: the image %s is not here; modules/images/make-base makes it",
+                "%s is not offered: the image %s is not here; modules/images/%s makes it",
                 module.manifest.reference,
-                docker.policy.base,
+                missing,
+                maker,
             )
             continue
         try:

@@ -22,12 +22,13 @@ from modules.errors import ModuleFault
 from modules.executor import Executor
 from modules.module import Module
 from node.errors import ExitCode, UserError
-from node.executors import WASM, Trade, open_executors
+from node.executors import WASM, Trade, open_executors, with_gpus
 from node.holding import enter, enter_all
 from node.keys import Key, new_key
 from node.opening import open_peer
 from node.peer import Peer
 from node.setup import Setup
+from node.workshop import job_resources
 from protocol.eip712 import Domain
 from protocol.job import Capacity
 from protocol.rules import Rules
@@ -39,7 +40,7 @@ DEPOSIT = 10**15
 """Base units in the vault for each peer."""
 COINS = 10**21
 """For the gas of the peers' transactions."""
-MACHINE = Capacity(cpu_millis=4000, memory_mib=4096, disk_mib=8192, gpus=0, vram_mib=0, longest=3600)
+MACHINE = Capacity(cpu_millis=4000, memory_mib=4096, disk_mib=8192, longest=3600)
 WORKERS = 2
 """Processes that run WASM programs, shared by all peers of the market."""
 SETTLE = 8.0
@@ -53,9 +54,7 @@ async def open_local_market(module: Module | None = None) -> AsyncIterator[Peer]
     Containers are sold where ``module`` is one; its image is made first, so that no deal waits for it. Raises
     `UserError` where there is no engine or no image.
     """
-    shops = [Shop(MACHINE, (), "", (Sheet("*", floor, ask),)) for floor, ask in FLOORS_AND_ASKS]
-    benches = [Bench(MACHINE, (), fee=0) for _ in range(MEDIATORS)]
-    keys = [new_key() for _ in range(1 + len(shops) + len(benches))]
+    keys = [new_key() for _ in range(1 + len(FLOORS_AND_ASKS) + MEDIATORS)]
     addresses = [key.address for key in keys]
     chain_soon = run_devchain(fund=dict.fromkeys(addresses, COINS), deposits=dict.fromkeys(addresses, DEPOSIT))
     with tempfile.TemporaryDirectory(prefix="lilypad-") as folder:
@@ -63,6 +62,9 @@ async def open_local_market(module: Module | None = None) -> AsyncIterator[Peer]
             chain, executors = await enter_all(nursery, (chain_soon, _executors(module)))
             market = _Market(Path(folder), Rules(Domain(chain.chain_id, chain.vault)), chain.url, executors)
             buyer = await enter(nursery, market.peer(keys[0], client=True))
+            machine = with_gpus(MACHINE, executors)
+            shops = [Shop(machine, (), (), (Sheet("*", floor, ask),)) for floor, ask in FLOORS_AND_ASKS]
+            benches = [Bench(machine, (), fee=0) for _ in range(MEDIATORS)]
             roles: list[Shop | Bench] = [*shops, *benches]
             others = zip(keys[1:], roles, strict=True)
             meet = buyer.host.addrs[:1]
@@ -77,7 +79,7 @@ async def _executors(module: Module | None) -> AsyncIterator[dict[str, Executor]
     """What this one run needs, and no more: looking for an engine takes longer than a small job."""
     name = module.manifest.executor if module is not None else WASM
     async with open_executors(Trade(executors=(name,)), WORKERS) as executors:
-        if module is not None:
+        if module is not None and with_gpus(MACHINE, executors).holds(job_resources(module)):
             try:
                 await executors[name].prepare(module)
             except ModuleFault as fault:

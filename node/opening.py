@@ -125,12 +125,11 @@ def _agents(setup: Setup, addrs: tuple[str, ...], workshop: Workshop) -> dict[st
     places = (setup.announce or addrs)[:8]
     names = tuple(sorted(executors))
     if setup.shop is not None:
-        isolation = min((executor.isolation for executor in executors.values()), default=None)
         shop = replace(
             setup.shop,
             addresses=places,
             executors=names,
-            isolation=isolation.name.lower() if isolation is not None else "none",
+            isolation=tuple(executors[name].isolation.word for name in names),
         )
         agents["provider"] = corrupted(setup.dishonest, Provider(me, setup.rules, shop, rng), workshop.blocks)
     if setup.bench is not None:

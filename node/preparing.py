@@ -21,6 +21,7 @@ from node.errors import ExitCode, UserError
 from node.modules_by_cid import looks_like_cid, module_by_cid
 from node.workshop import job_resources
 from protocol.errors import PeerFault
+from protocol.isolation import rank
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class Prepared:
     module_cid: Cid
     inputs_cid: Cid
     blocks: Blocks
+    isolation: str = ""
+    """The least class of isolation that the provider may run it under."""
 
     @property
     def about(self) -> dict[str, Any]:
@@ -53,6 +56,7 @@ class Prepared:
             "resources": {name: getattr(needs, name) for name in needs.__slots__},
             "compare": manifest.verification.compare,
             "seed": seed,
+            "isolation": self.isolation,
         }
 
 
@@ -77,8 +81,11 @@ def bind_inputs(
         raise UserError(ExitCode.USAGE, str(fault)) from None
 
 
-def prepare(module: Module, bound: inputs.BoundInputs, folder: Path) -> Prepared:
-    """Lay module and inputs out as DAGs in blocks below ``folder``; raises `UserError`."""
+def prepare(module: Module, bound: inputs.BoundInputs, folder: Path, isolation: str = "") -> Prepared:
+    """Lay module and inputs out as DAGs in blocks below ``folder``; raises `UserError`.
+
+    The stricter of the module's class of isolation and the user's is demanded.
+    """
     blocks = FileBlocks(folder / "blocks")
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         try:
@@ -89,6 +96,7 @@ def prepare(module: Module, bound: inputs.BoundInputs, folder: Path) -> Prepared
                 add_path(Path(scratch) / "module", blocks),
                 add_path(Path(scratch) / "inputs", blocks),
                 blocks,
+                max(module.manifest.resources.isolation, isolation, key=rank),
             )
         except PeerFault as fault:
             raise UserError(ExitCode.USAGE, str(fault)) from None

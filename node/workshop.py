@@ -22,6 +22,7 @@ from modules.executor import EXIT_CODES, Executor, Failed, Finished, Limits, Tas
 from modules.module import Module, load
 from node.fetching import FetchLimits, fetch
 from protocol.errors import PeerFault
+from protocol.isolation import satisfies
 from protocol.job import Job, Resources, Run
 
 MIB = 1024 * 1024
@@ -80,6 +81,8 @@ class Workshop:
         except PeerFault as fault:
             return await self._nothing(output, f"not runnable: {fault}"[:200])
         executor = self.executors[job.executor]
+        if not satisfies(executor.isolation.word, job.isolation):
+            return await self._nothing(output, f"not runnable: {job.executor} has no isolation {job.isolation} here")
         limits = Limits.of(module.manifest.resources)
         task = Task(about.hex(), module, place / "inputs", output, limits, job.seed)
         outcome = await executor.run(task)
@@ -121,4 +124,5 @@ def job_resources(module: Module) -> Resources:
         gpus=needs.gpus,
         vram_mib=needs.vram_mib,
         timeout=needs.timeout_s,
+        gpu=needs.gpu,
     )

@@ -48,8 +48,8 @@ class ResourceOffer:
     """Multiaddrs where it can be dialled, each with its peer id."""
     capacity: Capacity
     executors: Annotated[tuple[Text, ...], Limit(8)]
-    isolation: Text
-    """How far a job is kept from the machine: sandbox, process or container."""
+    isolation: Annotated[tuple[Text, ...], Limit(8)]
+    """The class of each executor, in their order: how far a job is kept from the machine (`protocol.isolation`)."""
     prices: Annotated[tuple[Price, ...], Limit(64)]
     mediators: Mediators
     """Those it trusts; empty: any."""
@@ -58,6 +58,10 @@ class ResourceOffer:
     @property
     def author(self) -> Address:
         return self.provider
+
+    def isolation_of(self, executor: str) -> str:
+        """The class that jobs of this executor run under; empty where it is not said."""
+        return dict(zip(self.executors, self.isolation, strict=False)).get(executor, "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ PROVIDERS = ("honest", "liar", "liar", "phantom", "hoarder", "vanisher")
 JURORS = ("copier", "guesser", "sleeper", "colluder")
 ALWAYS = 1_000_000
 """Checks of every result, in millionths."""
-MACHINE = Capacity(64_000, 65_536, 65_536, 0, 0, 3600)
+MACHINE = Capacity(64_000, 65_536, 65_536, 3600)
 
 
 def build(seed: int, *, traced: bool = False, observers: tuple[Observer, ...] = ()) -> tuple[World, Oracle]:
@@ -35,7 +35,7 @@ def build(seed: int, *, traced: bool = False, observers: tuple[Observer, ...] = 
     buyers = len(peers)
     for i, kind in enumerate(kinds):
         floor = rng.randint(50, 400)
-        shop = Shop(MACHINE, ("wasm",), "sandbox", (Sheet("*", floor, floor),))
+        shop = Shop(MACHINE, ("wasm",), ("sandboxed_wasm",), (Sheet("*", floor, floor),))
         peers.append(provider(f"provider {i}", i, shop, kind=kind, rules=rules))
     for i in range(rng.choice(POOLS)):
         kind = rng.choice(JURORS) if rng.random() < bad else "honest"

@@ -119,7 +119,7 @@ def mediator(
 ) -> Peer:
     """A mediator that can re-run everything; kinds other than honest are in `agents.dishonest`."""
     who = address(name)
-    capacity = Capacity(64_000, 65_536, 65_536, 8, 65_536, 3600)
+    capacity = Capacity(64_000, 65_536, 65_536, 3600)
     honest = partial(Mediator, who, rules, Bench(capacity, ("wasm",), rules.check_fee, stake=STAKE))
     makers: dict[str, Callable[[Random], Agent]] = {
         "honest": honest,
@@ -136,7 +136,7 @@ def draw_shop(rng: Random) -> Shop:
     floor = rng.randint(50, 800)
     sheets = (Sheet("*", floor, floor * rng.choice((1, 2, 3))),)
     cores = rng.choice((1000, 2000, 4000))
-    return Shop(Capacity(cores, 4096, 4096, 0, 0, 3600), ("wasm",), "sandbox", sheets)
+    return Shop(Capacity(cores, 4096, 4096, 3600), ("wasm",), ("sandboxed_wasm",), sheets)
 
 
 def draw_peers(rng: Random, size: Size) -> list[Peer]:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -21,17 +22,18 @@ from modules import folders
 from modules.collecting import collect, keep_streams, start_over
 from modules.docker.engine import SAFER_RUNTIME, Engine, EngineFault, engine_faults, find_engine
 from modules.docker.hardening import Wanted, container
-from modules.docker.images import Image, ImagePolicy, ensure, look
+from modules.docker.images import Image, ImagePolicy, ensure, is_built, look
 from modules.docker.owner import labels, remove, sweep
 from modules.docker.prepare import Prepared, prepare
 from modules.docker.streams import Streams
 from modules.errors import InputError, ModuleFault
-from modules.executor import EXIT_CODES, MIB, Failed, Finished, Isolation, Limits, Outcome, Reason, Task
+from modules.executor import EXIT_CODES, MIB, Failed, Finished, Limits, Outcome, Reason, Task
 from modules.folders import FolderFault, FolderTooLarge
 from modules.gpus.pool import GpuPool, NoGpus
 from modules.gpus.probe import probe
 from modules.module import Module
 from protocol.errors import Misuse
+from protocol.isolation import Isolation
 
 log = logging.getLogger(__name__)
 
@@ -80,9 +82,21 @@ class DockerExecutor:
         """Pull or build the image; see `modules.executor.Executor.prepare`."""
         return f"image {(await self._image(module)).id}"
 
-    async def has_base(self) -> bool:
-        """Whether the base is here that images are built on; else building one pulls another."""
-        return await self._thread(lambda: look(self.engine, self.policy.base)) is not None
+    def serves(self, module: Module) -> bool:
+        """Whether the GPUs are here that a module asks for."""
+        needs = module.manifest.resources
+        return len(self.gpus.fitting(needs.vram_mib, needs.gpu)) >= needs.gpus
+
+    async def missing_base(self, module: Module) -> str | None:
+        """The base that the module's image is built on, where it is not here; else building it would pull another."""
+        for base in self.policy.bases(module).values():
+            if await self._thread(partial(look, self.engine, base)) is None:
+                return base
+        return None
+
+    async def has_image(self, module: Module) -> bool:
+        """Whether the image of a module that is built from its folder is here already."""
+        return await self._thread(lambda: is_built(self.engine, module, self.policy))
 
     async def run(self, task: Task) -> Outcome:
         """Run ``task``; see `modules.executor.Executor.run`. Getting its image first doesn't count as its time."""
@@ -111,7 +125,7 @@ class DockerExecutor:
             return await self._fail(task, "bad_inputs", str(fault))
         needs = task.module.manifest.resources
         try:
-            with self.gpus.borrow(needs.gpus, needs.vram_mib) as gpus:
+            with self.gpus.borrow(needs.gpus, needs.vram_mib, needs.gpu) as gpus:
                 wanted = prepared.wanted(image, labels(task.job), needs.cpu, gpus, self._runtime)
                 ending = await self._contain(container(wanted), prepared, task)
         except NoGpus as fault:

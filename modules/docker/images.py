@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import tarfile
 import tempfile
 import threading
@@ -19,6 +20,8 @@ from modules.module import Module
 
 BASE: Final = "lilypad-base:bookworm"
 """What ``modules/images/make-base`` makes; handed to Dockerfiles as the build argument ``BASE`` where it is there."""
+AI_BASE: Final = "lilypad-ai:v1"
+"""What ``modules/images/make-ai-base`` makes; the build argument ``AI_BASE``."""
 REPOSITORY: Final = "lilypad-module"
 BUILD_SECONDS: Final = 1800.0
 BUILD_MEMORY: Final = 2048 * MIB
@@ -40,6 +43,18 @@ class ImagePolicy:
     """Whether images are built from a module's own folder: its commands then run here as root of a container."""
     build_network: bool = False
     """Whether those commands reach the network."""
+    ai_base: str = AI_BASE
+
+    def is_large(self, module: Module) -> bool:
+        """Whether a module's image takes gigabytes or minutes, as those do that are built on the AI modules' base."""
+        return self.ai_base in self.bases(module).values()
+
+    def bases(self, module: Module) -> dict[str, str]:
+        """The base images that a module's Dockerfile takes by build arguments, by the argument's name."""
+        file = module.build_files().get("Dockerfile")
+        text = file.read_text(errors="replace") if file is not None else ""
+        taken = re.findall(r"^\s*ARG\s+(AI_BASE|BASE)\b", text, re.MULTILINE | re.IGNORECASE)
+        return {name: {"BASE": self.base, "AI_BASE": self.ai_base}[name.upper()] for name in dict.fromkeys(taken)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +80,15 @@ def ensure(engine: Engine, module: Module, policy: ImagePolicy, stop: threading.
     return _built(engine, module, policy, stop)
 
 
+def is_built(engine: Engine, module: Module, policy: ImagePolicy) -> bool:
+    """Whether the image of a module that is built from its folder is here."""
+    return look(engine, image_name(engine, module, policy)) is not None
+
+
 def image_name(engine: Engine, module: Module, policy: ImagePolicy) -> str:
     """The tag under which the image built from this folder on this base is kept. Only we give such tags."""
-    base = look(engine, policy.base)
-    seed = f"{module.build_digest} {base.id if base is not None else ''}"
+    bases = [look(engine, base) for base in policy.bases(module).values()]
+    seed = " ".join([module.build_digest, *(base.id if base is not None else "" for base in bases)])
     return f"{REPOSITORY}:{hashlib.sha256(seed.encode()).hexdigest()}"
 
 
@@ -100,7 +120,7 @@ def _built(engine: Engine, module: Module, policy: ImagePolicy, stop: threading.
     files = module.build_files()
     if "Dockerfile" not in files:
         raise ImageFault(f"{module.manifest.reference} is built from its folder, but there is no Dockerfile in it")
-    arguments = {"BASE": policy.base} if look(engine, policy.base) is not None else {}
+    arguments = {name: base for name, base in policy.bases(module).items() if look(engine, base) is not None}
     with tempfile.TemporaryFile() as context:
         _pack(module, context)
         context.seek(0)

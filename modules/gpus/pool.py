@@ -36,13 +36,17 @@ class GpuPool:
         """All that were found, lent or not."""
         return tuple(self._gpus)
 
+    def fitting(self, vram_mib: int, name: str = "") -> list[Gpu]:
+        """Those with at least this much memory and this in their name, lent or not, smallest first."""
+        return [gpu for gpu in self._gpus if gpu.vram_mib >= vram_mib and name.lower() in gpu.name.lower()]
+
     @contextlib.contextmanager
     def borrow(self, count: int, vram_mib: int, name: str = "") -> Iterator[tuple[str, ...]]:
         """The ids of ``count`` devices with at least this much memory each, for as long as the block lasts.
 
         ``name`` must be part of the device's name, whatever the case. Raises `NoGpus`.
         """
-        fit = [gpu for gpu in self._gpus if gpu.vram_mib >= vram_mib and name.lower() in gpu.name.lower()]
+        fit = self.fitting(vram_mib, name)
         free = [gpu.id for gpu in fit if gpu.id not in self._lent]
         if len(free) < count:
             what = f"{count} GPUs with {vram_mib} MiB" + (f' named "{name}"' if name else "")

@@ -15,7 +15,7 @@ import trio
 from modules import folders
 from modules.collecting import collect, start_over, sweep
 from modules.errors import InputError
-from modules.executor import MIB, Failed, Finished, Isolation, Limits, Outcome, Reason, Task
+from modules.executor import MIB, Failed, Finished, Limits, Outcome, Reason, Task
 from modules.folders import FolderFault
 from modules.module import Module
 from modules.wasm.inside.verdict import Request, Verdict
@@ -24,6 +24,7 @@ from modules.wasm.profile import profile
 from modules.wasm.sandbox import Sandbox, find_bubblewrap
 from modules.wasm.worker_process import WORKER_REASONS, WorkerDied, WorkerProcess, start_worker
 from protocol.errors import Misuse
+from protocol.isolation import Isolation
 
 log = logging.getLogger(__name__)
 

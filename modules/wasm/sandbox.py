@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from modules.executor import Isolation
+from protocol.isolation import Isolation
 
 _START: Final = (
     "import sys; sys.path.insert(0, sys.argv.pop(1)); from modules.wasm.inside.worker import main; main(*sys.argv[1:])"

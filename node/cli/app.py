@@ -63,6 +63,9 @@ def run(
     check: Annotated[
         float | None, typer.Option(help="Chance that a mediator re-runs it [local: 1, else 0.1].", show_default=False)
     ] = None,
+    isolation: Annotated[
+        str | None, typer.Option(metavar="CLASS", help="The least class of isolation to run it under.")
+    ] = None,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="Give up after this long.")] = 600.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what is on offer.")] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Print the job's id and leave it to the node.")] = False,
@@ -86,6 +89,7 @@ def run(
         max_price=max_price,
         strategy=strategy,
         check=check,
+        isolation=isolation,
         timeout=timeout,
         dry_run=dry_run,
         detach=detach,

@@ -88,13 +88,13 @@ def start(config: Config, wish: Start) -> None:
 
 async def _serve(setup: Setup, trade: Trade, json: bool) -> None:
     from node.client import forget_contact, leave_contact
-    from node.executors import ChoosyShop, catalogue_containers, open_executors, prepare_containers, with_gpus
+    from node.executors import ChoosyShop, open_executors, prepare_containers, with_gpus
     from node.opening import open_peer
 
     runs = setup.shop is not None or setup.bench is not None
     trade = trade if runs else replace(trade, executors=())
     async with open_executors(trade, os.cpu_count() or 1) as executors:
-        ready = await prepare_containers(executors, trade.named or catalogue_containers())
+        ready = await prepare_containers(executors, trade.named)
         if isinstance(setup.shop, ChoosyShop):
             capacity = with_gpus(setup.shop.capacity, executors)
             setup = replace(setup, shop=replace(setup.shop, capacity=capacity, trade=trade, containers=ready))

@@ -19,6 +19,7 @@ from node.cli.strategies import check_strategy
 from node.config import LOCAL, Config
 from node.errors import ExitCode, UserError
 from node.preparing import Prepared, bind_inputs, find_module, parse_pairs, prepare
+from protocol.isolation import WORDS
 
 if TYPE_CHECKING:
     from node.client import NodeClient
@@ -57,6 +58,7 @@ class Wish:
     max_price: str | None
     strategy: str | None
     check: float | None
+    isolation: str | None
     timeout: float
     dry_run: bool
     detach: bool
@@ -72,7 +74,7 @@ def run_job(config: Config, wish: Wish) -> None:
     if wish.output is not None and wish.output.exists():
         raise UserError(ExitCode.USAGE, f"{wish.output} exists already", "name a new folder with -o")
     with tempfile.TemporaryDirectory(prefix="lilypad-run-") as folder:
-        prepared = prepare(module, bound, Path(folder))
+        prepared = prepare(module, bound, Path(folder), wish.isolation or "")
         attempt = _Attempt()
 
         def interrupted() -> int:
@@ -313,6 +315,10 @@ def _check_numbers(wish: Wish) -> None:
         )
     if wish.check is not None and not 0 <= wish.check <= 1:
         raise UserError(ExitCode.USAGE, f"--check {wish.check} is no chance", "give a number from 0 to 1")
+    if wish.isolation is not None and wish.isolation not in WORDS:
+        raise UserError(
+            ExitCode.USAGE, f"--isolation {wish.isolation} is no class of isolation", f"choose from {', '.join(WORDS)}"
+        )
     if not 0 < wish.timeout < 1e9:
         raise UserError(ExitCode.USAGE, f"--timeout {wish.timeout} is out of range", "give seconds, more than 0")
 

@@ -22,7 +22,8 @@ def print_offers(offers: Sequence[dict[str, Any]]) -> None:
     for offer in offers:
         if offer["kind"] == "provider":
             price = ", ".join(f"{p['amount']}/{p['unit']}" for p in offer["prices"])
-            size = f"{offer['cpu']:g} cpu, {offer['memory_mib']} MiB, {offer['gpus']} gpu"
+            gpus = ", ".join(f"{g['count']} x {g['name']} {g['vram_mib']} MiB" for g in offer["gpus"]) or "no gpu"
+            size = f"{offer['cpu']:g} cpu, {offer['memory_mib']} MiB, {gpus}"
         else:
             price, size = f"{offer['fee']}/re-run", ""
         runs = ", ".join(offer["executors"])

@@ -19,8 +19,8 @@ from simulator.ledger import Block
 from simulator.population import FUNDS, RULES, buyer, draw_request, mediator, provider
 from simulator.world import START, Peer, World
 
-BIG = Capacity(64_000, 65_536, 65_536, 0, 0, 3600)
-ONE = Capacity(1000, 4096, 4096, 0, 0, 3600)
+BIG = Capacity(64_000, 65_536, 65_536, 3600)
+ONE = Capacity(1000, 4096, 4096, 3600)
 """Room for one run at a time."""
 
 
@@ -84,7 +84,7 @@ class Market:
 
 def seller(name: str, floor: int, ask: int | None = None, capacity: Capacity = BIG, **changes: Any) -> Peer:
     """A provider with this floor for every job."""
-    shop = Shop(capacity, ("wasm",), "sandbox", (Sheet("*", floor, ask or floor),))
+    shop = Shop(capacity, ("wasm",), ("sandboxed_wasm",), (Sheet("*", floor, ask or floor),))
     return provider(name, len(name) + floor, shop, **changes)
 
 

@@ -176,12 +176,11 @@ def _offer(provider: bytes, places: Sequence[str], ask: int = 1000, domain: Doma
             "cpu_millis": 4000,
             "memory_mib": 4096,
             "disk_mib": 8192,
-            "gpus": 0,
-            "vram_mib": 0,
             "longest": 600,
+            "gpus": [],
         },
         "executors": ["wasm"],
-        "isolation": "sandbox",
+        "isolation": ["sandboxed_wasm"],
         "prices": [{"module": "*", "unit": "job", "amount": {"money": str(ask)}}],
         "mediators": [],
         "vaults": [{"chain_id": domain.chain_id, "address": domain.vault}],
@@ -287,7 +286,7 @@ async def test_helia_verifies_a_result_that_it_fetches_from_our_gateway(js, resu
 # -- the market -------------------------------------------------------------------------------------------------------
 
 COINS, DEPOSIT = 10**21, 10**15
-MACHINE = Capacity(cpu_millis=4000, memory_mib=4096, disk_mib=8192, gpus=0, vram_mib=0, longest=600)
+MACHINE = Capacity(cpu_millis=4000, memory_mib=4096, disk_mib=8192, longest=600)
 
 
 @asynccontextmanager
@@ -311,7 +310,7 @@ async def test_a_javascript_buyer_makes_a_deal_with_our_provider_and_gets_its_re
     secret = random.randbytes(32)
     module = find_module("cowsay:v0.1")
     prepared = prepare(module, bind_inputs(module, "hello from afar", {}, {}), tmp_path)
-    shop = Shop(MACHINE, (), "", (Sheet("*", 800, 1500),))
+    shop = Shop(MACHINE, (), (), (Sheet("*", 800, 1500),))
     async with (
         market(tmp_path, secret, shop=shop, client=False) as (peer, domain),
         js(domain, secret=secret) as them,

@@ -17,9 +17,10 @@ from modules.docker.engine import EngineFault
 from modules.docker.executor import DockerExecutor, open_docker
 from modules.docker.images import ImagePolicy, image_name
 from modules.docker.owner import JOB_LABEL, OWNER_LABEL, is_orphan, owner
-from modules.executor import Failed, Finished, Isolation, Limits, Task
+from modules.executor import Failed, Finished, Limits, Task
 from modules.inputs import bind, write
 from modules.module import load
+from protocol.isolation import Isolation
 
 MakeScript = Callable[..., Task]
 LIMITS = Limits(0, 64 << 20, 8 << 20, 1 << 20, 100, 20.0)

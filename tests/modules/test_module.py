@@ -61,7 +61,7 @@ def test_a_path_is_a_name_too(folder: Path) -> None:
 
 def test_a_clean_copy_holds_what_travels_and_has_the_same_digest(folder: Path, tmp_path: Path) -> None:
     module = load(folder)
-    assert module.files() == ("bin/thing.wasm", "module.toml")
+    assert list(module.files()) == ["bin/thing.wasm", "module.toml"]
     module.copy_to(tmp_path / "copy")
     copied = load(tmp_path / "copy")
     assert copied.digest == module.digest
@@ -111,6 +111,6 @@ def test_an_image_that_is_built_travels_with_its_sources(tmp_path: Path) -> None
         'name = "built"\nversion = "v1"\nsummary = "Built"\nexecutor = "docker"\n[docker]\nbuild = "."\n'
     )
     module = load(tmp_path)
-    assert module.files() == ("Dockerfile", "app/run.py", "module.toml")
+    assert list(module.files()) == ["Dockerfile", "app/run.py", "module.toml"]
     (tmp_path / "app" / "run.py").write_text("print(2)\n")
     assert load(tmp_path).digest != module.digest

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 import trio
 
-from modules.executor import Failed, Finished, Isolation, Task
+from modules.executor import Failed, Finished, Task
 from modules.wasm.pool import WasmPool, open_pool
 from modules.wasm.worker_process import WorkerDied
 from protocol.errors import Misuse
+from protocol.isolation import Isolation
 
 Assemble = Callable[[str], Path]
 MakeTask = Callable[..., Task]

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from modules import folders
-from modules.executor import Finished, Isolation, Task
+from modules.executor import Finished, Task
 from modules.wasm.pool import WasmPool, open_pool
+from protocol.isolation import Isolation
 
 COW = r"""        \   ^__^
          \  (oo)\_______

@@ -81,7 +81,7 @@ def test_an_offer_file_says_what_is_sold(tmp_path: Path) -> None:
         '[[prices]]\nfloor = 5\n[[prices]]\nmodule = "sha256:aa"\nfloor = 7\nask = 8\n'
     )
     shop = load_shop(file)
-    assert (shop.capacity.cpu_millis, shop.capacity.memory_mib, shop.capacity.gpus) == (1500, 100, 0)
+    assert (shop.capacity.cpu_millis, shop.capacity.memory_mib, shop.capacity.gpus) == (1500, 100, ())
     assert [(sheet.module, sheet.floor, sheet.ask) for sheet in shop.sheets] == [("*", 5, 10), ("sha256:aa", 7, 8)]
 
 

@@ -114,7 +114,7 @@ async def test_garbage_says_nothing(frame: bytes) -> None:
 
 async def test_an_offer_in_anothers_name_is_not_passed_on() -> None:
     author, forger = new_key(), new_key()
-    offer = MediatorOffer(author.address, 1, 2_000_000_000, (), Capacity(1, 1, 1, 0, 0, 1), ("wasm",), 0, ())
+    offer = MediatorOffer(author.address, 1, 2_000_000_000, (), Capacity(1, 1, 1, 1), ("wasm",), 0, ())
     ear = Ear(DOMAIN)
     assert ear.validate(RESOURCE_OFFERS, seal(offer, DOMAIN, author.sign))
     assert not ear.validate(RESOURCE_OFFERS, seal(offer, DOMAIN, forger.sign))

@@ -85,7 +85,7 @@ async def test_memory_returns_to_where_it_was(honest, stranger, meet, until):
 
 
 def _offer(key, serial: int, expires: int) -> MediatorOffer:
-    return MediatorOffer(key.address, serial, expires, (), Capacity(1, 1, 1, 0, 0, 1), (), 0, ())
+    return MediatorOffer(key.address, serial, expires, (), Capacity(1, 1, 1, 1), (), 0, ())
 
 
 def _hear(ear: Ear, book: OrderBook, now: float, data: bytes) -> bool:

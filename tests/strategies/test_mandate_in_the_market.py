@@ -46,7 +46,7 @@ class Leaves:
 
 def outcome_of(buying: Any, selling: Any) -> tuple[Outcome, list[Agreed]]:
     """How one job ends between these two."""
-    shop = Shop(BIG, ("wasm",), "sandbox", (Sheet("*", FLOOR, 2 * FLOOR),))
+    shop = Shop(BIG, ("wasm",), ("sandboxed_wasm",), (Sheet("*", FLOOR, 2 * FLOOR),))
     ann, bob = buyer("ann", 1), provider("bob", 1, shop)
     ann.strategy, bob.strategy = buying or ann.strategy, selling or bob.strategy
     market = Market(ann, bob)
