@@ -20,8 +20,9 @@ from contracts.encoding import (
 )
 from contracts.errors import NotSent, WrongChain
 from contracts.journal import Receipt
+from contracts.reading import data, field, quantity
 from contracts.rpc import Endpoint
-from contracts.sender import Sender, Sent, data, field, quantity
+from contracts.sender import Sender, Sent
 from protocol.deal import DealId
 from protocol.eip712 import Domain
 from protocol.identity import Address, show

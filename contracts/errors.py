@@ -24,6 +24,13 @@ class WrongChain(ChainError):
         self.found = found
 
 
+class ChainReborn(ChainError):
+    """The chain has the right number but another beginning: a dev chain that was started anew, or a fork of a test."""
+
+    def __init__(self, chain_id: int) -> None:
+        super().__init__(f"this chain {chain_id} is not the one that this data folder has used: it began anew")
+
+
 class RpcRefused(ChainError):
     """An error object of the endpoint."""
 
@@ -47,4 +54,8 @@ class Disagreement(ChainError):
 
 
 class NotSent(ChainError):
-    """The endpoint will not take the transaction (no funds for its gas, say); its nonce stays free."""
+    """The endpoint will not take the transaction; its nonce stays free."""
+
+
+class NoCoins(NotSent):
+    """The key's address does not hold what the transaction takes along and its gas may cost."""

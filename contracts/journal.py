@@ -70,6 +70,15 @@ class JournalStore(Protocol):
     def intent_of(self, hash_: bytes) -> str | None:
         """Which intent a transaction belongs to."""
 
+    def reopen(self, nonce: int) -> int:
+        """Take back what became of transactions from this nonce on, which the chain has forgotten; how many intents."""
+
+    def retire(self, intent: str) -> None:
+        """Let the intent's name be used anew: what became of it stays, under another name."""
+
+    def is_of_chain(self, birth: bytes) -> bool:
+        """Whether the chain that began with this block is the one this journal was written for."""
+
 
 _SCHEMA = """
 create table if not exists chain_attempts (
@@ -78,11 +87,17 @@ create table if not exists chain_attempts (
     max_fee text not null, tip text not null, sent_at real not null, primary key (chain, sender, hash)
 ) strict;
 create index if not exists chain_attempts_by_intent on chain_attempts (chain, sender, intent);
+create index if not exists chain_attempts_by_nonce on chain_attempts (chain, sender, nonce);
 create table if not exists chain_receipts (
     chain integer not null, sender blob not null, intent text not null, hash blob not null, block integer not null,
     gas_used integer not null, status integer not null, created blob, primary key (chain, sender, intent)
 ) strict;
+create table if not exists chain_births (
+    chain integer not null, sender blob not null, hash blob not null, primary key (chain, sender)
+) strict;
 """
+_MOST_REOPENED = 64
+"""Transactions looked through at one look; more follow at the next."""
 _COLUMNS = "intent, nonce, hash, raw, recipient, value, data, gas, max_fee, tip, sent_at"
 
 
@@ -183,6 +198,34 @@ class SqliteJournal:
             "select intent from chain_attempts where chain = ? and sender = ? and hash = ?", (*self._key, hash_)
         ).fetchone()
         return None if row is None else str(row[0])
+
+    def reopen(self, nonce: int) -> int:
+        """See `JournalStore`."""
+        since = "from chain_attempts where chain = ? and sender = ? and nonce >= ? order by nonce limit ?"
+        return self._db.execute(
+            f"delete from chain_receipts where chain = ? and sender = ? and intent in (select intent {since})"
+            f" and hash in (select hash {since})",
+            (*self._key, *(*self._key, nonce, _MOST_REOPENED) * 2),
+        ).rowcount
+
+    def retire(self, intent: str) -> None:
+        """See `JournalStore`."""
+        tries = "select count(*) from chain_receipts where chain = ? and sender = ? and intent glob ?"
+        pattern = intent.replace("[", "[[]").replace("*", "[*]").replace("?", "[?]") + "~*"
+        count = self._db.execute(tries, (*self._key, pattern)).fetchone()[0]
+        self._db.execute("savepoint retire")
+        for table in ("chain_attempts", "chain_receipts"):
+            self._db.execute(
+                f"update {table} set intent = ? where chain = ? and sender = ? and intent = ?",
+                (f"{intent}~{count + 1}", *self._key, intent),
+            )
+        self._db.execute("release retire")
+
+    def is_of_chain(self, birth: bytes) -> bool:
+        """See `JournalStore`."""
+        self._db.execute("insert or ignore into chain_births values (?, ?, ?)", (*self._key, birth))
+        row = self._db.execute("select hash from chain_births where chain = ? and sender = ?", self._key).fetchone()
+        return bool(row[0] == birth)
 
 
 def _attempts(rows: Iterable[tuple[object, ...]]) -> tuple[Attempt, ...]:

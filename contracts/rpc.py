@@ -81,18 +81,40 @@ class Rpc:
             {"jsonrpc": "2.0", "id": first + place, "method": method, "params": list(params)}
             for place, (method, params) in enumerate(requests)
         ]
+        content = _Body(json.dumps(body if len(body) > 1 else body[0]).encode())
         try:
-            async with self._client.stream("POST", self.url, json=body if len(body) > 1 else body[0]) as response:
+            request = self._client.build_request("POST", self.url, headers=content.headers)
+            request.stream = content
+            response = await self._client.send(request, stream=True)
+            try:
                 raw = b""
                 async for chunk in response.aiter_bytes():
                     raw += chunk
                     if len(raw) > _MOST_BYTES:
                         raise Garbled("an answer without end")
+            finally:
+                await response.aclose()
         except httpx.HTTPError as error:
             raise ChainUnreachable(f"{self.url}: {type(error).__name__}") from error
         if response.status_code >= 500 or response.status_code == 429:
             raise ChainUnreachable(f"{self.url}: HTTP {response.status_code}")
         return _sort(raw, first, len(body))
+
+
+class _Body(httpx.AsyncByteStream):
+    """A request's bytes. httpx's own is an asynchronous generator, which a cancelled request would leave unfinished."""
+
+    def __init__(self, content: bytes) -> None:
+        self._left = [content]
+        self.headers = {"content-type": "application/json", "content-length": str(len(content))}
+
+    def __aiter__(self) -> _Body:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop()
 
 
 def _sort(raw: bytes, first: int, count: int) -> list[Any] | None:

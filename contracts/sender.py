@@ -1,8 +1,10 @@
 """Sends transactions of one key so that none is lost and none is sent twice.
 
     submit --journal--> sent --receipt--> mined --deep enough--> done
-                         | unmined for long: the same bytes again, then the same nonce with a higher fee
-                         | its receipt vanished in a reorganisation: sent again
+                         │ unmined: the same bytes again; while the chain goes on without it, the same nonce, dearer
+                         │ its nonce is taken but nobody has a receipt: `contracts.tracing` reads the block itself
+                         │ forgotten in a reorganisation, even one deeper than "done": the same bytes again
+                         ╰ mined as refused: done, and its name is free for another try
 
 An intent's name is the caller's promise that it is one thing: submitting it again gives the first transaction back.
 """
@@ -17,18 +19,31 @@ from typing import Any
 import trio
 from coincurve import PrivateKey
 
-from contracts.errors import ChainError, ChainUnreachable, Garbled, NotSent, RpcRefused
+from contracts.errors import ChainError, ChainReborn, Garbled, NoCoins, NotSent, Reverted, RpcRefused
 from contracts.journal import Attempt, JournalStore, Receipt
 from contracts.profile import ChainProfile
+from contracts.reading import data, field, quantity, read_receipt
 from contracts.rpc import Endpoint
+from contracts.tracing import Foreign, trace
 from contracts.transaction import Transaction, sign
 from protocol.identity import Address, address_of_public_key, show
 
 _KNOWN = ("already known", "already imported", "known transaction", "already exists", "alreadyknown")
 _USED = ("nonce too low", "nonce is too low", "invalid nonce", "old nonce", "minimum expected nonce")
+_NO_COINS = ("insufficient funds", "insufficient balance", "not enough funds")
+_NEVER = ("intrinsic gas", "gas limit", "oversized", "invalid sender", "chain id", "invalid signature", "rlp:")
+"""Refusals of a transaction itself: it will be in no block. All others (a full pool, a hurry) may pass."""
+_UNDERPRICED = ("underpriced", "replacement", "too low to replace")
 _USUAL_TIP = 100_000_000
 """Offered, in wei a unit of gas, where the endpoint has no opinion."""
-_UNDERPRICED = ("underpriced", "replacement", "too low to replace")
+_DEAREST = 8
+"""A replacement pays at most so many times what the chain asks for now: beyond that the price is not what holds it."""
+_STUCK_BLOCKS = 2
+"""Blocks that the chain must have made without a transaction before it is replaced: a chain that stands still is no
+reason to pay more."""
+_FILLER = "gap:"
+_LOOK_AROUND = 5.0
+"""Seconds between two looks, while nothing is on its way, whether the chain has forgotten something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,29 +67,48 @@ class Sender:
         self._changed = trio.Event()
         self._touched: dict[str, float] = {}
         """When an intent's bytes last left this process, trio's clock."""
+        self._seen_at: dict[bytes, int] = {}
+        """The newest block when an unmined transaction was first looked for, by its hash."""
+        self._gap: tuple[int, int, float] | None = None
+        """A nonce that is missing, and since which block and moment (trio's clock)."""
+
+    async def check(self) -> None:
+        """Raises `ChainReborn` where the journal was written for a chain with another first block."""
+        try:
+            birth = data(field(await self._rpc.call("eth_getBlockByNumber", "0x0", False), "hash"))
+        except (RpcRefused, Garbled):
+            return  # some endpoints keep no such old block
+        if not self._journal.is_of_chain(birth):
+            raise ChainReborn(self.profile.chain_id)
 
     async def submit(
         self, intent: str, to: Address | None, data: bytes, value: int = 0, *, gas: int | None = None
     ) -> Sent:
-        """Journal and send; the same intent again only returns what was sent.
+        """Journal and send; the same intent again only returns what was sent, unless it was mined as refused.
 
         Without ``gas`` the call is tried first, so `Reverted` comes before anything is signed. Raises `NotSent` where
-        the endpoint will not take it, `ChainUnreachable` only before the journal holds it: once it does, it is sent
-        as soon as an endpoint answers.
+        no endpoint will ever take it (`NoCoins`: not before there are more), any other `ChainError` only before the
+        journal holds it: once it does, it is sent as soon as an endpoint takes it.
         """
         async with self._turn:
             before = self._journal.attempts(intent)
-            if before:
+            done = self._journal.receipt(intent)
+            if before and (done is None or done.status == 1):
                 return Sent(intent, before[-1].hash)
             attempt = await self._prepare(intent, to, data, value, gas)
+            if done is not None:
+                self._journal.retire(intent)
             self._journal.save(attempt)
             try:
                 await self._send(attempt)
-            except (ChainUnreachable, Garbled):
-                pass  # it may have arrived or not; `run` sends the same bytes again
             except RpcRefused as error:
-                self._journal.forget(attempt)
-                raise NotSent(error.message) from error
+                told = error.message.lower()
+                if any(words in told for words in (*_NO_COINS, *_NEVER)):
+                    self._journal.forget(attempt)
+                    kind = NoCoins if any(words in told for words in _NO_COINS) else NotSent
+                    raise kind(error.message) from error
+            except ChainError:
+                pass  # it may have arrived or not; `run` sends the same bytes again
             self._wake()
             return Sent(intent, attempt.hash)
 
@@ -88,37 +122,46 @@ class Sender:
         return receipt
 
     async def run(self) -> None:
-        """Look after everything on its way, for ever; begins with what a crash left behind."""
+        """Look after everything on its way, for ever; begins with what a crash or a reorganisation left behind."""
         while True:
             attempts = self._journal.unfinished()
-            if not attempts:
-                await self._changed.wait()
-                continue
             try:
                 await self._look_after(attempts)
             except ChainError:
                 await trio.sleep(min(1.0, self.profile.poll * 20))
-            await trio.sleep(self.profile.poll)
+            with trio.move_on_after(self.profile.poll if attempts else max(_LOOK_AROUND, self.profile.poll)):
+                if attempts:
+                    await trio.sleep_forever()
+                await self._changed.wait()
 
     async def _prepare(self, intent: str, to: Address | None, data: bytes, value: int, gas: int | None) -> Attempt:
         me = show(self.address)
         call = {"from": me, "data": "0x" + data.hex(), "value": hex(value)}
         if to is not None:
             call["to"] = show(to)
-        count, head, tip, estimate = await self._rpc.batch(
+        count, price, tip, estimate = await self._rpc.batch(
             [
                 ("eth_getTransactionCount", (me, "latest")),
-                ("eth_getBlockByNumber", ("latest", False)),
+                ("eth_gasPrice", ()),
                 ("eth_maxPriorityFeePerGas", ()),
                 ("eth_chainId", ()) if gas is not None else ("eth_estimateGas", (call,)),
             ]
         )
         if gas is None:
+            if isinstance(estimate, RpcRefused) and not isinstance(estimate, Reverted):
+                told = estimate.message.lower()
+                if any(words in told for words in _NO_COINS):
+                    raise NoCoins(estimate.message)
             gas = quantity(estimate) * self.profile.gas_margin_percent // 100
-        reward = _USUAL_TIP if isinstance(tip, RpcRefused) else quantity(tip)
-        most = 2 * quantity(field(head, "baseFeePerGas")) + reward
+        most, reward = self._fees(price, tip)
         nonce = max(quantity(count), self._journal.next_nonce())
         return self._sign(intent, nonce, to, value, data, gas, most, reward)
+
+    def _fees(self, price: Any, tip: Any) -> tuple[int, int]:
+        """The most to pay and the tip, for a unit of gas: room for the price to double before it must be replaced."""
+        now = quantity(price)
+        reward = _USUAL_TIP if isinstance(tip, RpcRefused) else quantity(tip)
+        return 2 * now + reward, min(reward, 2 * now + reward)
 
     def _sign(
         self, intent: str, nonce: int, to: Address | None, value: int, data: bytes, gas: int, max_fee: int, tip: int
@@ -126,19 +169,14 @@ class Sender:
         signed = sign(Transaction(self.profile.chain_id, nonce, to, value, data, gas, max_fee, tip), self._key)
         return Attempt(intent, nonce, signed.hash, signed.raw, to, value, data, gas, max_fee, tip, time.time())
 
-    async def _send(self, attempt: Attempt) -> bool:
-        """Whether the chain still has a place for it; raises `RpcRefused` where it will not take it at all."""
+    async def _send(self, attempt: Attempt) -> None:
+        """Raises `RpcRefused` where it is not taken; known bytes and a nonce that was used since are no refusal."""
         self._touched[attempt.intent] = trio.current_time()
         try:
             await self._rpc.call("eth_sendRawTransaction", "0x" + attempt.raw.hex())
         except RpcRefused as error:
-            told = error.message.lower()
-            if any(words in told for words in _KNOWN):
-                return True
-            if any(words in told for words in _USED):
-                return False
-            raise
-        return True
+            if not any(words in error.message.lower() for words in (*_KNOWN, *_USED)):
+                raise
 
     async def _look_after(self, attempts: Sequence[Attempt]) -> None:
         head, count, *receipts = await self._rpc.batch(
@@ -149,6 +187,9 @@ class Sender:
             ]
         )
         number, used = quantity(head), quantity(count)
+        if used < self._journal.next_nonce() and self._journal.reopen(used):
+            return  # they are in no block: what was done is undone, and goes out again at the next look
+        await self._mind_the_gap(attempts, used, number)
         by_intent: dict[str, list[tuple[Attempt, Any]]] = {}
         for attempt, receipt in zip(attempts, receipts, strict=True):
             by_intent.setdefault(attempt.intent, []).append((attempt, receipt))
@@ -156,30 +197,76 @@ class Sender:
             mined = next((read_receipt(raw) for _, raw in tries if isinstance(raw, dict)), None)
             if mined is None:
                 if not any(isinstance(raw, ChainError) for _, raw in tries):
-                    await self._push([attempt for attempt, _ in tries], used)
+                    await self._push([attempt for attempt, _ in tries], used, number)
             elif number - mined.block + 1 >= self.profile.confirmations:
-                self._journal.finish(intent, mined)
-                self._touched.pop(intent, None)
-                self._wake()
+                self._finish(intent, mined)
 
-    async def _push(self, tries: Sequence[Attempt], used: int) -> None:
+    async def _mind_the_gap(self, attempts: Sequence[Attempt], used: int, number: int) -> None:
+        """Nonces below ours that nobody uses hold everything up: after a while an empty transfer to ourselves does.
+
+        It comes from an endpoint that lied about the count, or from another program with this key whose transactions
+        a reorganisation dropped. Ours can't be signed anew with the free nonce: the old bytes would still be good.
+        """
+        if not attempts or min(attempt.nonce for attempt in attempts) <= used:
+            self._gap = None
+            return
+        if self._gap is None or self._gap[0] != used:
+            self._gap = used, number, trio.current_time()
+        waited = trio.current_time() - self._gap[2]
+        if waited < self.profile.stuck_after or number - self._gap[1] < _STUCK_BLOCKS:
+            return
+        me = show(self.address)
+        price, tip, gas = await self._rpc.batch(
+            [
+                ("eth_gasPrice", ()),
+                ("eth_maxPriorityFeePerGas", ()),
+                ("eth_estimateGas", ({"from": me, "to": me, "value": "0x0"},)),
+            ]
+        )
+        most, reward = self._fees(price, tip)
+        allowed = quantity(gas) * self.profile.gas_margin_percent // 100
+        async with self._turn:
+            filler = self._sign(f"{_FILLER}{used}", used, self.address, 0, b"", allowed, most, reward)
+            self._journal.save(filler)
+            await self._send(filler)
+
+    def _finish(self, intent: str, receipt: Receipt) -> None:
+        self._journal.finish(intent, receipt)
+        self._touched.pop(intent, None)
+        for attempt in self._journal.attempts(intent):
+            self._seen_at.pop(attempt.hash, None)
+        self._wake()
+
+    async def _push(self, tries: Sequence[Attempt], used: int, number: int) -> None:
         newest = tries[-1]
+        first_seen = self._seen_at.setdefault(newest.hash, number)
         since = trio.current_time() - self._touched.get(newest.intent, float("-inf"))
         if since < self.profile.resend_after:
             return
-        stuck = newest.nonce == used and time.time() - newest.sent_at > self.profile.stuck_after
         try:
-            if stuck:
+            if newest.nonce < used:
+                await self._find(tries, number)
+            elif self._is_stuck(newest, used, number - first_seen):
                 await self._replace(newest)
-            elif not await self._send(newest) and newest.nonce < used:
-                await self._take_a_new_nonce(tries)
+            else:
+                await self._send(newest)
         except RpcRefused:
             return  # not now (no funds, a full pool); it stays journalled and is tried again
 
+    def _is_stuck(self, attempt: Attempt, used: int, blocks: int) -> bool:
+        waited = time.time() - attempt.sent_at
+        return attempt.nonce == used and waited > self.profile.stuck_after and blocks >= _STUCK_BLOCKS
+
     async def _replace(self, old: Attempt) -> None:
-        raised = [max(1, fee * self.profile.bump_percent // 100 + 1) for fee in (old.max_fee, old.tip)]
+        price, tip = await self._rpc.batch([("eth_gasPrice", ()), ("eth_maxPriorityFeePerGas", ())])
+        most, reward = self._fees(price, tip)
+        bumped = [max(1, fee * self.profile.bump_percent // 100 + 1) for fee in (old.max_fee, old.tip)]
+        if bumped[0] > _DEAREST * most:
+            await self._send(old)
+            return
         async with self._turn:
-            new = self._sign(old.intent, old.nonce, old.to, old.value, old.data, old.gas, raised[0], raised[1])
+            max_fee, tip = max(most, bumped[0]), max(reward, bumped[1])
+            new = self._sign(old.intent, old.nonce, old.to, old.value, old.data, old.gas, max_fee, min(tip, max_fee))
             self._journal.save(new)
             try:
                 await self._send(new)
@@ -188,62 +275,26 @@ class Sender:
                     self._journal.forget(new)
                 raise
 
-    async def _take_a_new_nonce(self, tries: Sequence[Attempt]) -> None:
-        """Another program used the key: our bytes can never be mined now, so signing anew can't do it twice."""
-        receipts = await self._rpc.batch([("eth_getTransactionReceipt", ("0x" + a.hash.hex(),)) for a in tries])
-        if any(receipt is not None for receipt in receipts):
-            return
-        old = tries[-1]
-        async with self._turn:
-            count = quantity(await self._rpc.call("eth_getTransactionCount", show(self.address), "latest"))
-            nonce = max(count, self._journal.next_nonce())
-            new = self._sign(old.intent, nonce, old.to, old.value, old.data, old.gas, old.max_fee, old.tip)
-            self._journal.save(new)
-            await self._send(new)
+    async def _find(self, tries: Sequence[Attempt], number: int) -> None:
+        """Its nonce is used, and nobody has a receipt: it was mined, or another program used the key."""
+        newest = tries[-1]
+        self._touched[newest.intent] = trio.current_time()
+        found = await trace(self._rpc, self.address, tries, number - self.profile.confirmations + 1)
+        if isinstance(found, Receipt):
+            self._finish(newest.intent, found)
+        elif isinstance(found, Foreign) and newest.intent.startswith(_FILLER):
+            self._finish(newest.intent, Receipt(found.hash, number, 0, 1))  # there was no gap after all
+        elif isinstance(found, Foreign):
+            # our bytes can never be mined now, so signing anew can't do it twice
+            async with self._turn:
+                count = quantity(await self._rpc.call("eth_getTransactionCount", show(self.address), "latest"))
+                nonce = max(count, self._journal.next_nonce())
+                price, tip = await self._rpc.batch([("eth_gasPrice", ()), ("eth_maxPriorityFeePerGas", ())])
+                most, reward = self._fees(price, tip)
+                new = self._sign(newest.intent, nonce, newest.to, newest.value, newest.data, newest.gas, most, reward)
+                self._journal.save(new)
+                await self._send(new)
 
     def _wake(self) -> None:
         self._changed.set()
         self._changed = trio.Event()
-
-
-def quantity(raw: Any) -> int:
-    """A number in hex; raises the error that stands in its place, or `Garbled`."""
-    if isinstance(raw, ChainError):
-        raise raw
-    if not isinstance(raw, str) or not raw.startswith("0x"):
-        raise Garbled(f"{str(raw)[:60]} is no quantity")
-    try:
-        return int(raw, 16)
-    except ValueError as error:
-        raise Garbled(f"{raw[:60]} is no quantity") from error
-
-
-def field(raw: Any, name: str) -> Any:
-    """A field of an object; raises the error that stands in its place, or `Garbled`."""
-    if isinstance(raw, ChainError):
-        raise raw
-    if not isinstance(raw, dict) or name not in raw:
-        raise Garbled(f"no {name} in an answer")
-    return raw[name]
-
-
-def read_receipt(raw: dict[str, Any]) -> Receipt:
-    """A receipt as an endpoint gives it."""
-    created = raw.get("contractAddress")
-    return Receipt(
-        hash=data(field(raw, "transactionHash")),
-        block=quantity(field(raw, "blockNumber")),
-        gas_used=quantity(field(raw, "gasUsed")),
-        status=quantity(field(raw, "status")),
-        created=None if created is None else Address(data(created)),
-    )
-
-
-def data(raw: Any) -> bytes:
-    """Bytes in hex; raises the error that stands in its place, or `Garbled`."""
-    if isinstance(raw, ChainError):
-        raise raw
-    try:
-        return bytes.fromhex(raw.removeprefix("0x"))
-    except (AttributeError, ValueError) as error:
-        raise Garbled(f"{str(raw)[:60]} are no bytes") from error

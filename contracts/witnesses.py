@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
-import trio
-
+from contracts.asking import ask_all
 from contracts.client import Snapshot, VaultClient
-from contracts.errors import ChainError, Disagreement
+from contracts.errors import ChainError, Disagreement, WrongChain
 from protocol.deal import DealId
 from protocol.identity import Address
 
 T = TypeVar("T")
+_NULL_ROUNDS = 4
+"""Heights in a row at which a chain may have no block."""
 
 
 class Witnesses:
@@ -25,37 +26,54 @@ class Witnesses:
         self._clients = tuple(clients)
         self.quorum = len(self._clients) // 2 + 1 if quorum is None else quorum
 
-    async def read(self, addresses: Sequence[Address], ids: Sequence[DealId], depth: int) -> Snapshot:
-        """What a quorum says of the newest block that lies ``depth`` deep (1: the head) for a quorum.
+    async def height(self) -> int:
+        """The newest block that a quorum has reached; raises `Disagreement` where fewer answer."""
+        heads = await self._ask(_height)
+        if len(heads) < self.quorum:
+            raise Disagreement(f"{len(heads)} of {len(self._clients)} endpoints answered, {self.quorum} are needed")
+        # an endpoint that claims blocks which nobody else has must not move the block that is asked about
+        return sorted(heads, reverse=True)[self.quorum - 1]
+
+    async def read_at(self, addresses: Sequence[Address], ids: Sequence[DealId], block: int) -> Snapshot:
+        """What a quorum says of one block, or of the one before where a null round has none at that height.
 
         They must agree on the block's hash too, so two answers from both sides of a fork don't count together. Raises
         `Disagreement`.
         """
-        heads = await self._ask(_height)
-        if len(heads) < self.quorum:
-            raise Disagreement(f"{len(heads)} of {len(self._clients)} endpoints answered, {self.quorum} are needed")
-        # An endpoint that claims blocks which nobody else has must not move the block that is asked about.
-        height = sorted(heads, reverse=True)[self.quorum - 1]
-        block = height - depth + 1
         if block < 0:
             raise Disagreement("the chain is not that deep yet")
-        answers = await self._ask(lambda client: client.read(addresses, ids, block))
-        for answer, count in Counter(answers).most_common(1):
-            if count >= self.quorum and answer.head.number == block:
-                return answer
+        for height in range(block, max(-1, block - _NULL_ROUNDS), -1):
+            answers = await self._ask(partial(VaultClient.read, addresses=addresses, ids=ids, block=height))
+            for answer, count in Counter(answers).most_common(1):
+                if count >= self.quorum and 0 <= height - answer.head.number < _NULL_ROUNDS:
+                    return answer
+            if len(answers) >= self.quorum:
+                break
         raise Disagreement(f"no {self.quorum} of {len(self._clients)} endpoints say the same of block {block}")
 
+    async def read(self, addresses: Sequence[Address], ids: Sequence[DealId], depth: int) -> Snapshot:
+        """As `read_at`, of the newest block that lies ``depth`` deep (1: the head)."""
+        return await self.read_at(addresses, ids, await self.height() - depth + 1)
+
+    async def sealed(self, deal: DealId) -> bytes:
+        """The sealed CID that a claim is about, as a quorum says."""
+        for told, count in Counter(await self._ask(lambda client: client.sealed(deal))).most_common(1):
+            if count >= self.quorum:
+                return told
+        raise Disagreement(f"no {self.quorum} of {len(self._clients)} endpoints say the same of a claim")
+
+    async def check(self) -> None:
+        """Raises `WrongChain` where any of them that answers serves another chain, `ChainUnreachable` if none does."""
+        answers = await ask_all(self._clients, VaultClient.check, len(self._clients))
+        for answer in answers:
+            if isinstance(answer, WrongChain):
+                raise answer
+        if all(isinstance(answer, ChainError) for answer in answers):
+            raise next(answer for answer in answers if isinstance(answer, ChainError))
+
     async def _ask(self, question: Callable[[VaultClient], Awaitable[T]]) -> list[T]:
-        answers: list[T] = []
-
-        async def one(client: VaultClient) -> None:
-            with suppress(ChainError):  # who does not answer has no voice this time
-                answers.append(await question(client))
-
-        async with trio.open_nursery() as nursery:
-            for client in self._clients:
-                nursery.start_soon(one, client)
-        return answers
+        answers = await ask_all(self._clients, question, self.quorum)
+        return [answer for answer in answers if answer is not None and not isinstance(answer, ChainError)]
 
 
 async def _height(client: VaultClient) -> int:

@@ -92,6 +92,8 @@ class Ledger:
     offset: int = 0
     """Seconds that the chain's clock is ahead of the wall clock."""
     next_timestamp: int | None = None
+    least_tip: int = 0
+    """Wei a unit of gas below which transactions wait, as where blocks are full of better ones; a test sets it."""
     _db: Any = field(init=False)
 
     def __post_init__(self) -> None:
@@ -188,7 +190,8 @@ class Ledger:
     def ready(self) -> bool:
         """Whether a block mined now would hold a transaction."""
         state = self.state_at(self.head)
-        return any(state.get_nonce(sender) in queue for sender, queue in self.waiting.items())
+        nexts = [queue.get(state.get_nonce(sender)) for sender, queue in self.waiting.items()]
+        return any(one is not None and one.max_priority_fee_per_gas >= self.least_tip for one in nexts)
 
     def mine(self) -> Block:
         """One block of everything that can go into it."""
@@ -203,6 +206,8 @@ class Ledger:
         for sender in list(self.waiting):
             queue = self.waiting[sender]
             while (transaction := queue.get(state.get_nonce(sender))) is not None and transaction.gas <= room:
+                if transaction.max_priority_fee_per_gas < self.least_tip:
+                    break
                 del queue[transaction.nonce]
                 mined = self._apply(state, transaction)
                 if mined is None:

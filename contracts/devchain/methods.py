@@ -37,7 +37,7 @@ class Methods:
             "eth_syncing": lambda: False,
             "eth_blockNumber": lambda: hex(ledger.head.number),
             "eth_gasPrice": lambda: hex(2 * BASE_FEE),
-            "eth_maxPriorityFeePerGas": lambda: hex(BASE_FEE // 10),
+            "eth_maxPriorityFeePerGas": lambda: hex(max(BASE_FEE // 10, ledger.least_tip)),
             "eth_getBlockByNumber": self._block_by_number,
             "eth_getBlockByHash": self._block_by_hash,
             "eth_getBalance": lambda who, tag="latest": hex(self._state(tag).get_balance(_bytes(who))),
@@ -54,6 +54,7 @@ class Methods:
             "evm_setNextBlockTimestamp": self._set_next,
             "evm_setAutomine": self._set_automine,
             "dev_reorg": self._reorg,
+            "dev_setLeastTip": self._set_least_tip,
         }
 
     def answer(self, method: str, params: Sequence[Any]) -> Any:
@@ -228,6 +229,10 @@ class Methods:
         self.automine = on
         if on:
             self._wake()
+
+    def _set_least_tip(self, wei: int | str) -> None:
+        self._ledger.least_tip = _number(wei)
+        self._wake()
 
     def _reorg(self, depth: int | str) -> None:
         self._ledger.forget(_number(depth))

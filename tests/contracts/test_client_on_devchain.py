@@ -17,7 +17,7 @@ from contracts.anvil import find_anvil, run_anvil
 from contracts.chain_process import DevChain, run_devchain
 from contracts.client import Intent, VaultClient, deploy
 from contracts.encoding import deal_id_query, encode_call
-from contracts.errors import NotSent, Reverted
+from contracts.errors import ChainReborn, NotSent, Reverted
 from contracts.journal import SqliteJournal
 from contracts.profile import DEV
 from contracts.rpc import Rpc
@@ -178,6 +178,50 @@ async def test_a_reorganisation_that_drops_a_transaction_sees_it_sent_again(a_ch
             assert (await client.accounts([address(JC)]))[0].balance == COIN + 7
 
 
+async def test_a_reorganisation_deeper_than_done_is_made_good(a_chain: Start, tmp_path: Path) -> None:
+    async with a_chain() as (chain, rpc):
+        assert chain.vault is not None
+        sender = Sender(rpc, SqliteJournal(tmp_path / "jc", 1337, address(JC)), JC, replace(DEV, resend_after=0.05))
+        client = VaultClient(rpc, 1337, chain.vault, sender)
+        async with running(sender):
+            for number in range(4):
+                await client.wait(await client.submit(Intent(f"pay in {number}", Deposit(address(JC), 10**number))))
+            await rpc.call(chain.reorg, 3)  # all of them were done by the profile's count
+            assert (await client.accounts([address(JC)]))[0].balance == COIN + 1
+            # a new one would wait for ever for the nonces before its own
+            await client.wait(await client.submit(Intent("pay in more", Deposit(address(JC), 50_000))))
+            assert (await client.accounts([address(JC)]))[0].balance == COIN + 51_111
+
+
+async def test_a_call_that_was_mined_as_refused_can_be_made_again(a_chain: Start, tmp_path: Path) -> None:
+    async with a_chain() as (chain, rpc):
+        assert chain.vault is not None
+        journal = SqliteJournal(tmp_path / "jc", 1337, address(JC))
+        sender = Sender(rpc, journal, JC, DEV)
+        client = VaultClient(rpc, 1337, chain.vault, sender)
+        async with running(sender):
+            too_much = Intent("take out", Withdraw(COIN + 5, address(JC)), gas=100_000)
+            assert (await client.wait(await client.submit(too_much))).status == 0
+            await client.wait(await client.submit(Intent("pay in", Deposit(address(JC), 5))))
+            again = await client.submit(too_much)
+            assert (await client.wait(again)).status == 1
+            assert (await client.accounts([address(JC)]))[0].balance == 0
+            assert await client.submit(too_much) == again
+            failed_too = Intent("take out", Withdraw(1, address(JC)), gas=100_000)
+            assert await client.submit(failed_too) == again, "the name is what counts"
+
+
+async def test_a_chain_that_began_anew_is_not_the_one_of_the_journal(a_chain: Start, tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path / "jc", 1337, address(JC))
+    async with a_chain() as (_, rpc):
+        for _ in range(2):
+            await Sender(rpc, journal, JC, DEV).check()
+    await trio.sleep(1.1)  # a chain is born with its second
+    async with a_chain() as (_, rpc):
+        with pytest.raises(ChainReborn, match="began anew"):
+            await Sender(rpc, journal, JC, DEV).check()
+
+
 async def test_a_stuck_transaction_is_replaced_and_done_once(a_chain: Start, tmp_path: Path) -> None:
     async with a_chain() as (chain, rpc):
         assert chain.vault is not None
@@ -188,14 +232,52 @@ async def test_a_stuck_transaction_is_replaced_and_done_once(a_chain: Start, tmp
         await rpc.call("evm_setAutomine", False)
         async with running(sender):
             sent = await client.submit(Intent("pay in", Deposit(address(JC), 7)))
-            with trio.fail_after(5):
-                while len(journal.attempts("pay in")) < 2:  # noqa: ASYNC110
-                    await trio.sleep(0.01)
-            await rpc.call("evm_setAutomine", True)
+            await _make_dear(chain, rpc)
+            with trio.fail_after(10):
+                while len(journal.attempts("pay in")) < 2:
+                    await rpc.call("evm_mine")  # the chain goes on without it
+                    await trio.sleep(0.05)
+            with trio.fail_after(20):
+                while journal.receipt("pay in") is None:
+                    await rpc.call("evm_mine")
+                    await trio.sleep(0.05)
             receipt = await client.wait(sent)
             assert receipt.hash != sent.hash
             assert await client.wait(sent.hash) == receipt
             assert (await client.accounts([address(JC)]))[0].balance == COIN + 7
+
+
+async def test_a_chain_that_stands_still_makes_nothing_dearer(a_chain: Start, tmp_path: Path) -> None:
+    async with a_chain() as (chain, rpc):
+        assert chain.vault is not None
+        hasty = replace(DEV, resend_after=0.02, stuck_after=0.05)
+        journal = SqliteJournal(tmp_path / "jc", 1337, address(JC))
+        sender = Sender(rpc, journal, JC, hasty)
+        client = VaultClient(rpc, 1337, chain.vault, sender)
+        await rpc.call("evm_setAutomine", False)
+        async with running(sender):
+            sent = await client.submit(Intent("pay in", Deposit(address(JC), 7)))
+            await trio.sleep(1.0)  # twenty times as long as a transaction may be stuck
+            assert len(journal.attempts("pay in")) == 1
+            await rpc.call("evm_setAutomine", True)
+            await rpc.call("evm_mine")
+            assert (await client.wait(sent)).hash == sent.hash
+            assert (await client.accounts([address(JC)]))[0].balance == COIN + 7
+
+
+async def test_a_price_that_is_not_what_holds_it_stops_rising(a_chain: Start, tmp_path: Path) -> None:
+    async with a_chain() as (chain, rpc):
+        assert chain.vault is not None
+        journal = SqliteJournal(tmp_path / "jc", 1337, address(JC))
+        sender = Sender(rpc, journal, JC, DEV)
+        await rpc.call("evm_setAutomine", False)
+        client = VaultClient(rpc, 1337, chain.vault, sender)
+        await client.submit(Intent("pay in", Deposit(address(JC), 7)))
+        for _ in range(30):
+            await sender._replace(journal.attempts("pay in")[-1])
+        fees = [attempt.max_fee for attempt in journal.attempts("pay in")]
+        assert 5 < len(fees) < 20
+        assert fees[-1] <= 8 * fees[0]
 
 
 async def test_a_nonce_used_by_another_program_costs_nothing(a_chain: Start, tmp_path: Path) -> None:
@@ -301,6 +383,14 @@ async def test_chain_time_passes_while_nothing_happens() -> None:
         assert later.number > first.number
         assert later.timestamp > first.timestamp
         assert abs(later.timestamp - time.time()) <= 1.5
+
+
+async def _make_dear(chain: DevChain, rpc: Rpc) -> None:
+    """From now on what was signed at the old price waits."""
+    if chain.reorg == "dev_reorg":
+        await rpc.call("dev_setLeastTip", hex(10**9))
+    else:
+        await rpc.call("anvil_setNextBlockBaseFeePerGas", hex(10**11))
 
 
 def _deposit(value: int) -> tuple[bytes, int]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,10 +11,7 @@ from typing import Any, ClassVar
 import pytest
 import trio
 
-from contracts.artifact import vault_artifact
 from contracts.client import Intent, VaultClient
-from contracts.devchain.genesis import born
-from contracts.devchain.ledger import Ledger
 from contracts.devchain.methods import Methods, RpcError
 from contracts.devchain.server import DevServer
 from contracts.errors import ChainError, ChainUnreachable, Garbled, RpcRefused, WrongChain
@@ -25,11 +21,9 @@ from contracts.profile import DEV
 from contracts.rpc import Rpc
 from contracts.sender import Sender
 from protocol.identity import Address
-from protocol.vault_calls import Deposit
-from tests.contracts.twin import Person
+from protocol.vault_calls import Deposit, Withdraw
+from tests.contracts.endpoints import ME, served
 
-COIN = 10**18
-ME = Person.number(1)
 HASTY = replace(DEV, resend_after=0.05)
 
 
@@ -56,6 +50,25 @@ class Odd(Methods):
             return "0x" + "00" * 32
         if method == "eth_estimateGas":
             return hex(int(super().answer(method, params), 16) * 20)
+        return super().answer(method, params)
+
+
+class NoReceipts(Methods):
+    """Has no receipt of anything, ever."""
+
+    def answer(self, method: str, params: Sequence[Any]) -> Any:
+        return None if method == "eth_getTransactionReceipt" else super().answer(method, params)
+
+
+class AheadOnce(Methods):
+    """Names a far too high nonce the first time."""
+
+    told = False
+
+    def answer(self, method: str, params: Sequence[Any]) -> Any:
+        if method == "eth_getTransactionCount" and not self.told:
+            self.told = True
+            return "0x3"
         return super().answer(method, params)
 
 
@@ -93,21 +106,6 @@ class Babbling(DevServer):
 
     def _answer(self, body: bytes) -> bytes:
         return self.replies.pop(0) if self.replies else super()._answer(body)
-
-
-@asynccontextmanager
-async def served(
-    server: type[DevServer] = DevServer, methods: type[Methods] = Methods
-) -> AsyncIterator[tuple[str, Address]]:
-    ledger: Ledger
-    ledger, vault = born(1337, {ME.address: COIN}, {}, 60, 600, vault_artifact())
-    face = server(ledger, methods)
-    async with trio.open_nursery() as nursery:
-        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        nursery.start_soon(face.mine_on_demand)
-        nursery.start_soon(trio.serve_listeners, face.serve_connection, listeners)
-        yield f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}", Address(vault)
-        nursery.cancel_scope.cancel()
 
 
 async def pay_in_three_times(url: str, vault: Address, folder: Path) -> None:
@@ -149,6 +147,39 @@ async def test_null_rounds_late_receipts_and_dear_gas_lose_nothing(tmp_path: Pat
 async def test_a_swallowed_transaction_is_sent_again(tmp_path: Path) -> None:
     async with served(methods=Forgetful) as (url, vault):
         await pay_in_three_times(url, vault, tmp_path)
+
+
+async def test_a_transaction_without_a_receipt_is_found_in_its_block_and_never_paid_twice(tmp_path: Path) -> None:
+    async with served(methods=NoReceipts) as (url, vault):
+        await pay_in_three_times(url, vault, tmp_path)
+
+
+async def test_without_receipts_a_refused_transaction_is_told_from_a_good_one(tmp_path: Path) -> None:
+    async with served(methods=NoReceipts) as (url, vault), Rpc(url) as rpc, trio.open_nursery() as nursery:
+        sender = Sender(rpc, SqliteJournal(tmp_path / "journal", 1337, ME.address), ME.key, HASTY)
+        client = VaultClient(rpc, 1337, vault, sender)
+        nursery.start_soon(sender.run)
+        refused = await client.wait(await client.submit(Intent("take", Withdraw(1, ME.address), gas=100_000)))
+        assert refused.status == 0
+        nursery.cancel_scope.cancel()
+
+
+async def test_nonces_that_nobody_uses_are_filled(tmp_path: Path) -> None:
+    async with served(methods=AheadOnce) as (url, vault), Rpc(url) as rpc, trio.open_nursery() as nursery:
+        hasty = replace(HASTY, stuck_after=0.1)
+        journal = SqliteJournal(tmp_path / "journal", 1337, ME.address)
+        sender = Sender(rpc, journal, ME.key, hasty)
+        client = VaultClient(rpc, 1337, vault, sender)
+        sent = await client.submit(Intent("pay in", Deposit(ME.address, 5)))
+        assert journal.attempts("pay in")[0].nonce == 3
+        nursery.start_soon(sender.run)
+        with trio.fail_after(20):
+            while journal.receipt("pay in") is None:
+                await rpc.call("evm_mine")
+                await trio.sleep(0.05)
+        assert (await client.wait(sent)).status == 1
+        assert await balance(client) == 5
+        nursery.cancel_scope.cancel()
 
 
 async def test_an_endpoint_without_batches_is_asked_one_by_one(tmp_path: Path) -> None:

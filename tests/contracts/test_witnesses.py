@@ -5,27 +5,23 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
-from contracts.artifact import vault_artifact
-from contracts.client import VaultClient
-from contracts.devchain.genesis import born
-from contracts.devchain.ledger import Ledger
+from contracts.client import Intent, VaultClient
 from contracts.devchain.methods import Methods, RpcError
-from contracts.devchain.server import DevServer
 from contracts.errors import Disagreement, Reverted
+from contracts.fallback import Fallback
+from contracts.journal import SqliteJournal
 from contracts.profile import DEV
 from contracts.rpc import Rpc
+from contracts.sender import Sender
 from contracts.witnesses import Witnesses
-from protocol.identity import Address
 from protocol.vault_calls import Deposit, Withdraw
-from tests.contracts.twin import Person
-
-ME = Person.number(1)
-COIN = 10**18
+from tests.contracts.endpoints import ME, faces
 
 
 class Lying(Methods):
@@ -61,23 +57,65 @@ class Away(Methods):
         raise RpcError(-32000, "try again later")
 
 
+class Faking(Methods):
+    """Has receipts of everything that was never mined, and a fee that ruins."""
+
+    def answer(self, method: str, params: Sequence[Any]) -> Any:
+        if method == "eth_sendRawTransaction":
+            return "0x" + "00" * 32  # taken, it says
+        if method == "eth_getTransactionReceipt":
+            place = {"blockNumber": "0x2", "blockHash": "0x" + "ab" * 32}
+            return {"transactionHash": params[0], "status": "0x1", "gasUsed": "0x1", **place}
+        if method in ("eth_gasPrice", "eth_maxPriorityFeePerGas"):
+            return hex(10**15)
+        if method == "eth_getTransactionCount":
+            return "0x64"
+        if method == "eth_estimateGas":
+            raise RpcError(3, "execution reverted: not open")
+        return super().answer(method, params)
+
+
 @asynccontextmanager
 async def witnesses(*kinds: type[Methods], deep: int = 5) -> AsyncIterator[Witnesses]:
-    """Endpoints of different character on one chain of ``deep`` empty blocks."""
-    ledger: Ledger
-    ledger, vault = born(1337, {ME.address: COIN}, {ME.address: 1000}, 60, 600, vault_artifact())
-    for _ in range(deep):
-        ledger.mine()
-    async with trio.open_nursery() as nursery, AsyncExitStack() as stack:
-        clients = []
-        for kind in kinds:
-            listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-            face = DevServer(ledger, kind)
-            nursery.start_soon(trio.serve_listeners, face.serve_connection, listeners)
-            rpc = await stack.enter_async_context(Rpc(f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"))
-            clients.append(VaultClient(rpc, 1337, Address(vault)))
-        yield Witnesses(clients)
+    """Clients of endpoints of different character on one chain of ``deep`` empty blocks."""
+    async with faces(*kinds, deep=deep, mining=False) as (urls, vault, _), AsyncExitStack() as stack:
+        rpcs = [await stack.enter_async_context(Rpc(url)) for url in urls]
+        yield Witnesses([VaultClient(rpc, 1337, vault) for rpc in rpcs])
+
+
+@pytest.mark.parametrize("odd", [Faking, Lying, Ahead, Away])
+async def test_one_of_three_endpoints_can_neither_stop_nor_fake_a_payment(odd: type[Methods], tmp_path: Path) -> None:
+    async with (
+        faces(odd, Methods, Methods) as (urls, vault, _),
+        AsyncExitStack() as stack,
+        trio.open_nursery() as nursery,
+    ):
+        rpcs = [await stack.enter_async_context(Rpc(url)) for url in urls]
+        journal = SqliteJournal(tmp_path / "journal", 1337, ME.address)
+        sender = Sender(Fallback(rpcs), journal, ME.key, replace(DEV, resend_after=0.05))
+        client = VaultClient(Fallback(rpcs), 1337, vault, sender)
+        nursery.start_soon(sender.run)
+        for number in range(3):
+            receipt = await client.wait(await client.submit(Intent(f"pay in {number}", Deposit(ME.address, 5))))
+            assert receipt.status == 1
+            assert receipt.block > 1
+        assert [journal.attempts(f"pay in {number}")[0].nonce for number in range(3)] == [0, 1, 2]
+        assert (await VaultClient(rpcs[1], 1337, vault).accounts([ME.address]))[0].balance == 1015
+        with pytest.raises(Reverted, match="not enough free"):
+            await client.submit(Intent("too much", Withdraw(10**20, ME.address)))
         nursery.cancel_scope.cancel()
+
+
+async def test_an_endpoint_that_hangs_holds_nobody_up(tmp_path: Path) -> None:
+    async with faces(Methods, Methods) as (urls, vault, _), AsyncExitStack() as stack:
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")  # takes connections, says nothing
+        silent = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
+        rpcs = [await stack.enter_async_context(Rpc(url)) for url in (silent, *urls)]
+        asked = Witnesses([VaultClient(rpc, 1337, vault) for rpc in rpcs])
+        with trio.fail_after(8):  # an endpoint's own time is 10 s
+            assert (await asked.read([ME.address], [], depth=1)).accounts[0].balance == 1000
+            await Fallback(rpcs).call("eth_blockNumber")
+        await listeners[0].aclose()
 
 
 @pytest.mark.parametrize("odd", [Methods, Lying, Ahead, Forked, Away])
