@@ -79,7 +79,9 @@ async def open_host(
             try:
                 host.live_in(nursery)
                 run: Any = machinery.run
-                await nursery.start(run, host.machinery, listen, host.wire_topics, stop, host.settings.close_within)
+                # it ends by `stop` alone: a start that is broken off would wait for it, and never come to setting that
+                with trio.CancelScope(shield=True):
+                    await nursery.start(run, host.machinery, listen, host.wire_topics, stop, host.settings.close_within)
                 host.begin()
                 yield host
             except Exception as error:  # carried around the nursery, which would wrap it in a group

@@ -60,6 +60,7 @@ def start(config: Config, wish: Start) -> None:
         # A mediator re-runs whatever it is asked to, and a stranger's image is more than a program: only by request.
         bench = replace(bench, executors=("wasm",))
 
+    import node.opening  # noqa: F401  (before the loop, which hears of a signal only once an import is through)
     from node.dishonest import check_kind
     from node.keys import load_key
     from node.setup import Setup

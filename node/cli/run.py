@@ -75,13 +75,22 @@ def run_job(config: Config, wish: Wish) -> None:
         raise UserError(ExitCode.USAGE, f"{wish.output} exists already", "name a new folder with -o")
     with tempfile.TemporaryDirectory(prefix="lilypad-run-") as folder:
         prepared = prepare(module, bound, Path(folder), wish.isolation or "")
-        attempt = _Attempt()
+        attempt, progress = _Attempt(), Progress(quiet=wish.json)
 
         def interrupted() -> int:
             attempt.broken_off(wish, "CANCELLED", "interrupted")
             raise UserError(ExitCode.INTERRUPTED, "interrupted", attempt.goes_on())
 
-        code = run_trio(lambda: _run(config, wish, prepared, attempt), interrupted)
+        client = _running_node(config)
+        if client is None:
+            attempt.local = True
+            progress.say("starting a market on this machine")
+            try:
+                # before the loop, which hears of a signal only once an import is through: seconds on a busy machine
+                import node.local_market  # noqa: F401
+            except KeyboardInterrupt:
+                interrupted()
+        code = run_trio(lambda: _run(config, wish, prepared, attempt, client, progress), interrupted)
     if code:
         raise typer.Exit(code)
 
@@ -134,13 +143,14 @@ class _Attempt:
         _print_document(self.document)
 
 
-async def _run(config: Config, wish: Wish, prepared: Prepared, attempt: _Attempt) -> int:
+async def _run(
+    config: Config, wish: Wish, prepared: Prepared, attempt: _Attempt, node: NodeClient | None, progress: Progress
+) -> int:
     import trio
 
-    progress = Progress(quiet=wish.json)
     try:
         with trio.fail_after(wish.timeout):
-            async with _node(config, progress, attempt, prepared) as client:
+            async with node or _local_market(config, progress, prepared) as client:
                 return await _ask(config, wish, prepared, attempt, client, progress)
     except trio.TooSlowError:
         reason = f"no result within {wish.timeout:g} s"
@@ -170,29 +180,28 @@ async def _ask(
         raise
 
 
-@contextlib.asynccontextmanager
-async def _node(config: Config, progress: Progress, attempt: _Attempt, prepared: Prepared) -> AsyncIterator[NodeClient]:
-    from node.client import NodeClient, forget_contact, running_node
+def _running_node(config: Config) -> NodeClient | None:
+    """The node that works in the data folder, None where a local market is to be started; raises `UserError`."""
+    from node.client import running_node
 
     client = running_node(config.home)
-    if client is not None:
-        async with client:
-            yield client
-        return
-    if config.network != LOCAL:
+    if client is None and config.network != LOCAL:
         raise UserError(
             ExitCode.UNREACHABLE,
             f"no node works in {config.home} for network '{config.network}'",
             f"start one with `lilypad node start --network {config.network}`",
         )
+    return client
+
+
+@contextlib.asynccontextmanager
+async def _local_market(config: Config, progress: Progress, prepared: Prepared) -> AsyncIterator[NodeClient]:
+    from node.client import NodeClient, forget_contact
+    from node.local_market import open_local_market
     from node.lock import only_one
 
     with only_one(config.home):
         forget_contact(config.home)
-        attempt.local = True
-        from node.local_market import open_local_market
-
-        progress.say("starting a market on this machine")
         async with open_local_market(prepared.module) as peer, NodeClient(peer.url, peer.token) as client:
             progress.say("3 providers and 3 mediators are there")
             yield client

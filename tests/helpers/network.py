@@ -85,7 +85,7 @@ class Node(User):
         listen = ("--listen", f"/ip4/127.0.0.1/tcp/{self.port}") if self.port else ()
         self.process = self.start("node", "start", *listen, *arguments, stderr=log)
         log.close()
-        self.told = _wait_for_line(self.process, "ready", 30.0, self.log)
+        self.told = _wait_for_line(self.process, "ready", 90.0, self.log)
 
     @property
     def listening(self) -> str:
@@ -226,7 +226,7 @@ def open_network(
         mediators = sum("mediator" in role for role in roles.values())
         for name, role in roles.items():
             if "client" in role:
-                wait_until(lambda n=nodes[name]: _heard(n, providers, mediators), 15, "the offers were not heard")
+                wait_until(lambda n=nodes[name]: _heard(n, providers, mediators), 60, "the offers were not heard")
         yield network
     finally:
         for node in nodes.values():
