@@ -19,15 +19,21 @@ def stop_here() -> NoReturn:
     raise UserError(ExitCode.INTERRUPTED, "interrupted")
 
 
-def run_trio(main: Callable[[], Awaitable[Value]], interrupted: Callable[[], Value] = stop_here) -> Value:
+def run_trio(
+    main: Callable[[], Awaitable[Value]],
+    interrupted: Callable[[], Value] = stop_here,
+    load: Callable[[], None] = lambda: None,
+) -> Value:
     """Run a command's coroutine; every known failure ends the process with its message and code.
 
+    ``load`` imports what takes seconds, before the loop, which hears of a signal only once an import is through.
     ^C and SIGTERM cancel the coroutine, so that everything is put away, then ``interrupted`` has the last word. Only
     the first signal is taken so gently.
     """
-    import trio
 
     async def guarded() -> Value:
+        import trio
+
         async with trio.open_nursery() as nursery:
             await nursery.start(_cancel_on_signal, nursery.cancel_scope)
             value = await main()
@@ -36,7 +42,13 @@ def run_trio(main: Callable[[], Awaitable[Value]], interrupted: Callable[[], Val
         return interrupted()
 
     try:
-        return trio.run(guarded)
+        try:
+            load()
+            import trio
+
+            return trio.run(guarded)
+        except KeyboardInterrupt:  # before the loop listened for signals
+            return interrupted()
     except BaseException as error:
         fail(error)
 

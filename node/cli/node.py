@@ -60,7 +60,6 @@ def start(config: Config, wish: Start) -> None:
         # A mediator re-runs whatever it is asked to, and a stranger's image is more than a program: only by request.
         bench = replace(bench, executors=("wasm",))
 
-    import node.opening  # noqa: F401  (before the loop, which hears of a signal only once an import is through)
     from node.dishonest import check_kind
     from node.keys import load_key
     from node.setup import Setup
@@ -83,8 +82,12 @@ def start(config: Config, wish: Start) -> None:
     logging.basicConfig(
         level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    run_trio(lambda: _serve(setup, trade, wish.json), lambda: None)
+    run_trio(lambda: _serve(setup, trade, wish.json), lambda: None, _load)
     print("lilypad: ended; open deals go on at the next start", file=sys.stderr)
+
+
+def _load() -> None:
+    import node.opening  # noqa: F401
 
 
 async def _serve(setup: Setup, trade: Trade, json: bool) -> None:

@@ -82,15 +82,14 @@ def run_job(config: Config, wish: Wish) -> None:
             raise UserError(ExitCode.INTERRUPTED, "interrupted", attempt.goes_on())
 
         client = _running_node(config)
-        if client is None:
-            attempt.local = True
-            progress.say("starting a market on this machine")
-            try:
-                # before the loop, which hears of a signal only once an import is through: seconds on a busy machine
+
+        def load() -> None:
+            if client is None:
+                attempt.local = True
+                progress.say("starting a market on this machine")
                 import node.local_market  # noqa: F401
-            except KeyboardInterrupt:
-                interrupted()
-        code = run_trio(lambda: _run(config, wish, prepared, attempt, client, progress), interrupted)
+
+        code = run_trio(lambda: _run(config, wish, prepared, attempt, client, progress), interrupted, load)
     if code:
         raise typer.Exit(code)
 

@@ -177,7 +177,7 @@ def _lives(process: psutil.Process) -> bool:
         return False
 
 
-def assert_gone(before: set[int], within: float = 3.0) -> None:
+def assert_gone(before: set[int], within: float = 20.0) -> None:
     """Nothing lives below us that was not there before."""
     wait_until(lambda: not descendants() - before, within, "processes were left behind")
 

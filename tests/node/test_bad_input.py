@@ -291,7 +291,7 @@ def test_a_second_node_is_kept_off_a_folder_in_use(network: Network) -> None:
 
 def test_two_runs_at_once_in_one_folder(user: User) -> None:
     first = user.start("run", "cowsay:v0.1", "hello")
-    wait_until((user.home / "lock").exists, 10, "it takes the lock first")
+    wait_until((user.home / "lock").exists, 60, "it takes the lock first")
     time.sleep(0.2)
     second = user.lilypad("run", "cowsay:v0.1", "hello")
     assert second.code == 2
