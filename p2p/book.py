@@ -27,6 +27,14 @@ class Entry:
     proven: str = ""
     """The place where we dialled it last, with success; or its own IP and the port that it named."""
 
+    unanswered: int = 0
+    """Dials in a row that failed; that a connection ended is none."""
+
+    @property
+    def works(self) -> bool:
+        """Whether there is such a place, and we have not failed to reach the peer since."""
+        return bool(self.proven) and (self.joined_at is not None or self.unanswered <= 1)
+
 
 class Book:
     """Addresses by chain address, bounded; strangers' entries make room for newer ones, kept ones stay."""
@@ -89,11 +97,16 @@ class Book:
     def reached(self, address: bytes, place: str) -> None:
         """``place`` is where this peer lives: a dial worked, or it said so from that very IP."""
         if (entry := self._entries.get(address)) is not None:
-            entry.proven = place
+            entry.proven, entry.unanswered = place, 0
+
+    def proven_place(self, address: bytes) -> str:
+        """Such a place of one peer that we have not failed to reach since, or empty."""
+        entry = self._entries.get(address)
+        return entry.proven if entry is not None and entry.works else ""
 
     def proven(self) -> tuple[str, ...]:
         """Such places, of all peers that we have not failed to reach since."""
-        return tuple(entry.proven for entry in self._entries.values() if entry.proven and entry.failures <= 1)
+        return tuple(entry.proven for entry in self._entries.values() if entry.works)
 
     def joined(self, address: bytes, now: float) -> None:
         """A connection stands: no redial until it is gone."""
@@ -111,6 +124,7 @@ class Book:
     def failed(self, address: bytes, now: float) -> None:
         """A dial did not work. Strangers who never answer are forgotten."""
         if (entry := self._entries.get(address)) is not None:
+            entry.unanswered += 1
             self._back_off(entry, now)
             if not entry.kept and entry.failures >= _HOPELESS:
                 del self._entries[address]

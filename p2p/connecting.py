@@ -46,6 +46,9 @@ class Lines(Protocol):
     async def dial_through(self, place: str) -> None:
         """Connect to a relayed multiaddr; raises `Unreachable` and whatever a handshake raises."""
 
+    def joined(self, peer: Peer) -> None:
+        """The first connection with a peer stands."""
+
     def left(self, address: bytes) -> None:
         """The last connection with a peer is gone."""
 
@@ -176,6 +179,23 @@ class Connections:
                 if not self._dialling[address].statistics().tasks_waiting:
                     del self._dialling[address]
 
+    async def prove(self, peer: Peer, place: str) -> None:
+        """That this peer can be dialled there; raises `Unreachable`."""
+        if relay_of(place):
+            raise Unreachable(peer.address, "a relay is not where it lives")
+        if (
+            any(conn.muxed_conn.is_initiator and conn.muxed_conn.remote_ip for conn in self.to(peer.address))
+            and self.book.proven_place(peer.address) == place
+        ):
+            return
+        with trio.move_on_after(self._settings.dial_within):
+            try:
+                await self._swarm.prove(Multiaddr(place), ID.from_base58(peer.id))
+            except Exception as error:  # whatever a dial raises
+                raise Unreachable(peer.address, str(error)) from error
+            return
+        raise Unreachable(peer.address, "no answer in time")
+
     async def _dial(self, place: str) -> Peer:
         peer = peer_at(place)
         self._counters.dials += 1
@@ -183,6 +203,7 @@ class Connections:
             await self._lines.dial_through(place)
         else:
             await self._swarm.dial(Multiaddr(place), ID.from_base58(peer.id))
+        self.book.learn(peer.address, [place])
         self.book.reached(peer.address, place)
         return peer
 
@@ -196,6 +217,7 @@ class Connections:
         now, connected = trio.current_time(), self.connected()
         for address in connected.keys() - self._peers.keys():
             self.book.joined(address, now)
+            self._lines.joined(connected[address])
         for address in self._peers.keys() - connected.keys():
             self.book.left(address, now)
             self._lines.left(address)

@@ -50,6 +50,9 @@ class Lines(Protocol):
     def learn(self, address: bytes, addrs: Sequence[str]) -> None:
         """Note where a peer may live."""
 
+    def vouch(self, peer: Peer, place: str) -> None:
+        """Note that a peer says from the IP of this place that it lives there."""
+
     def remote_ip(self, address: bytes) -> str | None:
         """The IP at the other end of a connection."""
 
@@ -61,13 +64,11 @@ class Exchange:
         self,
         lines: Lines,
         proven: Callable[[], Sequence[str]],
-        vouch: Callable[[bytes, str], None],
         rng: random.Random,
     ) -> None:
         self._lines = lines
         self._settings = lines.settings
         self._proven = proven
-        self._vouch = vouch
         self._rng = rng
         self._answers = Limiter(lines.settings.peer_answers)
 
@@ -98,7 +99,7 @@ class Exchange:
                 raise Unreachable(peer.address, "it does not tell whom it knows") from None
             finally:
                 await frames.close()
-            return self._learn(answer)
+            return self._learn(peer, answer)
         raise Unreachable(peer.address, "no answer in time")
 
     async def accepted(self, stream: Any, peer: Peer) -> None:
@@ -130,10 +131,12 @@ class Exchange:
         for place in places_of(asker.address, _places_in(request, MOST_OWN)):
             self._lines.learn(asker.address, [place])
             if ip and place.split("/")[2] == ip:
-                self._vouch(asker.address, place)
+                self._lines.vouch(asker, place)
 
-    def _learn(self, answer: bytes) -> int:
-        places = _places_in(answer, MOST_PLACES)
+    def _learn(self, teller: Peer, answer: bytes) -> int:
+        """Only what means the same to the teller as to us: nobody far away may aim us at our own network."""
+        near = _scope(f"/ip/{self._lines.remote_ip(teller.address)}")
+        places = [place for place in _places_in(answer, MOST_PLACES) if _scope(place) >= near]
         for place in places:
             self._lines.learn(peer_at(place).address, [place])
         return len(places)

@@ -27,14 +27,17 @@ from p2p import bodies, machinery
 from p2p.bitswap import Bitswap
 from p2p.blocks_wire import PROTOCOL as BITSWAP
 from p2p.connecting import Connections, as_peer
+from p2p.dht import PROTOCOL as KAD
+from p2p.dht import Dht
 from p2p.errors import Unreachable
 from p2p.events import HostEvent, Peer
 from p2p.exchange import PROTOCOL as PEERS
 from p2p.exchange import Exchange
 from p2p.gossiping import Gossip, Validate, wire_topics
 from p2p.metrics import render
+from p2p.outside import AUTONAT, Outside
 from p2p.places import peer_at, reachable
-from p2p.reachability import Reachability
+from p2p.reachability import LanView, Reachability
 from p2p.relay import HOP, STOP, Relay, RelayClient
 from p2p.settings import Settings
 from p2p.statistics import Counters, Statistics
@@ -120,8 +123,10 @@ class Host:
         self.connections = Connections(self, random.Random(secret))
         self.talking = Talking(self, frozenset(protocols), self._say)
         self.gossip = Gossip(self, topics, validate, self._say)
-        book = self.connections.book
-        self.exchange_peers = Exchange(self, book.proven, book.reached, random.Random(secret))
+        self.exchange_peers = Exchange(self, self.connections.book.proven, random.Random(secret))
+        self.dht = Dht(self, random.Random(secret))
+        self.outside = Outside(self, random.Random(secret))
+        self.lan = LanView()
         self.relay_client = RelayClient(self)
         self.relay = Relay(self) if settings.relay else None
         self.bitswap: Bitswap | None = None
@@ -130,6 +135,9 @@ class Host:
             self.machinery.host.set_stream_handler(protocol, self.talking.accepted)
         self._serve(bodies.PROTOCOL, self.gossip.bodies.accepted)
         self._serve(PEERS, self.exchange_peers.accepted)
+        self._serve(AUTONAT, self.outside.accepted)
+        if settings.dht:
+            self._serve(KAD, self.dht.accepted)
         self._serve(STOP, self.relay_client.accepted)
         if self.relay is not None:
             self._serve(HOP, self.relay.accepted)
@@ -193,7 +201,21 @@ class Host:
 
     def reachability(self) -> Reachability:
         """What is known about whether others can reach us; nothing is guessed."""
-        return Reachability(self.addrs, frozenset(self.connections.dialled_from), self.relay_client.places())
+        reached = self.outside.reached_by.values()
+        return Reachability(
+            self.addrs,
+            frozenset(self.connections.dialled_from),
+            self.relay_client.places(),
+            seen_at=self.outside.seen_at(),
+            asked=len(reached),
+            reached=sum(reached),
+            relays_wanted=len(self.settings.relays),
+            dht=self.settings.dht,
+            dht_peers=len(self.dht.table),
+            dht_answered=self.dht.last_answers,
+            lan=self.lan.state,
+            lan_found=self.lan.found,
+        )
 
     def statistics(self) -> Statistics:
         """Counters and sizes, now."""
@@ -206,6 +228,7 @@ class Host:
             known_peers=len(self.connections.book),
             bans=self.connections.trust.bans(trio.current_time()),
             half_open=self.machinery.swarm.half_open,
+            dht_peers=len(self.dht.table),
         )
 
     def metrics(self) -> str:
@@ -227,9 +250,15 @@ class Host:
         """Start our own tasks; the machinery runs already."""
         listening = [str(addr) for addr in self.machinery.host.get_transport_addrs()]
         self.addrs = reachable(listening, self.settings.announce, self.peer_id)
+        self.machinery.host.places = self.places
         self.start(partial(self.connections.tell_for_ever, self._say))
         self.start(self.gossip.bodies.announce_for_ever)
         self.start(self.exchange_peers.ask_for_ever)
+        if self.settings.outside:
+            self.start(self.outside.ask_for_ever)
+            self.start(self.outside.ask_to_be_dialled_for_ever)
+        if self.settings.dht:
+            self.start(self.dht.look_for_ever)
         for relay in self.settings.relays:
             self.start(partial(self.relay_client.reserve_for_ever, relay))
         if self.settings.lan:
@@ -256,6 +285,10 @@ class Host:
         """Score a fault; a peer that exhausts our patience is banned and cut off."""
         log.debug("%s: %s (%g points)", peer_id, fault, points)
         self.connections.blame(peer_id, points)
+
+    def places(self) -> tuple[str, ...]:
+        """Where we can be dialled, through relays too."""
+        return self.addrs + self.relay_client.places()
 
     def gossiped(self, topic: str, data: bytes, publisher: bytes) -> None:
         """A valid message of somebody else; ``publisher``: the bytes of the peer id that signed it."""
@@ -286,6 +319,36 @@ class Host:
     def heard(self, topic: str, data: bytes) -> None:
         """A body that nobody knew yet."""
         self.gossip.heard(topic, data)
+
+    async def reach_at(self, address: bytes, places: Sequence[str]) -> Peer:
+        """Connect once, at one of these places; raises `Unreachable`."""
+        return await self.connections.connect(address, places)
+
+    def proven_place(self, address: bytes) -> str:
+        """Where that peer was reached, or said from that very IP that it can be; empty if nowhere."""
+        return self.connections.book.proven_place(address)
+
+    async def prove(self, peer: Peer, place: str) -> None:
+        """That we can dial that peer there; raises `Unreachable`."""
+        await self.connections.prove(peer, place)
+
+    def vouch(self, peer: Peer, place: str) -> None:
+        """Note that a peer says from the IP of this place that it lives there."""
+        self.connections.book.reached(peer.address, place)
+        if self.settings.dht:
+            self.dht.met(peer)
+
+    def hang_up(self, address: bytes) -> None:
+        """End the connection to a peer with whom nobody talks, unless we have few."""
+        if len(self.connections.connected()) > self.settings.wanted_peers and not self.talking.talks.with_peer(address):
+            self.connections.cut(address)
+
+    def joined(self, peer: Peer) -> None:
+        """The first connection with a peer stands."""
+        if self.settings.outside:
+            self.outside.met(peer)
+        if self.settings.dht:
+            self.dht.met(peer)
 
     def left(self, address: bytes) -> None:
         """The last connection with a peer is gone."""

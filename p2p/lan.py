@@ -17,6 +17,7 @@ from zeroconf import ServiceBrowser, ServiceInfo, ServiceStateChange, Zeroconf
 
 from p2p.places import Scope, peer_at, scope_of_place
 from p2p.rates import Bucket, Rate
+from p2p.reachability import Lan, LanView
 from protocol.errors import PeerFault
 
 SERVICE = "_p2p._udp.local."
@@ -31,6 +32,7 @@ class Finder(Protocol):
 
     peer_id: str
     addrs: tuple[str, ...]
+    lan: LanView
 
     def learn(self, address: bytes, addrs: list[str]) -> None:
         """Note where a peer may live."""
@@ -50,13 +52,16 @@ async def find_for_ever(host: Finder, interfaces: list[str] | None = None) -> No
     try:
         zero = await trio.to_thread.run_sync(partial(_open, interfaces))
     except OSError:
+        host.lan.state = Lan.FAILED
         return  # no network that can be spoken to
+    host.lan.state = Lan.ON
     try:
         mine = _own_service(host)
         await trio.to_thread.run_sync(zero.register_service, mine)
         await trio.to_thread.run_sync(partial(ServiceBrowser, zero, SERVICE, handlers=[noticed]))
         async for name in names:
             if name != mine.name and bucket.take(1, trio.current_time()):
+                host.lan.found += 1
                 info = await trio.to_thread.run_sync(partial(zero.get_service_info, SERVICE, name, _ANSWER_WITHIN))
                 for place in _places(info):
                     with suppress(PeerFault):

@@ -16,6 +16,7 @@ _GAUGES = {
     "known_peers": "Peers in the book.",
     "bans": "Bans that stand now.",
     "half_open": "Connections whose handshake is not done.",
+    "dht_peers": "Peers of our table of the DHT.",
 }
 _COUNTERS = {
     "gossip_in": "Gossip heard.",
@@ -35,6 +36,8 @@ _COUNTERS = {
     "refused": "Connections and streams turned away.",
     "dials": "Connections tried.",
     "dials_failed": "Peers that could not be reached.",
+    "dht_lookups": "Walks through the DHT.",
+    "dht_answers": "Questions of others to the DHT that we answered.",
 }
 
 

@@ -18,10 +18,14 @@ _GOSSIP_RPCS_IN = Rate(200, 600)
 _GOSSIP_BUDGET = Rate(8 * KIB * KIB, 16 * KIB * KIB)
 _MUX_FRAMES = Rate(4000, 8000)
 _GOSSIP_BYTES_IN = Rate(KIB * KIB, 2 * KIB * KIB)
-_PEER_ANSWERS = Rate(0.1, 3)
+_PEER_ANSWERS = Rate(0.5, 10)
 _RELAY_RATE = Rate(256 * KIB, 512 * KIB)
 _IDS_IN = Rate(200, 2000)
 _BODIES_OUT = Rate(2 * KIB * KIB, 4 * KIB * KIB)
+_DIAL_BACKS = Rate(0.5, 10)
+_DIAL_BACKS_EACH = Rate(1 / 30, 3)
+_DHT_ANSWERS = Rate(2, 40)
+_DHT_DIALS = Rate(2, 10)
 _BLOCK_BYTES_OUT = Rate(64 * KIB * KIB, 64 * KIB * KIB)
 
 
@@ -138,6 +142,31 @@ class Settings:
     """While we have fewer than that, one of our peers is asked for others this often; later a tenth as often."""
     peer_answers: Rate = _PEER_ANSWERS
     """How often one peer may ask us for others."""
+    outside: bool = True
+    """Whether to ask peers how they see us and whether they can dial us."""
+    dial_back_every: float = 600.0
+    dial_backs: Rate = _DIAL_BACKS
+    """Dials that others ask of us, to find out whether they can be reached; all together."""
+    dial_backs_each: Rate = _DIAL_BACKS_EACH
+    """The same for one IP."""
+    dht: bool = True
+    """Whether to take part in the market's own DHT; who can't be dialled only asks there."""
+    dht_lonely: float = 15.0
+    """While we have few peers, somebody is looked for this often."""
+    dht_refresh: float = 600.0
+    """And later this often."""
+    dht_within: float = 30.0
+    """The longest that one lookup takes."""
+    dht_ask_within: float = 5.0
+    """The longest that one peer may take to answer, dialling included."""
+    dht_idle: float = 30.0
+    """A stream without a question is closed after this long."""
+    dht_answers: Rate = _DHT_ANSWERS
+    """Questions of one peer."""
+    dht_dials: Rate = _DHT_DIALS
+    """Dials of peers that others named in answer to a question."""
+    dht_per_network: int = 8
+    """Peers of the table that may share a public network of 24 bits (IPv6: 48)."""
     lan: bool = False
     """Whether to look for peers on the local network (mDNS), which tells everybody there that we run."""
     relays: tuple[str, ...] = ()

@@ -16,6 +16,8 @@ class Statistics:
     known_peers: int
     bans: int
     half_open: int
+    dht_peers: int
+    """Peers of our table of the DHT."""
     gossip_in: int
     gossip_out: int
     gossip_late: int
@@ -39,6 +41,10 @@ class Statistics:
     """Connections and streams turned away by a limit or a ban."""
     dials: int
     dials_failed: int
+    dht_lookups: int
+    """Walks through the DHT."""
+    dht_answers: int
+    """Questions of others that we answered."""
 
 
 @dataclass(slots=True)
@@ -62,6 +68,8 @@ class Counters:
     refused: int = 0
     dials: int = 0
     dials_failed: int = 0
+    dht_lookups: int = 0
+    dht_answers: int = 0
 
 
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)

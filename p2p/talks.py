@@ -49,6 +49,10 @@ class Talks:
         """The stream to write on."""
         return next((talk for talk in self._by_key.get((address, protocol), ()) if not talk.frames.broken), None)
 
+    def with_peer(self, address: bytes) -> bool:
+        """Whether there is any stream with that peer."""
+        return any(key[0] == address for key in self._by_key)
+
     def __iter__(self) -> Iterator[Talk]:
         return (talk for held in list(self._by_key.values()) for talk in list(held))
 

@@ -7,7 +7,7 @@ import math
 import socket
 import struct
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, SupportsIndex
 
@@ -235,6 +235,18 @@ class CorrectedSwarm(Swarm):  # type: ignore[misc]
         """
         return await self._dial_addr_single_attempt(addr, peer_id)
 
+    async def prove(self, addr: Multiaddr, peer_id: Any) -> None:
+        """Whether that peer lives at that address: a handshake on a connection that is used for nothing else. Raises
+        whatever a dial or a handshake raises.
+        """
+        raw = await self.transport_manager.transport_for_dialing(addr).dial(addr)
+        try:
+            secured = await self.upgrader.upgrade_security(raw, True, peer_id)
+            await secured.close()
+        finally:
+            with trio.CancelScope(shield=True), trio.move_on_after(1.0):
+                await quietly(raw.close)
+
     async def dial_peer(self, peer_id: Any) -> list[Any]:
         """Mends: the auto-connector, peer exchange and any ``new_stream`` dial addresses that strangers gave us."""
         standing = [conn for conn in self.get_connections(peer_id) if not conn.is_closed]
@@ -264,6 +276,8 @@ class CorrectedHost(BasicHost):  # type: ignore[misc]
     """Streams whose handlers may fail."""
 
     def __init__(self, swarm: CorrectedSwarm) -> None:
+        self.places: Callable[[], Iterable[str]] = tuple
+        """Multiaddrs where we can be dialled."""
         super().__init__(network=swarm, negotiate_timeout=5, disable_identify_address_discovery=True)
         # lets anybody write into our peer store, where we never look
         self.remove_stream_handler(ID_PUSH)
@@ -287,6 +301,12 @@ class CorrectedHost(BasicHost):  # type: ignore[misc]
 
     async def _push_identify_to_all_peers(self) -> None:
         """As above."""
+
+    def get_addrs(self) -> list[Multiaddr]:
+        """Mends: identify and signed records tell where we listen (``0.0.0.0`` spelled out, a private address behind a
+        router), and not where we can be dialled.
+        """
+        return [Multiaddr(place) for place in self.places()]
 
     def sender_record(self) -> bytes:
         """Our signed addresses. Mends: they are rebuilt for each RPC, a few milliseconds each."""

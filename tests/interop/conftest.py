@@ -124,7 +124,9 @@ def js(node_command: list[str]) -> OpenJs:
     """Opens JavaScript peers."""
 
     @asynccontextmanager
-    async def opened(domain: Domain, *, secret: bytes | None = None, key: str = "secp256k1") -> AsyncIterator[JsPeer]:
+    async def opened(
+        domain: Domain, *, secret: bytes | None = None, key: str = "secp256k1", dht: bool = False
+    ) -> AsyncIterator[JsPeer]:
         process = await trio.lowlevel.open_process(
             node_command, cwd=FOLDER, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
@@ -134,7 +136,9 @@ def js(node_command: list[str]) -> OpenJs:
                 nursery.start_soon(peer.listen)
                 options = {} if secret is None else {"secret": secret}
                 with trio.fail_after(30):
-                    found = await peer.ask("open", chainId=domain.chain_id, vault=domain.vault, key=key, **options)
+                    found = await peer.ask(
+                        "open", chainId=domain.chain_id, vault=domain.vault, key=key, dht=dht, **options
+                    )
                 peer.peer, peer.address, peer.places = found["peer"], found["address"], found["places"]
                 yield peer
                 nursery.cancel_scope.cancel()

@@ -48,6 +48,7 @@ from node.setup import Setup
 from p2p.errors import Unreachable
 from p2p.events import Heard, HostEvent
 from p2p.host import Host, open_host
+from p2p.places import peer_at
 from protocol.deal import Deal, DealId
 from protocol.eip712 import Domain
 from protocol.identity import Address, address_of_peer
@@ -127,6 +128,30 @@ async def _identify(host: Host, peer: str) -> Identify:
     told = Identify()
     told.ParseFromString(data[start : start + size])
     return told
+
+
+# -- the DHT -----------------------------------------------------------------------------------------------------------
+
+
+async def test_they_find_one_of_us_through_another(js):
+    async with ours() as (middle, _), ours() as (wanted, _), js(DOMAIN, dht=True) as them:
+        await middle.connect(wanted.addrs[0])
+        await _until(lambda: len(middle.dht.table) == 1)
+        await them.ask("dial", place=middle.addrs[0])
+        found = await them.ask("find", peer=wanted.peer_id)
+        assert found["peer"] == wanted.peer_id
+        assert set(found["places"]) & {wanted.addrs[0], wanted.addrs[0].split("/p2p/")[0]}
+
+
+async def test_we_find_one_of_us_through_them(js):
+    async with js(DOMAIN, dht=True) as them, ours() as (seeker, _), ours() as (wanted, _):
+        await wanted.connect(them.places[0])
+        await seeker.connect(them.places[0])
+        await _until(lambda: them.address in {entry.peer.address for entry in seeker.dht.table})
+        with trio.fail_after(30):  # they take whoever they have identified, and checked, into their table
+            while not (places := await seeker.dht.find(peer_at(wanted.addrs[0]))):  # noqa: ASYNC110
+                await trio.sleep(0.3)
+        assert wanted.addrs[0] in places
 
 
 # -- gossip -----------------------------------------------------------------------------------------------------------

@@ -117,11 +117,11 @@ async def _stranger(**options: Any) -> AsyncIterator[Any]:
 
 
 async def _meet(stranger: Any, host: Host) -> None:
-    with trio.fail_after(5):
+    with trio.fail_after(20):
         await stranger.connect(info_from_p2p_addr(Multiaddr(host.addrs[0])))
 
 
-async def _until(condition: Callable[[], object], seconds: float = 5.0) -> None:
+async def _until(condition: Callable[[], object], seconds: float = 20.0) -> None:
     with trio.fail_after(seconds):
         while not condition():  # noqa: ASYNC110  (conditions are counters of many parts)
             await trio.sleep(0.01)
@@ -136,7 +136,7 @@ async def _still_serves(victim: Honest) -> None:
         await victim.host.send(newcomer.host.address, TALK, b"yes")
         await _until(lambda: b"yes" in newcomer.frames)
         mine, yours = newcomer.host.address, victim.host.address
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             while mine not in victim.heard or yours + mine not in newcomer.heard:
                 await newcomer.host.publish(OFFERS, mine)
                 await victim.host.publish(OFFERS, yours + mine)

@@ -106,7 +106,7 @@ async def test_silent_connections_don_t_keep_honest_ones_out(honest, still_serve
         assert victim.host.statistics().half_open <= 64
         started = time.perf_counter()
         await still_serves(victim)
-        assert time.perf_counter() - started < 5
+        assert time.perf_counter() - started < 8  # a silent connection would hold its place that long
 
 
 async def test_one_ip_can_connect_only_so_often(honest, until):
@@ -180,7 +180,7 @@ async def test_an_owner_who_does_not_read_slows_its_peers_and_nothing_else(hones
         started = time.perf_counter()
         await host_a.host.send(host_b.host.address, TALK, b"quick")
         await until(lambda: host_b.frames == [b"quick"])
-        assert time.perf_counter() - started < 0.5
+        assert time.perf_counter() - started < 3
         held = sum(
             len(buffer)
             for conn in slow.host.machinery.swarm.get_connections()
@@ -210,7 +210,7 @@ async def test_a_reader_that_stops_does_not_hold_up_sends_to_others(honest, stra
                 started = time.perf_counter()
                 await host_a.host.send(host_b.host.address, TALK, b"%d" % number)
                 await until(lambda: len(host_b.frames) == number + 1)  # noqa: B023
-                assert time.perf_counter() - started < 0.5
+                assert time.perf_counter() - started < 3
                 await trio.sleep(0.05)
 
 
@@ -272,6 +272,38 @@ async def test_a_gossip_flood_ends_in_a_ban(honest, until, still_serves):
                 await trio.sleep(0.002)
         assert victim.host.statistics().bans == 1
         await still_serves(victim)
+
+
+async def test_gossip_has_a_limit_of_bytes_of_its_own(honest, until, still_serves):
+    """Few messages, many bytes: over gossip's limit and far below that of frames, which stays untouched."""
+    narrow = Settings(gossip_bytes_in=Rate(10_000, 100_000), bytes_in=Rate(8_000_000, 8_000_000), patience=1000.0)
+    async with honest(settings=narrow) as victim, honest(settings=Settings(announce_bytes=64_000)) as loud:
+        await loud.host.connect(victim.host.addrs[0])
+        await until(lambda: loud.host.machinery.router.mesh[OFFERS])
+        for number in range(20):
+            await loud.host.publish(OFFERS, b"%d " % number + bytes(20_000))
+        await until(lambda: victim.host.statistics().gossip_too_fast >= 14)
+        assert 1 <= len(victim.heard) <= 6
+        for _ in range(20):
+            await loud.host.send(victim.host.address, TALK, bytes(20_000))
+        await until(lambda: len(victim.frames) == 20)
+        await trio.sleep(0.5)
+        await still_serves(victim)
+
+
+async def test_frames_have_a_limit_of_bytes_of_their_own(honest, until):
+    """The other way round: frames over their limit wait, and gossip of as many bytes arrives at once."""
+    narrow = Settings(bytes_in=Rate(20_000, 20_000), gossip_bytes_in=Rate(8_000_000, 8_000_000))
+    async with honest(settings=narrow) as victim, honest(settings=Settings(announce_bytes=64_000)) as loud:
+        await loud.host.connect(victim.host.addrs[0])
+        await until(lambda: loud.host.machinery.router.mesh[OFFERS])
+        for number in range(5):
+            await loud.host.send(victim.host.address, TALK, bytes(20_000))
+            await loud.host.publish(OFFERS, b"%d " % number + bytes(20_000))
+        await until(lambda: len(victim.heard) == 5)
+        assert len(victim.frames) < 5
+        await until(lambda: len(victim.frames) == 5, 10)
+        assert victim.host.statistics().gossip_too_fast == 0
 
 
 async def test_an_owner_who_does_not_read_loses_gossip_and_keeps_its_memory(honest, until):

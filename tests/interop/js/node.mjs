@@ -7,6 +7,7 @@ import { withLibp2pLight } from '@helia/libp2p'
 import { generateKeyPair, privateKeyFromRaw } from '@libp2p/crypto/keys'
 import { gossipsub } from '@libp2p/gossipsub'
 import { identify } from '@libp2p/identify'
+import { kadDHT, passthroughMapper } from '@libp2p/kad-dht'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { multiaddr } from '@multiformats/multiaddr'
@@ -19,7 +20,7 @@ import { addressOf, seal, unseal } from './wire.mjs'
 const OFFERS = '/lilypad/1/resource-offers'
 const JOBS = '/lilypad/1/job-offers'
 
-export async function openNode ({ secret, chainId, vault, key = 'secp256k1' }) {
+export async function openNode ({ secret, chainId, vault, key = 'secp256k1', dht = false }) {
   // the peer's key and the chain's key are one
   const privateKey = secret === undefined ? await generateKeyPair(key) : privateKeyFromRaw(secret)
   const helia = withBitswap(withLibp2pLight(createHeliaLight({ blockstore: new MemoryBlockstore(), datastore: new MemoryDatastore() }), {
@@ -29,7 +30,12 @@ export async function openNode ({ secret, chainId, vault, key = 'secp256k1' }) {
     connectionEncrypters: [noise()],
     streamMuxers: [yamux()],
     connectionGater: { denyDialMultiaddr: () => false },
-    services: { identify: identify(), ping: ping(), pubsub: gossipsub({ allowPublishToZeroTopicPeers: true }) }
+    services: {
+      identify: identify(),
+      ping: ping(),
+      pubsub: gossipsub({ allowPublishToZeroTopicPeers: true }),
+      ...(dht ? { dht: kadDHT({ protocol: '/lilypad/kad/1.0.0', clientMode: false, peerInfoMapper: passthroughMapper }) } : {})
+    }
   }))
   await helia.start()
   const node = new Node(helia, privateKey.raw, { chainId, vault })

@@ -40,6 +40,12 @@ const commands = {
     return { protocols, agent: agentVersion, places: listenAddrs.map(String), peer: peerId.toString() }
   },
 
+  // where a peer can be dialled, asked through the DHT
+  async find ({ peer, seconds = 20 }) {
+    const { id, multiaddrs } = await node.libp2p.peerRouting.findPeer(peerIdFromString(peer), { signal: AbortSignal.timeout(seconds * 1000) })
+    return { peer: id.toString(), places: multiaddrs.map(String) }
+  },
+
   async publish ({ offer }) {
     return await node.publish(offer)
   },
