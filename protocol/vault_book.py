@@ -68,7 +68,7 @@ class Book:
         """Coins in the vault; equal to `total` at any moment."""
         self._recover = recover
         self._block_hash = block_hash
-        self._id = lru_cache(4096)(lambda deal: deal.id(domain))
+        self._id: Callable[[Deal], DealId] = lru_cache(4096)(lambda deal: deal.id(domain))
 
     def account(self, who: Address) -> Account:
         """What somebody has here, without a mediator's stake."""
@@ -81,6 +81,10 @@ class Book:
     def deal(self, deal: Deal) -> DealState:
         """Where a deal stands."""
         return self.deals.get(self._id(deal), _UNKNOWN)
+
+    def id(self, deal: Deal) -> DealId:
+        """A deal's name here."""
+        return self._id(deal)
 
     def total(self) -> int:
         """All money that the vault owes, base units."""

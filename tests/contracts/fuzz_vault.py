@@ -1,4 +1,4 @@
-"""Random calls, most of them plausible, to model and bytecode: ``python -m tests.contracts.fuzz_vault SECONDS SEED``.
+"""Random calls, most of them plausible, to model and bytecode: ``python -m tests.contracts.fuzz_vault --seconds 60``.
 
 The world is small so that calls meet: a few people, a few deals, and a clock that likes to stop at a deadline or a
 second beside it.
@@ -6,11 +6,13 @@ second beside it.
 
 from __future__ import annotations
 
+import argparse
 import random
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
 
 from eth_hash.auto import keccak
 
@@ -46,7 +48,8 @@ from protocol.vault_calls import (
 from protocol.vault_disputes import LONGEST_DISPUTE, Ballot
 from protocol.vault_state import DealState, Flag, State
 from tests.contracts.fuzz_batches import Batches
-from tests.contracts.twin import WINDOWS, Person, Twin, draft
+from tests.contracts.solidity import solidity_creation
+from tests.contracts.twin import WINDOWS, Person, Twin, deals_of, draft
 
 PARTIES = [Person.number(n) for n in range(1, 5)]
 MEDIATORS = [Person.number(n) for n in range(11, 23)]
@@ -59,9 +62,12 @@ CALLS_IN_A_WORLD = 400
 class World:
     """One twin and the deals of it."""
 
+    others: Sequence[bytes] = ()
+    """Creation code of other implementations to compare."""
+
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
-        self.twin = Twin(PEOPLE)
+        self.twin = Twin(PEOPLE, others=self.others)
         self.deals: list[Deal] = []
         self.pools: dict[bytes, bytes] = {}
         self.ballots: dict[bytes, tuple[int, bytes]] = {}
@@ -92,15 +98,18 @@ class World:
             by, call = self._about(self._a_deal())
         if self.rng.random() < 0.04:
             by = self.rng.choice(PEOPLE)
-        before = {person.address: self.twin.model.account(person.address).balance for person in PEOPLE}
-        closed = {name: standing for name, standing in self.twin.model.deals.items() if standing.state is State.CLOSED}
+        model = self.twin.model
+        before = dict(model.accounts)
+        touched = [model.id(deal) for deal in deals_of(call)]
+        ended = {name: model.deals[name] for name in touched if name in model.deals}
         told = self.twin.do(by, call)
-        for name, standing in closed.items():
-            assert self.twin.model.deals[name] == standing, "a deal ended twice"
+        for name, standing in ended.items():
+            assert standing.state is not State.CLOSED or model.deals[name] is standing, "a deal ended twice"
         if not isinstance(call, _MAY_COST_OTHERS):
-            for who, balance in before.items():
-                now = self.twin.model.account(who).balance
-                assert now >= balance or who == by.address, "somebody paid for another's call"
+            for who, account in before.items():
+                assert model.accounts[who].balance >= account.balance or who == by.address, (
+                    "somebody paid for another's call"
+                )
         self.seen[f"{type(call).__name__}: {'ok' if told is None else told}"] += 1
 
     def wind_up(self) -> None:
@@ -141,8 +150,11 @@ class World:
         self.twin.block += self.rng.randrange(1, 4)
 
     def _a_deal(self) -> Deal:
-        alive = [d for d in self.deals if self.twin.model.deal(d).state not in (State.NONE, State.CLOSED)]
-        return self.rng.choice(alive if alive and self.rng.random() < 0.96 else self.deals)
+        for _ in range(8 if self.rng.random() < 0.96 else 0):
+            deal = self.rng.choice(self.deals[-24:])
+            if self.twin.model.deal(deal).state not in (State.NONE, State.CLOSED):
+                return deal
+        return self.rng.choice(self.deals)
 
     def _agree_on_many(self) -> None:
         jc, *rps = self.rng.sample(PARTIES, self.rng.randrange(2, len(PARTIES) + 1))
@@ -347,7 +359,7 @@ class World:
         return self.rng.choice(PEOPLE), Free(deal)
 
     def _name(self, deal: Deal) -> bytes:
-        return deal.id(self.twin.domain)
+        return self.twin.model.id(deal)
 
 
 _MAY_COST_OTHERS = (Redeem, Part, Deliver, CastVotes, Finalize)
@@ -392,13 +404,27 @@ _FITTING: dict[State, tuple[str, ...]] = {
 }
 
 
-def fuzz(seconds: float, seed: int) -> tuple[int, int, Counter[str]]:
-    """Calls made, calls accepted, and what was answered; raises `Disagreement` with the seed of its world."""
-    calls = accepted = 0
-    seen: Counter[str] = Counter()
+@dataclass
+class Tally:
+    """What a run of worlds came to."""
+
+    calls: int = 0
+    accepted: int = 0
+    seen: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: Tally) -> None:
+        """Another process's worlds."""
+        self.calls += other.calls
+        self.accepted += other.accepted
+        self.seen += other.seen
+
+
+def fuzz(seconds: float, seed: int | str, calls: int | None = None) -> Tally:
+    """Worlds until the time is over or enough calls were made; raises `Disagreement` with the seed of its world."""
+    tally = Tally()
     end = time.monotonic() + seconds
     number = 0
-    while time.monotonic() < end:
+    while time.monotonic() < end and (calls is None or tally.calls < calls):
         world = World(random.Random(f"{seed}.{number}"))
         try:
             for _ in range(CALLS_IN_A_WORLD):
@@ -407,15 +433,44 @@ def fuzz(seconds: float, seed: int) -> tuple[int, int, Counter[str]]:
         except AssertionError as error:
             error.add_note(f"seed {seed}, world {number}")
             raise
-        calls += world.twin.calls
-        accepted += world.twin.accepted
-        seen += world.seen
+        tally.add(Tally(world.twin.calls, world.twin.accepted, world.seen))
         number += 1
-    return calls, accepted, seen
+    return tally
+
+
+def fuzz_together(seconds: float, seed: int, calls: int | None, processes: int, others: Sequence[bytes] = ()) -> Tally:
+    """The same in several processes, each with seeds of its own; ``others`` are compared too."""
+    tally = Tally()
+    share = None if calls is None else -(-calls // processes)
+    with ProcessPoolExecutor(processes, initializer=_begin, initargs=(tuple(others),)) as pool:
+        runs = [pool.submit(fuzz, seconds, f"{seed}.{number}", share) for number in range(processes)]
+        for run in runs:
+            tally.add(run.result())
+    return tally
+
+
+def _begin(others: tuple[bytes, ...]) -> None:
+    World.others = others
+
+
+def main() -> None:
+    """Print what was answered how often, and the sums."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=1e9)
+    parser.add_argument("--calls", type=int, help="stop after so many")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--twin", action="store_true", help="compare the Solidity twin too")
+    wanted = parser.parse_args()
+    began = time.monotonic()
+    others = [solidity_creation()] if wanted.twin else []
+    tally = fuzz_together(wanted.seconds, wanted.seed, wanted.calls, wanted.processes, others)
+    for answer, count in sorted(tally.seen.items()):
+        print(f"{count:8} {answer}")
+    rate = tally.calls / (time.monotonic() - began)
+    share = tally.accepted / tally.calls
+    print(f"{tally.calls:,} calls, {share:.1%} accepted, {rate:,.0f} a second, no disagreement")
 
 
 if __name__ == "__main__":
-    made, taken, answers = fuzz(float(sys.argv[1]), int(sys.argv[2]))
-    for answer, count in sorted(answers.items()):
-        print(f"{count:8} {answer}")
-    print(f"{made} calls, {taken / made:.0%} accepted, {made / float(sys.argv[1]):.0f} a second, no disagreement")
+    main()

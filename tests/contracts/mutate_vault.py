@@ -1,134 +1,174 @@
 """Breaks the vault on purpose, one small change at a time, and counts which changes the tests see.
 
-``python -m tests.contracts.mutate_vault COUNT SEED [SECONDS]``: a mutant is killed when a story test fails or
-the fuzzer finds a disagreement with the model; those that live are printed, to be killed by a better test or explained
-as equivalent.
+``python -m tests.contracts.mutate_vault [--sample N] [--processes N]``: the calls of all story tests and of some fuzzed
+worlds are recorded once and made again to each mutant. What answers and remembers the same lives; the story tests
+themselves have the last word. ``equivalent_mutants.toml`` lists those that can't be told apart, with the reason. Exit
+code 1 where another one lives.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import random
-import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+import tomllib
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from contracts.build import SOURCE, build
-from tests.contracts import fuzz_vault
-from tests.contracts.twin import Twin
+from contracts.build import SETTINGS, SOURCE, compiled
+from tests.contracts import recording
+from tests.contracts.recording import Story
+from tests.contracts.schemata import Mutant, alone, fits, mutants, schema
 
-_SWAPS = (
-    (r" <= ", " < "),
-    (r" < ", " <= "),
-    (r" > ", " >= "),
-    (r" >= ", " > "),
-    (r" == ", " != "),
-    (r" != ", " == "),
-    (r" \+ ", " - "),
-    (r" - ", " + "),
-    (r" and ", " or "),
-    (r" or ", " and "),
-    (r" & ", " | "),
-    (r" \| ", " & "),
-    (r" // 2\b", ""),
-    (r"\bdeal\.jc\b", "deal.rp"),
-    (r"\bdeal\.rp\b", "deal.jc"),
-    (r"\bdeal\.pay\b", "deal.fee"),
-    (r"\bdeal\.jc_stake\b", "deal.rp_stake"),
-    (r"\bdeal\.rp_stake\b", "deal.jc_stake"),
-    (r"\bdeal\.cheat\b", "deal.pay"),
-    (r"\bdeal\.jurors\b", "deal.quorum"),
-    (r"\bdeal\.answer\b", "deal.judge"),
-    (r"\bdeal\.judge\b", "deal.answer"),
-    (r"\b1\b", "2"),
-    (r"\b0\b", "1"),
-    (r"\bnot \b", ""),
-    (r"\bPAID\b", "CONTESTED"),
-    (r"~silent\b", "silent"),
-)
-_STORIES = [
+EQUIVALENT = Path(__file__).with_name("equivalent_mutants.toml")
+_TOGETHER = 60
+"""Mutants in one compilation."""
+_TESTS = [
     str(Path(__file__).with_name(f"test_{name}.py"))
-    for name in ("vault_rows", "jury_rows", "batch_rows", "known_defects")
+    for name in ("vault_rows", "jury_rows", "batch_rows", "vacate_rows", "known_defects")
 ]
-_WHOLE = re.compile(r"^\s+(assert|self\._(said|signed|in_time|known|speaks_for|lock|move|slash|take)\()")
+_stories: list[Story] = []
 
 
-def mutants(text: str) -> Iterator[tuple[int, str]]:
-    """Line numbers and whole mutated sources."""
-    lines = text.split("\n")
-    start = next(i for i, line in enumerate(lines) if line.startswith("# Signatures"))
-    end = next(i for i, line in enumerate(lines) if line.startswith("# Views"))
-    quoted = False
-    for number in range(start, end):
-        line = lines[number]
-        if line.strip().startswith('"""'):
-            quoted = line.count('"""') == 1 and not quoted
-            continue
-        if quoted or line.strip().startswith("#") or line.startswith(("def ", "@")):
-            continue
-        for old, new in _SWAPS:
-            for match in re.finditer(old, line.split("  # ")[0]):
-                yield (
-                    number + 1,
-                    "\n".join(
-                        [*lines[:number], line[: match.start()] + new + line[match.end() :], *lines[number + 1 :]]
-                    ),
-                )
-        if _WHOLE.match(line):
-            blank = " " * (len(line) - len(line.lstrip())) + "pass"
-            yield number + 1, "\n".join([*lines[:number], blank, *lines[number + 1 :]])
+def record(folder: Path, seconds: float) -> list[Story]:
+    """The calls of every story test, and of ``seconds`` of fuzzing; the shortest first."""
+    told, fuzzed = folder / "told", folder / "fuzzed"
+    pytest = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *_TESTS]
+    subprocess.run(pytest, env=recording.environment(told), check=True, capture_output=True)
+    code = f"from tests.contracts.fuzz_vault import fuzz; fuzz({seconds}, 'mutants')"
+    subprocess.run([sys.executable, "-c", code], env=recording.environment(fuzzed), check=True, capture_output=True)
+    worlds = recording.read(fuzzed)
+    return [*worlds[:2], *recording.read(told), *worlds[2:]]
 
 
-def compiled(text: str, folder: Path) -> bytes | None:
+def code_of(text: str) -> bytes | None:
     """Creation code of a source; None where it does not compile."""
-    path = folder / "mutant.vy"
-    path.write_text(text)
     try:
-        return bytes.fromhex(build(path)["bytecode"][2:])
+        return bytes.fromhex(compiled(text, SETTINGS)["bytecode"][2:])
     except Exception:  # the compiler's own, of many kinds
         return None
 
 
-def survives(code: bytes, folder: Path, seconds: float, seed: int) -> bool:
-    """Whether neither the stories nor the fuzzer see a difference."""
-    mutant = folder / "mutant.bin"
-    mutant.write_bytes(code)
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *_STORIES]
-    environment = {**os.environ, "LILYPAD_VAULT_MUTANT": str(mutant)}
-    if subprocess.run(command, env=environment, capture_output=True, check=False).returncode != 0:
-        return False
-    plain = fuzz_vault.Twin
-    fuzz_vault.Twin = lambda people: Twin(people, creation=code)  # type: ignore[assignment, misc]
-    try:
-        fuzz_vault.fuzz(seconds, seed)
-    except (AssertionError, RuntimeError, ValueError):
-        return False
-    finally:
-        fuzz_vault.Twin = plain  # type: ignore[misc]
-    return True
-
-
-def main(count: int, seed: int, seconds: float) -> None:
-    """Try a random sample and print who lives."""
+def survivors(chosen: Sequence[Mutant]) -> tuple[int, list[Mutant]]:
+    """How many could be tried, and which of them no recorded call tells from the vault."""
     text = SOURCE.read_text()
-    everyone = list(mutants(text))
-    sample = random.Random(seed).sample(everyone, min(count, len(everyone)))
-    killed = tried = 0
-    with tempfile.TemporaryDirectory() as folder:
-        for number, mutant in sample:
-            code = compiled(mutant, Path(folder))
-            if code is None:
-                continue
-            tried += 1
-            if survives(code, Path(folder), seconds, seed):
-                print(f"alive {number}: {mutant.split(chr(10))[number - 1].strip()}", flush=True)
-            else:
-                killed += 1
-    print(f"{killed} of {tried} killed, {len(everyone)} mutants in all")
+    named = list(enumerate(chosen, 1))
+    code = code_of(schema(text, named))
+    if code is None and len(chosen) > 1:
+        # one that does not compile: it is found by halves
+        half = len(chosen) // 2
+        (tried, alive), (more, others) = survivors(chosen[:half]), survivors(chosen[half:])
+        return tried + more, alive + others
+    if code is None:
+        return 0, []
+    assert recording.survives(code, [_born_with(story, 0) for story in _stories[:3]]), (
+        "none of them: it must be the vault"
+    )
+    alive = [m for name, m in named if recording.survives(code, _Lazily(_stories, name))]
+    return len(chosen), alive
+
+
+class _Lazily(Sequence[Story]):
+    """The stories for one mutant."""
+
+    def __init__(self, stories: list[Story], name: int) -> None:
+        self._stories = stories
+        self._name = name
+
+    def __len__(self) -> int:
+        return len(self._stories)
+
+    def __getitem__(self, at: int) -> Story:  # type: ignore[override]
+        return _born_with(self._stories[at], self._name)
+
+
+def _born_with(story: Story, name: int) -> Story:
+    return Story(story.maker, story.arguments + name.to_bytes(32, "big"), story.coins, story.born, story.steps)
+
+
+def alone_survives(mutant: Mutant) -> bool | None:
+    """The same for one that stands in no schema; None where it does not compile."""
+    code = code_of(alone(SOURCE.read_text(), mutant))
+    return None if code is None else recording.survives(code, _stories)
+
+
+def stories_see(mutant: Mutant, folder: Path) -> bool:
+    """Whether a story test fails with the mutant in the vault's place."""
+    code = code_of(alone(SOURCE.read_text(), mutant))
+    assert code is not None
+    place = folder / f"{mutant.number}.{abs(hash(mutant))}.bin"
+    place.write_bytes(code)
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *_TESTS]
+    environment = {**os.environ, "LILYPAD_VAULT_MUTANT": str(place)}
+    return subprocess.run(command, env=environment, capture_output=True, check=False).returncode != 0
+
+
+def excused() -> set[tuple[str, str, str]]:
+    """Function, line and changed line of the mutants that are known to be the same contract."""
+    listed = tomllib.loads(EQUIVALENT.read_text())["mutant"]
+    return {(one["function"], one["line"], one["changed"]) for one in listed}
+
+
+def _begin(stories: list[Story]) -> None:
+    _stories.extend(stories)
+
+
+def main() -> int:
+    """Try them and print who lives."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sample", type=int, help="so many at random; all by default")
+    parser.add_argument("--seconds", type=float, default=30, help="of fuzzing to record")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--seed", type=int, default=1)
+    wanted = parser.parse_args()
+    began = time.monotonic()
+    everyone = list(mutants(SOURCE.read_text()))
+    chosen = everyone
+    if wanted.sample:
+        chosen = sorted(random.Random(wanted.seed).sample(everyone, wanted.sample), key=lambda one: one.number)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        stories = record(folder, wanted.seconds)
+        print(f"{sum(len(story.steps) for story in stories):,} calls to make again", flush=True)
+        tried, alive = _try_all(chosen, stories, wanted.processes)
+        known = excused()
+        alive = [mutant for mutant in alive if _key(mutant) not in known and not stories_see(mutant, folder)]
+    equivalent = sum(_key(mutant) in known for mutant in chosen)
+    for mutant in alive:
+        print(f"alive {mutant.number}: {mutant}")
+    killed = tried - len(alive) - equivalent
+    share = killed / (tried - equivalent)
+    print(
+        f"{killed} of {tried - equivalent} killed ({share:.1%}), {equivalent} more are equivalent, "
+        f"{len(everyone)} in all, {len(chosen) - tried} don't compile, {time.monotonic() - began:,.0f} s"
+    )
+    return 1 if alive else 0
+
+
+def _key(mutant: Mutant) -> tuple[str, str, str]:
+    return mutant.function, mutant.line.strip(), mutant.changed.strip()
+
+
+def _try_all(chosen: Sequence[Mutant], stories: list[Story], processes: int) -> tuple[int, list[Mutant]]:
+    together = [mutant for mutant in chosen if fits(mutant)]
+    single = [mutant for mutant in chosen if not fits(mutant)]
+    tried, alive = 0, []
+    with ProcessPoolExecutor(processes, initializer=_begin, initargs=(stories,)) as pool:
+        groups = [together[at : at + _TOGETHER] for at in range(0, len(together), _TOGETHER)]
+        for count, living in pool.map(survivors, groups):
+            tried += count
+            alive += living
+            print(f"{tried} tried, {len(alive)} not told apart by recorded calls", flush=True)
+        for mutant, lives in zip(single, pool.map(alone_survives, single), strict=True):
+            tried += lives is not None
+            alive += [mutant] if lives else []
+    return tried, alive
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]) if len(sys.argv) > 3 else 8.0)
+    raise SystemExit(main())

@@ -165,7 +165,7 @@ def test_a_vault_needs_a_token() -> None:
 
 
 def test_behind_the_money_it_is_the_same_vault(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fuzz_vault, "Twin", TokenTwin)
+    monkeypatch.setattr(fuzz_vault, "Twin", lambda people, others: TokenTwin(people))
     world = fuzz_vault.World(random.Random("tokens"))
     for _ in range(fuzz_vault.CALLS_IN_A_WORLD):
         world.step()

@@ -3,39 +3,35 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 from coincurve import PrivateKey, PublicKey
-from eth_abi.abi import decode
-from pyrevm import EVM, BlockEnv, CfgEnv, Env
+from pyrevm import EVM
 
 from contracts.artifact import vault_artifact
-from contracts.encoding import (
-    accounts_query,
-    deals_query,
-    encode_call,
-    lock_query,
-    mediators_query,
-    sealed_query,
-    words,
-)
+from contracts.encoding import encode_call
 from protocol.deal import Deal, DealId
 from protocol.eip712 import Domain, digest
 from protocol.identity import Address, address_of_public_key, show
 from protocol.vault import Vault
 from protocol.vault_book import Call, Refused, Windows
 from protocol.vault_calls import Deposit, VaultCall, Withdraw, perform
-from protocol.vault_state import Account, DealState, Lock, Mediator
+from protocol.vault_state import DealState
+from tests.contracts.bytecode import CHAIN, Bytecode, new_evm, places, reason_of
+from tests.contracts.recording import Step, Story, begin
 
 BIRTH = 1_800_000_000
-CHAIN = 1337
 WINDOWS = Windows(60, 600)
 _HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
-_OUTPUT = re.compile(r"output: (0x[0-9a-f]*)")
+_RECENT = 8
+"""Deals looked at after each call; older ones are looked at again when they are called."""
+_VIEWED_EVERY = 32
+"""Calls from one look through the views to the next."""
+_NEVER = DealState()
 
 
 @dataclass(frozen=True)
@@ -72,35 +68,64 @@ def recover(hash_: bytes, signature: bytes) -> Address | None:
     return address_of_public_key(point.format())
 
 
+_MAKER = Person.number(99).address
+
+
 class Disagreement(AssertionError):
     """Model and bytecode do not do the same."""
 
 
 class Twin:
-    """Two vaults that must stay equal. Time stands still until ``now`` is set."""
+    """Vaults that must stay equal: model, bytecode, and others beside it. Time stands still until ``now`` is set."""
 
-    def __init__(self, people: Sequence[Person], coins: int = 10**30, creation: bytes | None = None) -> None:
+    def __init__(
+        self,
+        people: Sequence[Person],
+        coins: int = 10**30,
+        creation: bytes | None = None,
+        others: Sequence[bytes] = (),
+    ) -> None:
+        """``creation``: another bytecode than the shipped one; ``others``: those of independent implementations."""
         self.now = BIRTH
         self.block = 1000
         self.calls = 0
         self.accepted = 0
-        self.gas = 0
-        """What the last call used, with the transaction's own cost."""
         self.people = people
-        self.evm = EVM(env=Env(cfg=CfgEnv(chain_id=CHAIN)))
-        for person in people:
-            self.evm.set_balance(show(person.address), coins)
-        self._set_block()
-        maker = show(Person.number(99).address)
+        self._addresses = [person.address for person in people]
+        self.evm = new_evm()
         self._born_as = creation or _creation()
-        self.vault = self.evm.deploy(maker, self._born_as + self.constructor())
-        self.domain = Domain(CHAIN, Address(bytes.fromhex(self.vault[2:])))
-        self.model = Vault(self.domain, WINDOWS, recover, self.block_hash)
+        arguments = self.constructor()
+        self.bytecode = self._born(self.evm, self._born_as + arguments, coins)
+        self.others = [self._born(new_evm(), other + arguments, coins) for other in others]
+        story = Story(_MAKER, arguments, dict.fromkeys(self._addresses, coins), (self.block, self.now))
+        self._story = begin(story) if self._born_as == _creation() else None
+        self.vault = self.bytecode.vault
+        assert all(other.vault == self.vault for other in self.others)
+        self.domain = Domain(CHAIN, self.bytecode.address)
+        self.model = Vault(self.domain, WINDOWS, self._recover, self.block_hash)
         self.deals: dict[DealId, Deal] = {}
+        self._signers: dict[tuple[bytes, bytes], Address] = {}
+
+    def _born(self, evm: EVM, creation: bytes, coins: int) -> Bytecode:
+        for person in self.people:
+            evm.set_balance(show(person.address), coins)
+        return Bytecode(_MAKER, creation, evm=evm, block=(self.block, self.now))
+
+    @property
+    def gas(self) -> int:
+        """What the last call used, with the transaction's own cost."""
+        return self.bytecode.gas
 
     def sign(self, by: Person, struct: object) -> bytes:
         """A signature under this vault's domain."""
-        return by.sign(digest(self.domain, struct))
+        hash_ = digest(self.domain, struct)
+        signature = by.sign(hash_)
+        self._signers[hash_, signature] = by.address
+        return signature
+
+    def _recover(self, hash_: bytes, signature: bytes) -> Address | None:
+        # who signed is known where it was signed here; the bytecodes work it out all the same
+        return self._signers.get((hash_, signature)) or recover(hash_, signature)
 
     def block_hash(self, number: int) -> bytes:
         """What the bytecode sees as a recent block's hash."""
@@ -113,14 +138,19 @@ class Twin:
         return self
 
     def do(self, by: Person, call: VaultCall) -> str | None:
-        """Perform on both; the reason of a refusal or None; raises `Disagreement`."""
+        """Perform on all; the reason of a refusal or None; raises `Disagreement`."""
         self.calls += 1
-        for deal in _deals_of(call):
-            self.deals[deal.id(self.domain)] = deal
+        for deal in deals_of(call):
+            self.deals[self.model.id(deal)] = deal
         told = self._do_model(by, call)
         found = self._do_bytecode(by, call)
         if told != found:
             raise Disagreement(f"{type(call).__name__}: the model says {told!r}, the bytecode {found!r}\n{call}")
+        for other in self.others:
+            other.set_block(self.block, self.now)
+            found = other.send(by.address, *encode_call(call))
+            if told != found:
+                raise Disagreement(f"{type(call).__name__}: the model says {told!r}, another {found!r}\n{call}")
         if told is None:
             self.accepted += 1
         self.compare()
@@ -138,17 +168,17 @@ class Twin:
 
     def send(self, by: Person, payload: bytes, value: int = 0) -> str | None:
         """Bytes to the bytecode alone; the reason of a refusal or None."""
-        self._set_block()
-        try:
-            self.evm.message_call(show(by.address), self.vault, calldata=payload, value=value, gas=20_000_000)
-        except RuntimeError as error:
-            return _reason(str(error))
-        self.gas = self.evm.result.gas_used
-        return None
+        self.bytecode.set_block(self.block, self.now)
+        told = self.bytecode.send(by.address, payload, value)
+        if self._story is not None:
+            slots = places(self._addresses, islice(reversed(self.deals), 3), self.model.locks)
+            after = self.bytecode.stored(slots)
+            self._story.steps.append(Step(self.block, self.now, by.address, payload, value, told, slots, after))
+        return told
 
     def held(self) -> int:
         """Money in the bytecode's hands."""
-        return int(self.evm.get_balance(self.vault))
+        return self.bytecode.coins()
 
     def constructor(self) -> bytes:
         """The arguments that the vault is born with."""
@@ -160,48 +190,64 @@ class Twin:
         try:
             self.evm.deploy(show(Person.number(98).address), self._born_as + arguments)
         except RuntimeError as error:
-            return _reason(str(error))
+            return reason_of(str(error))
         return None
-
-    def _set_block(self) -> None:
-        self.evm.set_block_env(BlockEnv(number=self.block, timestamp=self.now, gas_limit=10**9))
 
     def view(self, payload: bytes) -> bytes:
         """Call data to answer, without a trace."""
-        return bytes(self.evm.message_call(show(self.people[0].address), self.vault, calldata=payload, is_static=True))
+        return self.bytecode.view(payload)
 
     def compare(self) -> None:
-        """Every account, every deal, and the coins the vault holds."""
-        addresses = [person.address for person in self.people]
-        for who, word in zip(addresses, words(self.view(accounts_query(addresses)), len(addresses)), strict=True):
-            if Account.of(word) != self.model.account(who):
-                raise Disagreement(
-                    f"{show(who)}: {self.model.account(who)} in the model, {Account.of(word)} in the bytecode"
+        """Every account, stake and lock, the latest deals, and the coins the vault holds."""
+        model, code = self.model, self.bytecode
+        people = self._addresses
+        accounts = [model.account(who).word() for who in people]
+        mediators = [model.mediator(who).word() for who in people]
+        recent = list(islice(reversed(self.deals), _RECENT))
+        deals = [model.deals.get(name, _NEVER).word() for name in recent]
+        _same("accounts", accounts, code.stored_accounts(people))
+        _same("stakes", mediators, code.stored_mediators(people))
+        _same("deals", deals, [code.stored_deal(name) for name in recent])
+        for name in recent[:2]:
+            _same("what was sealed", int.from_bytes(model.sealed.get(name, b""), "big"), code.stored_sealed(name))
+        for vote in islice(reversed(model.tallies), 2):
+            _same("a tally", model.tallies[vote], code.stored_tally(vote))
+        for (owner, slot), lock in model.locks.items():
+            if lock.number:
+                _same(
+                    "a lock", lock.words(), b"".join(word.to_bytes(32, "big") for word in code.stored_lock(owner, slot))
                 )
-        stakes = words(self.view(mediators_query(addresses)), len(addresses))
-        for who, word in zip(addresses, stakes, strict=True):
-            if Mediator.of(word) != self.model.mediator(who):
-                raise Disagreement(f"{show(who)}: {self.model.mediator(who)} in the model, {Mediator.of(word)} found")
-        recent = list(self.deals)[-16:]
-        for name, word in zip(recent, words(self.view(deals_query(recent)), len(recent)), strict=True):
-            expected = self.model.deals.get(name, DealState())
-            if word != expected.word():
-                raise Disagreement(f"deal {name.hex()}: {expected} in the model, {DealState.of(word)} in the bytecode")
-        if recent and self.view(sealed_query(recent[-1])) != self.model.sealed.get(recent[-1], bytes(32)):
-            raise Disagreement("what was sealed")
-        for (owner, slot), expected_lock in self.model.locks.items():
-            if Lock.of(self.view(lock_query(owner, slot))) != expected_lock:
-                raise Disagreement(f"lock {slot} of {show(owner)}: {expected_lock} in the model")
-            if not 0 <= expected_lock.left <= expected_lock.total:
-                raise Disagreement(f"more left the lock than was in it: {expected_lock}")
-        if self.held() != self.model.total():
-            raise Disagreement(f"coins: {self.model.total()} owed, {self.held()} held")
-        for account in self.model.accounts.values():
+                if not 0 <= lock.left <= lock.total:
+                    raise Disagreement(f"more left the lock than was in it: {lock}")
+        _same("coins", model.total(), self.held())
+        if self.calls % _VIEWED_EVERY == 0:
+            self.compare_views()
+        for account in model.accounts.values():
             if not 0 <= account.locked <= account.balance:
                 raise Disagreement(f"locked beyond the balance: {account}")
-        for mediator in self.model.mediators.values():
+        for mediator in model.mediators.values():
             if not 0 <= mediator.busy <= mediator.stake:
                 raise Disagreement(f"at risk beyond the stake: {mediator}")
+
+    def compare_views(self) -> None:
+        """The same through what anybody can ask, in every implementation."""
+        model = self.model
+        recent = list(islice(reversed(self.deals), 2 * _RECENT))
+        for code in (self.bytecode, *self.others):
+            _same("accounts", [model.account(w).word() for w in self._addresses], code.account_words(self._addresses))
+            _same("stakes", [model.mediator(w).word() for w in self._addresses], code.mediator_words(self._addresses))
+            _same("deals", [model.deals.get(name, _NEVER).word() for name in recent], code.deal_words(recent))
+            for name in recent:
+                _same("what was sealed", model.sealed.get(name, bytes(32)), code.sealed(name))
+            for (owner, slot), lock in model.locks.items():
+                _same("a lock", lock.words(), code.lock(owner, slot))
+        for other in self.others:
+            _same("coins", model.total(), other.coins())
+
+
+def _same(what: str, told: object, found: object) -> None:
+    if told != found:
+        raise Disagreement(f"{what}: {told} in the model, {found} in the bytecode")
 
 
 def _words(*values: int) -> bytes:
@@ -214,19 +260,12 @@ def _creation() -> bytes:
     return Path(mutant).read_bytes() if mutant else vault_artifact().bytecode
 
 
-def _deals_of(call: VaultCall) -> list[Deal]:
+def deals_of(call: VaultCall) -> list[Deal]:
+    """The deals that a call is about."""
     deal = getattr(call, "deal", None)
     if deal is not None:
         return [deal]
     return [payment.deal for payment in getattr(call, "payments", ())]
-
-
-def _reason(text: str) -> str:
-    match = _OUTPUT.search(text)
-    if match is None:
-        return text
-    raw = bytes.fromhex(match[1][2:])
-    return decode(["string"], raw[4:])[0] if raw[:4] == bytes.fromhex("08c379a0") else ""
 
 
 def draft(jc: Person, rp: Person, now: int, **changes: object) -> Deal:

@@ -1,0 +1,3 @@
+from tests.contracts.solidity import main
+
+raise SystemExit(main())
