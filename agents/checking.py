@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from agents.effects import Effect, Tell
 from agents.events import Event, Got, Timer, Unreached, Woke
 from agents.machine import Step
@@ -24,6 +26,7 @@ from protocol.messages import (
     Recheck,
     Rechecked,
 )
+from protocol.prices import used
 
 MOST_CHECKERS = 3
 """How many mediators are asked, one after another, before a check is given up."""
@@ -58,7 +61,9 @@ def _compare(it: Purchase, stage: Checking, now: float, own: Rechecked) -> Step[
     run = stage.delivery.run
     checker = (stage.asked[-1],)
     if own.cid == run.cid and own.exit_code == run.exit_code:
-        return pay(it, stage.delivery, now, Verdict.ACCEPTED, checker, "a mediator's own run gave the same result")
+        fuel = own.units if own.profile == run.profile else run.units
+        why = "a mediator's own run gave the same result"
+        return pay(it, stage.delivery, now, Verdict.ACCEPTED, checker, why, fuel=fuel)
     reason = (
         f"a mediator's own run gave {own.cid} (exit {own.exit_code}), the provider's {run.cid} (exit {run.exit_code})"
     )
@@ -82,8 +87,16 @@ def _next_checker(it: Purchase, asked: tuple[Address, ...]) -> Address:
 
 
 def pay(
-    it: Purchase, delivery: Delivery, now: float, verdict: Verdict, who: tuple[Address, ...], why: str, *first: Effect
+    it: Purchase,
+    delivery: Delivery,
+    now: float,
+    verdict: Verdict,
+    who: tuple[Address, ...],
+    why: str,
+    *first: Effect,
+    fuel: int | None = None,
 ) -> Step[Purchase]:
-    """Take the result, checked or not, and pay for it."""
+    """Take the result, checked or not, and pay for it; ``fuel`` is what a mediator counted."""
     told = Tell(it.wanted, Checked(verdict, who, why))
-    return enter(it, Paying(delivery, verdict.value, who), now, *first, told)
+    run = delivery.run if fuel is None else replace(delivery.run, units=min(fuel, delivery.run.units))
+    return enter(it, Paying(delivery, verdict.value, who, used(it.terms.unit, run)), now, *first, told)

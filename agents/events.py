@@ -112,6 +112,8 @@ class Fetched:
 
     about: bytes
     cid: str
+    size: int
+    """Bytes of all its distinct blocks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from agents import purchase as purchases
@@ -39,6 +39,7 @@ from agents.purchase_stages import (
     Paying,
     Purchase,
     Refusing,
+    amount,
 )
 from agents.reports import Agreed, Ended, Noted, Outcome
 from agents.reputation import Reputation, Standing
@@ -52,11 +53,13 @@ from protocol.job import Run
 from protocol.messages import CannotRecheck, DealMessage, Move, Recheck, Rechecked, Testimony, deal_named
 from protocol.offers import JobOffer, ResourceOffer
 from protocol.rules import Rules
-from protocol.types import TalkId
+from protocol.types import Count, TalkId
 from protocol.vault_state import Outcome as Ruled
 
 JOB_OFFER_LIFE = 30
 MILLION = 1_000_000
+MOST_BROKEN = 5
+"""Providers that break their word for one job, after which its deadline is no longer put off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,8 @@ class Wanted:
 
     id: TalkId
     request: Request
+    broken: Count = 0
+    """How many providers have broken their word so far."""
 
 
 def most_pay(request: Request, _: ResourceOffer) -> int:
@@ -240,9 +245,9 @@ class JobCreator:
 
     def _moved_on(self, now: float, before: Purchase, after: Purchase) -> list[Effect]:
         match after.stage:
-            case Over(how, ruling):
+            case Over(how, ruling, paid):
                 del self.purchases[DealId(after.id)]
-                return self._closed(now, before, how, Ruled(ruling))
+                return self._closed(now, before, how, Ruled(ruling), paid)
             case Claiming(reason):
                 return [self._noted(now, after, kept=False), *self._another(now, after, reason)]
             case Refusing() | Contesting(wrong=True):  # the job ends with the ruling
@@ -252,14 +257,14 @@ class JobCreator:
             case _:
                 return []
 
-    def _closed(self, now: float, before: Purchase, how: str, ruling: Ruled) -> list[Effect]:
+    def _closed(self, now: float, before: Purchase, how: str, ruling: Ruled, paid: int) -> list[Effect]:
         match before.stage:
-            case Paying(delivery) | Checking(
-                delivery
-            ):  # closed while it was checked: the money is gone, the result here
-                noted = self._noted(now, before, kept=True)
-                settled = Inform(self._strategy_of(before), Settled(before.deal.pay))
-                return [*self._end(before.wanted, _accepted(delivery.run, how, before.deal.pay)), noted, settled]
+            case Paying(delivery) | Checking(delivery):
+                # a bill above what was counted, or none, is a broken word, whatever it came to in the end
+                fair = not isinstance(before.stage, Paying) or amount(before, before.stage) is not None
+                noted = self._noted(now, before, kept=fair)
+                settled = Inform(self._strategy_of(before), Settled(paid))
+                return [*self._end(before.wanted, _accepted(delivery.run, how, paid)), noted, settled]
             case Refusing() | Contesting() | Collecting():
                 return self._ruled(before, how, ruling)
             case Locking() if how == OWN_FUNDS:  # nobody else could be paid either
@@ -299,10 +304,15 @@ class JobCreator:
         wanted = self.wanted.get(failed.wanted)
         if wanted is None or failed.wanted in self.tenders or self._is_bought(failed.wanted, failed.id):
             return []
-        if now < wanted.request.deadline:
+        request, broken = wanted.request, wanted.broken + 1
+        if request.patience and broken < MOST_BROKEN:
+            # the fallback comes at once, however long ago the search for the first one ended
+            request = replace(request, deadline=max(request.deadline, int(now) + request.patience))
+        if now < request.deadline:
+            wanted = self.wanted[failed.wanted] = Wanted(wanted.id, request, broken)
             noted = Tell(failed.wanted, Noted(f"another provider is sought: {reason}"[:300]))
             breached = Inform(wanted.request.strategy, Breached(reason))
-            return [noted, breached, *self._tender(now, wanted.request)]
+            return [Save(key(wanted.id), wanted), noted, breached, *self._tender(now, request)]
         outcome = Outcome.FAILED if isinstance(failed.stage, Locking) else Outcome.TIMED_OUT
         return self._end(failed.wanted, Ended(outcome, reason, None, 0))
 

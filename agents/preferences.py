@@ -16,6 +16,7 @@ from itertools import chain, product
 from math import ceil
 from typing import Literal, assert_never
 
+from protocol.prices import rate_at
 from protocol.rules import PERCENT, Rules
 from protocol.terms import Terms
 from protocol.types import Amount
@@ -90,7 +91,9 @@ class Wish:
         return 1.0 if span == 0 else min(1.0, max(0.0, (value - self.worst) / span))
 
     def allows(self, value: int) -> bool:
-        """Whether the value may be signed."""
+        """Whether the value may be signed; where the worst is the best, nothing else may."""
+        if self.best == self.worst:
+            return value == self.worst
         return value >= self.worst if self.best >= self.worst else value <= self.worst
 
     def clamped(self, value: int) -> int:
@@ -244,11 +247,18 @@ class Mandate:
         """How many different proposals there are."""
         return (abs(self.best_pay - self.worst_pay) // self.step + 1) * len(rows_of(self.wishes, self.step).worths)
 
-    def objection(self, rules: Rules, terms: Terms) -> str | None:
-        """What has been moved in these terms that this side never wished to see moved; None if nothing."""
+    def holding(self, rules: Rules, terms: Terms) -> Mandate:
+        """This mandate, holding to where the rules start what these terms have moved and this side never wished for.
+
+        So whoever gives no thought to stakes or juries can still deal with somebody who does: at the usual ones.
+        """
         wished = {wish.issue.value for wish in self.wishes}
-        moved = [name for name in rules.moved(terms) if name not in wished]
-        return f"{moved[0]} is not up for haggling here" if moved else None
+        moved = [Issue(name) for name in rules.moved(terms) if name not in wished]
+        if not moved:
+            return self
+        start = rules.started(terms)
+        held = tuple(Wish(issue, issue.of(start), issue.of(start), 0) for issue in moved)
+        return replace(self, wishes=(*self.wishes, *held))
 
     def within(self, rules: Rules, base: Terms, wanted: Terms) -> Terms:
         """What a strategy wanted to propose, pressed into the mandate: only what is haggled about may differ."""
@@ -292,7 +302,7 @@ def shaped(rules: Rules, base: Terms, pay: int, values: dict[Issue, int]) -> Ter
     return replace(
         base,
         pay=pay,
-        rate=pay,
+        rate=rate_at(pay, base.unit, base.most),
         deliver_by=deliver_by,
         claim_until=base.claim_until + deliver_by - base.deliver_by,
         check_ppm=check_ppm,

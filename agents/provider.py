@@ -6,7 +6,7 @@ counted over everything held, bound or running, so there is nothing to double-bo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -27,8 +27,9 @@ from agents.events import (
     Unreached,
     Woke,
 )
-from agents.preferences import Mandate, Wish
+from agents.preferences import Mandate
 from agents.sale import Over, Sale, Waiting
+from agents.shop import Sheet, Shop
 from agents.strategy import Accept as Taken
 from agents.strategy import Answer, Breached, Dealt, Lost, Settled, View
 from agents.strategy import Counter as Proposed
@@ -36,7 +37,7 @@ from protocol.deal import DealId
 from protocol.errors import PeerFault
 from protocol.identity import Address
 from protocol.isolation import satisfies
-from protocol.job import Capacity, Job, Resources
+from protocol.job import Job
 from protocol.messages import (
     Accept,
     Bind,
@@ -54,6 +55,7 @@ from protocol.negotiation import Phase, Side, Talk
 from protocol.negotiation import begin as begin_talk
 from protocol.negotiation import step as step_talk
 from protocol.offers import JobOffer, Price, ResourceOffer
+from protocol.prices import pay_at
 from protocol.rules import Rules
 from protocol.terms import Terms, deal_of
 from protocol.types import UNSIGNED
@@ -73,62 +75,6 @@ ROUNDS = 12
 """How often the strategy is asked in one talk."""
 OUTBID_PERCENT = 2
 """How much better a bid must be to release another one's hold; less would make holds worthless."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sheet:
-    """What a provider wants for a job of one module: base units."""
-
-    module: str
-    """A digest, or ``*``."""
-    floor: int
-    """Never less."""
-    ask: int
-    """Announced, and where haggling starts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shop:
-    """What a provider sells, and how."""
-
-    capacity: Capacity
-    executors: tuple[str, ...]
-    isolation: tuple[str, ...]
-    """The class of each executor, in their order."""
-    sheets: tuple[Sheet, ...]
-    mediators: tuple[Address, ...] = ()
-    """Those it trusts; empty: any."""
-    addresses: tuple[str, ...] = ()
-    """Multiaddrs where it can be dialled."""
-    wishes: tuple[Wish, ...] = ()
-    """What else it haggles about."""
-    others: tuple[Capacity, ...] = ()
-    """Further machines behind this provider, each no larger than ``capacity``: a run needs one of them for itself."""
-
-    def sheet(self, job: Job) -> Sheet | None:
-        """The prices for a job: its module's own, else those for any module."""
-        by_module = {sheet.module: sheet for sheet in self.sheets}
-        return by_module.get(job.module) or by_module.get("*")
-
-    def lacks(self, need: Resources) -> str | None:
-        """What every machine lacks for a run, in words for the first; None if one has all."""
-        found = [machine.lacks(need) for machine in (self.capacity, *self.others)]
-        return None if None in found else found[0]
-
-    def has_room(self, need: Resources, taken: Sequence[Resources]) -> bool:
-        """Whether a run fits beside these, wherever the executor put them.
-
-        That is sure where one machine would hold all of them, and where more machines could take the run than there
-        are others which might be on them.
-        """
-        machines = (self.capacity, *self.others)
-        return any(machine.holds_with(need, taken) for machine in machines) or sum(
-            machine.holds(need) for machine in machines
-        ) > len(taken)
-
-    def free(self, taken: Sequence[Resources]) -> Capacity:
-        """What is announced: the largest machine, less what is taken where there is no other that might have it."""
-        return self.capacity if len(self.others) >= len(taken) else self.capacity.without(taken)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +103,8 @@ class Provider:
         self.haggles: dict[bytes, Haggle] = {}
         """By buyer and talk id together: a stranger can't speak in another's talk."""
         self.sales: dict[DealId, Sale] = {}
-        self.closing: tuple[int, ...] = ()
-        """Prices of the latest deals made here, newest last."""
+        self.closing: tuple[tuple[str, int], ...] = ()
+        """Units and prices of the latest deals made here, newest last."""
         self.announced = float("-inf")
         self.news = False
         """Whether there is something to announce and a timer for it."""
@@ -212,13 +158,17 @@ class Provider:
             serial=int(now * 1000),
             expires=int(now + OFFER_LIFE),
             addresses=shop.addresses,
-            capacity=self._free(),
+            capacity=self.shop.free([sale.job.resources for sale in self.sales.values() if sale.busy]),
             executors=shop.executors,
             isolation=shop.isolation,
-            prices=tuple(Price(sheet.module, "job", max(sheet.ask, self._to_outbid())) for sheet in shop.sheets),
+            prices=tuple(Price(sheet.module, sheet.unit, self._announced(sheet)) for sheet in shop.sheets),
             mediators=shop.mediators,
             vaults=(self.rules.vault,),
         )
+
+    def _announced(self, sheet: Sheet) -> int:
+        # which job comes next is not known, so what another unit would have to bring is not known either
+        return max(sheet.ask, self._to_outbid("job")) if sheet.unit == "job" else sheet.ask
 
     def _announce(self, now: float) -> list[Effect]:
         self.announced = now
@@ -253,14 +203,13 @@ class Provider:
         if len(self.haggles) >= MOST_TALKS or theirs >= MOST_TALKS_A_BUYER:
             return [Send(buyer, Decline(move.talk, talk.head, "too many talks at once", final=False))]
         objection = self._objection(move.job) or self._cannot_sign(now, move.job, move.terms)
-        sheet = self.shop.sheet(move.job)
+        sheet = self.shop.sheet(move.job, move.terms.unit)
         if objection is not None or sheet is None:
-            return [Send(buyer, Decline(move.talk, talk.head, objection or "no price for this module", final=True))]
-        if not self._has_room(move.job) and self._to_outbid() == 0:
+            reason = objection or f"no price for this module by the {move.terms.unit}"
+            return [Send(buyer, Decline(move.talk, talk.head, reason, final=True))]
+        if not self._has_room(move.job) and self._to_outbid(sheet.unit) == 0:
             return [Send(buyer, Decline(move.talk, talk.head, "busy", final=False))]
-        mandate = self._mandate(sheet, move.job)
-        if (moved := mandate.objection(self.rules, move.terms)) is not None:
-            return [Send(buyer, Decline(move.talk, talk.head, moved, final=True))]
+        mandate = self._mandate(sheet, talk)
         self.haggles[about] = Haggle(buyer, move.gateway, mandate, talk, (move.terms,), (move.terms,))
         return [WakeAt(now + TALK_LIFE, Timer(about, "talk")), *self._consult(now, about)]
 
@@ -281,7 +230,9 @@ class Provider:
         self.haggles[about] = haggle = replace(haggle, talk=talk)
         match move:
             case Counter(terms=terms):
-                objection = self._cannot_sign(now, talk.job, terms) or haggle.mandate.objection(self.rules, terms)
+                objection = self._cannot_sign(now, talk.job, terms)
+                if terms.unit != before.terms.unit:
+                    objection = "the unit of the price can't change within a talk"
                 if objection is not None:
                     return self._end(about, objection, final=True)
                 self.haggles[about] = replace(
@@ -298,9 +249,9 @@ class Provider:
         haggle = self.haggles[about]
         talk = haggle.talk
         mine = haggle.proposed[-1] if haggle.proposed else None
-        sheet = self.shop.sheet(talk.job)
+        sheet = self.shop.sheet(talk.job, talk.terms.unit)
         if sheet is not None:  # what others hold by now has changed what this must bring
-            haggle = self.haggles[about] = replace(haggle, mandate=self._mandate(sheet, talk.job))
+            haggle = self.haggles[about] = replace(haggle, mandate=self._mandate(sheet, talk))
         if talk.terms == mine and haggle.mandate.admits(talk.terms):
             return self._decided(now, about, Taken())  # a buyer takes our terms by proposing the same
         view = View(
@@ -315,7 +266,7 @@ class Provider:
             rounds_left=max(0, ROUNDS - haggle.asked),
             now=now,
             deadline=talk.terms.start_by,
-            market=self.closing,
+            market=self._closed_at(talk.terms),
             rng=self.rng,
             rules=self.rules,
             base=talk.terms,
@@ -331,8 +282,8 @@ class Provider:
             case Taken() if haggle.mandate.admits(haggle.talk.terms):
                 return self._hold(now, about)
             case Taken():
-                sheet = self.shop.sheet(haggle.talk.job)
-                hopeless = sheet is None or haggle.talk.terms.pay < sheet.floor
+                floor = self._floor(haggle.talk)
+                hopeless = floor is None or haggle.talk.terms.pay < floor
                 return self._end(about, "the price is below this provider's floor", final=hopeless)
             case Proposed(terms):
                 # only what the mandate names is the strategy's to move: the rest stays as asked, and was checked
@@ -342,15 +293,15 @@ class Provider:
                 return self._move(about, Counter(*_link(haggle.talk), wanted))
             case _:
                 # what another buyer's hold has raised comes down again, so then no walk is final
-                sheet = self.shop.sheet(haggle.talk.job)
-                calm = sheet is not None and haggle.mandate.worst_pay <= sheet.floor
+                floor = self._floor(haggle.talk)
+                calm = floor is not None and haggle.mandate.worst_pay <= floor
                 return self._end(about, answer.reason, answer.final and calm)
 
     def _hold(self, now: float, about: bytes) -> list[Effect]:
         haggle = self.haggles[about]
         released: list[Effect] = []
         while not self._has_room(haggle.talk.job):
-            worse = self._worst_hold(haggle.talk.terms.pay)
+            worse = self._worst_hold(haggle.talk.terms)
             if worse is None:
                 return [*released, *self._end(about, "busy", final=False)]
             released += self._move(worse, Outbid(*_link(self.haggles[worse].talk)))
@@ -358,11 +309,14 @@ class Provider:
         moved = self._move(about, Accept(*_link(haggle.talk), until))
         return [*released, *moved, WakeAt(until + 1, Timer(about, "held")), *self._tell_news(now)]
 
-    def _worst_hold(self, pay: int) -> bytes | None:
+    def _worst_hold(self, better: Terms) -> bytes | None:
+        # the most that jobs may cost says little about what they will bring, unless they are priced by the same unit
         held = [
             (haggle.talk.terms.pay, about)
             for about, haggle in self.haggles.items()
-            if haggle.talk.phase is Phase.HELD and haggle.talk.terms.pay * (100 + OUTBID_PERCENT) < pay * 100
+            if haggle.talk.phase is Phase.HELD
+            and haggle.talk.terms.unit == better.unit
+            and haggle.talk.terms.pay * (100 + OUTBID_PERCENT) < better.pay * 100
         ]
         return min(held)[1] if held else None
 
@@ -376,7 +330,7 @@ class Provider:
             move.deal, deal_id, talk.job, talk.terms, haggle.gateway, self.rng.randbytes(32), talk.table
         )
         self.sales[deal_id] = sale
-        self.closing = (*self.closing, talk.terms.pay)[-32:]
+        self.closing = (*self.closing, (talk.terms.unit, talk.terms.rate))[-32:]
         bind = Bind(*_link(talk), move.deal, UNSIGNED)
         del self.haggles[about]
         dealt = Inform("", Dealt(talk.terms, haggle.mandate))
@@ -413,21 +367,29 @@ class Provider:
 
     # --- what it costs now -------------------------------------------------------------------------------------------
 
-    def _mandate(self, sheet: Sheet, job: Job) -> Mandate:
+    def _mandate(self, sheet: Sheet, talk: Talk) -> Mandate:
         """The sheet's prices; where somebody else holds the machine, more than that one would pay."""
-        floor = sheet.floor if self._has_room(job) else max(sheet.floor, self._to_outbid())
-        return Mandate("seller", floor, max(sheet.ask, floor), self.shop.wishes)
+        job = talk.job
+        floor = sheet.floor_for(job)
+        if not self._has_room(job):
+            floor = max(floor, self._to_outbid(sheet.unit))
+        mandate = Mandate("seller", floor, max(sheet.ask_for(job), floor), self.shop.wishes)
+        return mandate.holding(self.rules, talk.terms)
 
-    def _to_outbid(self) -> int:
-        """The least that releases a hold; 0 where nothing is held or nobody need be released."""
-        held = [h.talk for h in self.haggles.values() if h.talk.phase is Phase.HELD]
+    def _floor(self, talk: Talk) -> int | None:
+        sheet = self.shop.sheet(talk.job, talk.terms.unit)
+        return None if sheet is None else sheet.floor_for(talk.job)
+
+    def _closed_at(self, terms: Terms) -> tuple[int, ...]:
+        """What a job like this would have cost at the prices of the latest deals."""
+        return tuple(pay_at(rate, unit, terms.most) for unit, rate in self.closing if unit == terms.unit)
+
+    def _to_outbid(self, unit: str) -> int:
+        """The least that releases a hold; 0 where nothing is held by this unit or nobody need be released."""
+        held = [h.talk for h in self.haggles.values() if h.talk.phase is Phase.HELD and h.talk.terms.unit == unit]
         if not held or any(self._has_room(talk.job) for talk in held):
             return 0
         return min(talk.terms.pay for talk in held) * (100 + OUTBID_PERCENT) // 100 + 1
-
-    def _free(self) -> Capacity:
-        """What no deal takes up; holds don't count, they can be outbid."""
-        return self.shop.free([sale.job.resources for sale in self.sales.values() if sale.busy])
 
     # --- limits ------------------------------------------------------------------------------------------------------
 

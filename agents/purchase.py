@@ -39,18 +39,22 @@ from agents.purchase_stages import (
     Contesting,
     Delivery,
     Fetching,
+    Invoice,
     Locking,
     Over,
     Paying,
     Purchase,
     Refusing,
     act,
+    amount,
     enter,
+    in_full,
     key,
     last_call,
     nudge,
+    owing,
     receipt,
-    settlement,
+    settling,
 )
 from agents.reports import Arrived, Held, InVault, Noted, Running, Verdict
 from protocol.job import Run
@@ -58,6 +62,7 @@ from protocol.messages import (
     Abandoned,
     Asking,
     Begun,
+    Billed,
     Delivered,
     Paid,
     Testimony,
@@ -94,6 +99,8 @@ def step(it: Purchase, now: float, event: Event) -> Step[Purchase]:
             return contesting.begin(it, now, standing, sealed_cid)
         case ChainSaw(standing=standing, at=at):
             return _saw(it, now, standing, at)
+        case Got(message=Billed() as bill):
+            return _billed(it, now, bill)
         case Got(message=message) if isinstance(message, Testimony):
             return contesting.step(it, now, event)
         case Woke(Timer(phase=phase)) if phase.startswith("dispute:"):
@@ -119,7 +126,7 @@ def _saw(it: Purchase, now: float, standing: DealState, at: int) -> Step[Purchas
         case ((Refusing() | Contesting()), DealState(state=State.CLOSED, outcome=outcome)) if it.dispute is not None:
             return contesting.closed(it, now, outcome)
         case _, DealState(state=State.CLOSED) | DealState(state=State.OPEN, paid=True):
-            return enter(it, Over(_ending(it)), now)
+            return enter(it, Over(_ending(it), paid=_paid(it, standing)), now)
         case Locking(), DealState(state=State.NONE):
             # only a block after `start_by` proves that it never will; a world that names none is asked when it is late
             never = at > it.deal.start_by or (not at and now > it.deal.start_by + LOCK_MARGIN)
@@ -128,6 +135,10 @@ def _saw(it: Purchase, now: float, standing: DealState, at: int) -> Step[Purchas
             return enter(it, Awaiting(), now, Tell(it.wanted, InVault(it.deal)))
         case Locking(), DealState(state=State.DELIVERED):  # all of it happened while this node was down
             return _saw(enter(it, Awaiting(), now).state, now, standing, at)
+        case Paying() as stage, DealState(state=State.DELIVERED, deadline=deadline) if amount(it, stage) is None:
+            # a claim that nobody answers costs the stake too, and a jury judges results, not bills
+            final = WakeAt(deadline + 2 * LAST_CALL, Timer(it.id, "finalize"))
+            return Step(it, (in_full(it), final))
         case ((Paying() | Contesting()), DealState(state=State.DELIVERED, deadline=deadline)):
             return Step(it, (WakeAt(deadline + 2 * LAST_CALL, Timer(it.id, "finalize")),))
         case Refusing(delivery, _, reason), DealState(state=State.DELIVERED):
@@ -198,8 +209,8 @@ def _go_on(it: Purchase, now: float, event: Event) -> Step[Purchase]:
             not it.answer_by
         ):
             return enter(it, Claiming("nothing usable was delivered in time", started), now)
-        case Fetching(delivery), Fetched(cid=cid) if cid == delivery.run.cid:
-            return checking.arrived(it, now, delivery)
+        case Fetching(delivery), Fetched(cid=cid, size=size) if cid == delivery.run.cid:
+            return checking.arrived(it, now, replace(delivery, run=replace(delivery.run, size=size)))
         case Fetching(delivery), NotFetched(cid=cid, reason=reason) if cid == delivery.run.cid:
             again = WakeAt(now + REFETCH, Timer(it.id, "refetch"))
             return Step(it, (again, Tell(it.wanted, Noted(f"the result could not be fetched yet: {reason}"[:300]))))
@@ -207,10 +218,13 @@ def _go_on(it: Purchase, now: float, event: Event) -> Step[Purchase]:
             return Step(it, (Fetch(it.id, delivery.run.cid, it.provider, delivery.gateway),))
         case Checking() as stage, _:
             return checking.step(it, stage, now, event)
-        case Paying(delivery), Got(sender=sender, message=Delivered() | Asking()) if sender == it.provider:
-            return Step(it, (receipt(it, delivery), Send(it.provider, Paid(it.id, it.deal.pay, UNSIGNED))))
-        case ((Paying() | Contesting()), Woke(Timer(phase="settle"))):
-            return Step(it, (Transact(it.id, settlement(it.deal)),))
+        case Paying(delivery) as stage, Got(sender=sender, message=Delivered() | Asking()) if sender == it.provider:
+            due = owing(it, stage) if (money := amount(it, stage)) is None else money
+            return Step(it, (receipt(it, delivery), Send(it.provider, Paid(it.id, due, UNSIGNED))))
+        case Paying() as stage, Woke(Timer(phase="settle")):
+            return Step(it, settling(it, stage, now))
+        case Contesting(), Woke(Timer(phase="settle")):
+            return Step(it, (in_full(it),))
         case Claiming(), Woke(Timer(phase="claim")):
             return Step(it, act(it, now))
         case ((Refusing() | Contesting()), Woke(Timer(phase="accuse"))) if it.dispute is None:
@@ -221,6 +235,28 @@ def _go_on(it: Purchase, now: float, event: Event) -> Step[Purchase]:
             return contesting.collect(it, now, run, tried + 1, reason)
         case _:
             return Step(it)
+
+
+def _billed(it: Purchase, now: float, bill: Billed) -> Step[Purchase]:
+    """Keep the lowest bill; the vault wants it where less than the whole pay is settled."""
+    if it.terms.unit == "job" or bill.amount >= (it.deal.pay if it.invoice is None else it.invoice.amount):
+        return Step(it)
+    it = replace(it, invoice=Invoice(bill.used, bill.amount, bill.signature))
+    settle = settling(it, it.stage, now) if isinstance(it.stage, Paying) else ()
+    return Step(it, (Save(key(it.id), it), *settle))
+
+
+def _paid(it: Purchase, standing: DealState) -> int:
+    match it.stage:
+        case Paying() as stage:
+            money = amount(it, stage)
+            if money is None and it.answer_by:
+                return it.deal.pay
+            return (owing(it, stage) if standing.paid else 0) if money is None else money
+        case Checking():  # it claimed its delivery, and nobody contested
+            return it.deal.pay
+        case _:
+            return 0
 
 
 def _ending(it: Purchase) -> str:

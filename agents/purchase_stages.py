@@ -6,21 +6,24 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from agents.dispute import Dispute
-from agents.effects import Effect, Fetch, Save, Send, Transact, Unwatch, WakeAt
+from agents.effects import Effect, Fetch, Save, Send, Tell, Transact, Unwatch, WakeAt
 from agents.events import Timer
 from agents.machine import Step
+from agents.reports import Noted
 from protocol.deal import Deal, Result
 from protocol.identity import Address
 from protocol.job import Job, Run
 from protocol.messages import (
+    Asking,
     Locked,
     Paid,
     Received,
     Recheck,
     sealed,
 )
+from protocol.prices import owed
 from protocol.terms import Terms
-from protocol.types import UNSIGNED, Count, Hash, Moment, Party, Signature, Small, TalkId, Text
+from protocol.types import UNSIGNED, Amount, Count, Hash, Large, Moment, Party, Signature, Small, TalkId, Text
 from protocol.vault_calls import Absent, Accuse, Contest, Open, Payment, Settle, Transfer
 
 LOCK_MARGIN = 5.0
@@ -57,6 +60,16 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class Invoice:
+    """What the provider asks for, where the price is not by the job."""
+
+    used: Large
+    """In parts of the price's unit."""
+    amount: Amount
+    signature: Signature
+
+
+@dataclass(frozen=True, slots=True)
 class Fetching:
     """The result is named; its blocks are on their way."""
 
@@ -80,6 +93,8 @@ class Paying:
     delivery: Delivery
     verdict: Text
     checkers: tuple[Party, ...]
+    counted: Large
+    """What was used by our own count, in parts of the price's unit; seconds can't be counted here, so 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +142,8 @@ class Over:
     how: Text
     ruling: Small = 0
     """The vault's `Outcome`, where a jury was asked."""
+    paid: Amount = 0
+    """What went to the provider, where no jury said how much."""
 
 
 Stage = Locking | Awaiting | Fetching | Checking | Paying | Claiming | Refusing | Contesting | Collecting | Over
@@ -150,6 +167,8 @@ class Purchase:
     stage: Stage
     answer_by: Moment = 0
     """Until when a delivery that the provider claimed on chain must be answered; 0 without a claim."""
+    invoice: Invoice | None = None
+    """The least that the provider has asked for; None where it asked for nothing less than the pay."""
     table: Hash = bytes(32)
     """Digest of the move that named the terms, which shows jurors what was sold."""
     dispute: Dispute | None = None
@@ -194,11 +213,10 @@ def act(it: Purchase, now: float) -> tuple[Effect, ...]:
         case Checking(asked=asked):
             patience = WakeAt(now + it.job.resources.timeout + CHECK_SLACK, Timer(it.id, f"check:{len(asked)}"))
             return (Send(asked[-1], Recheck(it.deal, it.job, 0, it.terms.check_fee)), patience)
-        case Paying(delivery, _, checkers):
+        case Paying(delivery, _, checkers) as stage:
             fee = it.terms.check_fee
             fees = tuple(Transact(it.id, Transfer(who, fee)) for who in checkers if fee)
-            voucher = Send(it.provider, Paid(it.id, it.deal.pay, UNSIGNED))
-            return (receipt(it, delivery), voucher, Transact(it.id, settlement(it.deal)), *fees)
+            return (receipt(it, delivery), *settling(it, stage, now), *fees)
         case Claiming(started=started):
             if now <= it.overdue_at:
                 return (WakeAt(it.overdue_at + 1, Timer(it.id, "claim")),)
@@ -222,10 +240,45 @@ def named_jury(it: Purchase) -> bytes:
     return b"".join(it.terms.mediators) if len(it.terms.mediators) == it.deal.jurors else b""
 
 
-def settlement(deal: Deal) -> Settle:
-    """Pay all of it."""
+def owing(it: Purchase, stage: Paying) -> int:
+    """What the run comes to: base units.
+
+    Bytes are counted here, fuel by the provider and by a mediator where one ran it too, seconds by the provider alone;
+    the agreed pay bounds them all.
+    """
+    parts = stage.counted
+    if it.terms.unit == "second":
+        parts = it.terms.most if it.invoice is None else it.invoice.used
+    return owed(it.terms.unit, it.terms.rate, it.deal.pay, parts)
+
+
+def amount(it: Purchase, stage: Paying) -> int | None:
+    """What can be settled: the bill if it is not above what is due, the whole pay if that is due; else nothing yet."""
+    due = owing(it, stage)
+    if it.invoice is not None and it.invoice.amount <= due:
+        return it.invoice.amount
+    return it.deal.pay if due == it.deal.pay and it.terms.unit != "second" else None
+
+
+def settling(it: Purchase, stage: Paying, now: float) -> tuple[Effect, ...]:
+    """Pay, and grant a voucher in case that call never lands; less than the pay needs the provider's bill."""
+    money = amount(it, stage)
+    if money is None and it.invoice is None:
+        return (Send(it.provider, Asking(it.id)), WakeAt(now + NUDGE, Timer(it.id, "settle")))
+    due = owing(it, stage) if money is None else money
+    voucher = Send(it.provider, Paid(it.id, due, UNSIGNED))
+    if money is None:
+        asked = it.invoice.amount if it.invoice is not None else 0
+        text = f"the provider asks for {asked}, where {due} are due by our count: it gets a voucher for that"
+        return (voucher, Tell(it.wanted, Noted(text)))
+    bill = it.invoice.signature if it.invoice is not None and money < it.deal.pay else None
     # whoever pays has checked what it wanted to check, so the provider's stakes may go home at once
-    return Settle((Payment(deal, deal.pay, final=True),))
+    return (voucher, Transact(it.id, Settle((Payment(it.deal, money, bill, final=True),))))
+
+
+def in_full(it: Purchase) -> Effect:
+    """Pay all of it."""
+    return Transact(it.id, Settle((Payment(it.deal, it.deal.pay, final=True),)))
 
 
 def receipt(it: Purchase, delivery: Delivery) -> Effect:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from agents.preferences import Wish
 from protocol.job import Job
-from protocol.types import Amount, Count, Limit, Moment, Party, Text
+from protocol.types import Amount, Count, Limit, Moment, Party, Span, Text
 
 ID_BYTES = 16
 
@@ -33,4 +33,7 @@ class Request:
     """Who haggles for it, by name or reference; empty: the node's own."""
     wishes: Annotated[tuple[Wish, ...], Limit(6)] = ()
     """What else is haggled about, and what it is worth."""
-    """The name of who haggles for it; empty: whoever haggles for this node."""
+    units: Annotated[tuple[Text, ...], Limit(4)] = ("job",)
+    """What it may be priced by: what its module allows."""
+    patience: Span = 0
+    """Seconds to look for another provider when one has broken its word, beyond the deadline if need be."""

@@ -24,7 +24,8 @@ from agents.machine import Step
 from protocol.deal import Deal, DealId
 from protocol.identity import Address
 from protocol.job import Job, Run
-from protocol.messages import Abandoned, Asking, Begun, Delivered, Locked, Paid, Received, Testimony, sealed
+from protocol.messages import Abandoned, Asking, Begun, Billed, Delivered, Locked, Paid, Received, Testimony, sealed
+from protocol.prices import owed, used
 from protocol.terms import MOST_MEDIATORS, Terms
 from protocol.types import UNSIGNED, Amount, CidText, Hash, Limit, Moment, Party, Text
 from protocol.vault_calls import Deliver, Finalize, Free, NoInputs, Redeem, VaultCall
@@ -110,6 +111,10 @@ class Sale:
     mediators: Annotated[tuple[Party, ...], Limit(MOST_MEDIATORS)]
     """The pool that would judge a dispute."""
     stage: Stage
+    unit: Text = "job"
+    """What it is priced by."""
+    rate: Amount = 0
+    """The price of one unit."""
     table: Hash = bytes(32)
     """Digest of the move that named the terms, which shows jurors what was sold."""
     dispute: Dispute | None = None
@@ -118,6 +123,10 @@ class Sale:
     @property
     def buyer(self) -> Address:
         return self.deal.jc
+
+    def due(self, run: Run) -> int:
+        """What is asked for a run: base units."""
+        return owed(self.unit, self.rate, self.deal.pay, used(self.unit, run))
 
     @property
     def busy(self) -> bool:
@@ -148,7 +157,7 @@ def _act(sale: Sale, now: float) -> tuple[Effect, ...]:
             return (_begun(sale), Execute(sale.id, sale.job))
         case Waiting() as stage:
             return (
-                _deliver(sale, stage),
+                *_deliver(sale, stage),
                 *_remind(sale, now, RESEND),
                 WakeAt(stage.collect_at, Timer(sale.id, "collect")),
             )
@@ -202,7 +211,7 @@ def _saw(sale: Sale, now: float, standing: DealState, at: int) -> Step[Sale]:
             return _enter(sale, GivenUp("absence was claimed before the run could begin"), now, answer)
         case Waiting() as stage, DealState(state=State.ABSENT, deadline=deadline):
             late = WakeAt(deadline + COURTESY, Timer(sale.id, "finalize"))
-            return Step(sale, (Transact(sale.id, _proof_of_delivery(sale, stage)), _deliver(sale, stage), late))
+            return Step(sale, (Transact(sale.id, _proof_of_delivery(sale, stage)), *_deliver(sale, stage), late))
         case Waiting(), DealState(state=State.DELIVERED, deadline=deadline):
             # nobody is obliged to end a claim for us: when the time to contest is over we do it
             return Step(sale, (WakeAt(deadline + 1, Timer(sale.id, "finalize")),))
@@ -267,10 +276,10 @@ def _wait(sale: Sale, stage: Waiting, now: float, event: Event) -> Step[Sale]:
             kept = replace(stage, voucher=signature, granted=amount)
             return _keep(sale, kept, *_late_proof(sale, stage, now))
         case Got(message=Asking()):
-            return Step(sale, (_deliver(sale, stage),))
+            return Step(sale, _deliver(sale, stage))
         case Woke(Timer(phase=phase)) if phase.startswith("resend:") and not stage.receipt and not stage.voucher:
             pause = min(RESEND_MOST, 2 * float(phase.removeprefix("resend:")))
-            return Step(sale, (_deliver(sale, stage), *_remind(sale, now, pause)))
+            return Step(sale, (*_deliver(sale, stage), *_remind(sale, now, pause)))
         case Woke(Timer(phase="collect")) if not stage.paid:
             return Step(sale, (Transact(sale.id, _demand(sale, stage)),))
         case _:
@@ -333,22 +342,23 @@ def _begun(sale: Sale) -> Send:
     return Send(sale.buyer, Begun(sale.id, UNSIGNED))
 
 
-def _deliver(sale: Sale, stage: Waiting) -> Send:
+def _deliver(sale: Sale, stage: Waiting) -> tuple[Effect, ...]:
     run = stage.run
-    return Send(
-        sale.buyer,
-        Delivered(
-            sale.id,
-            run.cid,
-            sale.salt,
-            run.exit_code,
-            run.units,
-            run.profile,
-            run.failure,
-            gateway=0,
-            signature=UNSIGNED,
-        ),
+    delivered = Delivered(
+        sale.id,
+        run.cid,
+        sale.salt,
+        run.exit_code,
+        run.units,
+        run.profile,
+        run.failure,
+        gateway=0,
+        signature=UNSIGNED,
     )
+    if sale.due(run) == sale.deal.pay:  # which needs no bill
+        return (Send(sale.buyer, delivered),)
+    bill = Billed(sale.id, used(sale.unit, run), sale.due(run), UNSIGNED)
+    return (Send(sale.buyer, bill), Send(sale.buyer, delivered))
 
 
 def _remind(sale: Sale, now: float, pause: float) -> tuple[Effect, ...]:
@@ -358,7 +368,7 @@ def _remind(sale: Sale, now: float, pause: float) -> tuple[Effect, ...]:
 
 
 def _demand(sale: Sale, stage: Waiting) -> VaultCall:
-    if stage.voucher and stage.granted == sale.deal.pay:
+    if stage.voucher and stage.granted >= sale.due(stage.run):
         return Redeem(sale.deal, stage.granted, stage.voucher)
     return Deliver(sale.deal, sealed(stage.run.cid, sale.salt), stage.receipt or None)
 
@@ -371,4 +381,6 @@ def _proof_of_delivery(sale: Sale, stage: Waiting) -> VaultCall:
 
 def opened(deal: Deal, deal_id: DealId, job: Job, terms: Terms, gateway: int, salt: bytes, table: bytes) -> Sale:
     """A sale at its beginning."""
-    return Sale(deal_id, deal, job, gateway, salt, terms.mediators, Bound(), table)
+    return Sale(
+        deal_id, deal, job, gateway, salt, terms.mediators, Bound(), unit=terms.unit, rate=terms.rate, table=table
+    )

@@ -6,13 +6,15 @@ the market within a few points of its optimum, while 8 best alone do worse than 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from random import Random
 
 from protocol.identity import Address
 from protocol.isolation import satisfies
 from protocol.job import Job
 from protocol.offers import ResourceOffer, VaultRef
+from protocol.prices import PARTS, most_parts, pay_at
 
 BEST = 16
 RANDOM = 8
@@ -20,7 +22,16 @@ CAUTION = 50.0
 """How many times its price a certain failure would cost: money is safe in the vault, time is not."""
 
 
-def misfit(offer: ResourceOffer, job: Job, vault: VaultRef) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What an offer asks for one job."""
+
+    unit: str
+    pay: int
+    """The most that the job would cost, base units."""
+
+
+def misfit(offer: ResourceOffer, job: Job, vault: VaultRef, units: Sequence[str] = ("job",)) -> str | None:
     """Why an offer can't serve a job, or None if it can."""
     if vault not in offer.vaults:
         return "another vault"
@@ -28,15 +39,25 @@ def misfit(offer: ResourceOffer, job: Job, vault: VaultRef) -> str | None:
         return f"no {job.executor} executor"
     if not satisfies(offer.isolation_of(job.executor), job.isolation):
         return f"isolation: {job.isolation} wanted, {offer.isolation_of(job.executor) or 'none'} offered"
-    if asking_price(offer, job) is None:
-        return "no price for this module"
+    if quoted(offer, job, units) is None:
+        return f"no price for this module by {' or '.join(units)}"
     return offer.capacity.lacks(job.resources)
 
 
-def asking_price(offer: ResourceOffer, job: Job) -> int | None:
-    """What the offer asks for this job: its module's own price, else the one for any module; None without either."""
-    prices = {price.module: price.amount for price in offer.prices if price.unit == "job"}
-    return prices.get(job.module, prices.get("*"))
+def quoted(offer: ResourceOffer, job: Job, units: Sequence[str] = ("job",)) -> Quote | None:
+    """What the offer asks for this job: by its module's own prices, else by those for any module; None without either.
+
+    Of several units the one that costs the least at the job's own limits, for more can't be known beforehand.
+    """
+    for module in (job.module, "*"):
+        quotes = [
+            Quote(price.unit, pay_at(price.amount, price.unit, most_parts(price.unit, job.resources)))
+            for price in offer.prices
+            if price.module == module and price.unit in units and price.unit in PARTS
+        ]
+        if quotes:
+            return min(quotes, key=lambda quote: quote.pay)
+    return None
 
 
 def cost(price: int, doubt: float) -> float:
@@ -51,11 +72,13 @@ def whom_to_ask(
     *,
     doubt: Callable[[Address], float] = lambda _: 0.0,
     worth: Callable[[ResourceOffer], int] = lambda _: 0,
+    units: Sequence[str] = ("job",),
 ) -> list[ResourceOffer]:
     """Up to 24 offers: those first that leave most of what they are worth to this buyer, then some at random."""
 
     def loss(offer: ResourceOffer) -> tuple[float, float]:
-        return cost(asking_price(offer, job) or 0, doubt(offer.provider)) - worth(offer), rng.random()
+        quote = quoted(offer, job, units)
+        return cost(quote.pay if quote else 0, doubt(offer.provider)) - worth(offer), rng.random()
 
     ranked = sorted(fitting, key=loss)
     best, rest = ranked[:BEST], ranked[BEST:]

@@ -19,11 +19,11 @@ from agents.bids import Bid, Bids
 from agents.effects import Effect, Tell, WakeAt
 from agents.events import Timer
 from agents.order_book import OrderBook
-from agents.preferences import Mandate
+from agents.preferences import Issue, Mandate, shaped
 from agents.reports import Chosen, Outcome, Tendering
 from agents.reputation import Reputation
 from agents.request import Request
-from agents.selection import asking_price, cost, misfit, whom_to_ask
+from agents.selection import Quote, cost, misfit, quoted, whom_to_ask
 from agents.strategy import Accept as Taken
 from agents.strategy import Answer
 from agents.strategy import Counter as Proposed
@@ -207,13 +207,11 @@ class Tender:
         bid = self.bids.put(replace(bid, talk=talk))
         match move:
             case Counter(terms=terms):
-                against = self.rules.objection(now, self.request.job, terms)
-                if (against or bid.mandate.objection(self.rules, terms)) is not None:
-                    return [
-                        *self.bids.leave(bid, "terms against the rules of this network", final=True),
-                        *self._conclude(now),
-                    ]
-                bid = self.bids.received(bid, terms)
+                against = self.rules.objection(now, self.request.job, terms) or self._swapped(bid, terms)
+                if against is not None:
+                    reason = f"terms that nobody asked for: {against}"
+                    return [*self.bids.leave(bid, reason, final=True), *self._conclude(now)]
+                bid = self.bids.received(replace(bid, mandate=bid.mandate.holding(self.rules, terms)), terms)
                 if self.auction is not None:
                     self.auction.raised(provider, terms.pay)
                     return self._court(now)
@@ -250,10 +248,22 @@ class Tender:
         return [
             offer
             for offer in self.book.providers(now)
-            if offer.provider not in finally_lost
-            and offer.provider != self.me
-            and misfit(offer, self.request.job, self.rules.vault) is None
+            if offer.provider not in finally_lost and offer.provider != self.me and self._misfit(offer) is None
         ]
+
+    def _misfit(self, offer: ResourceOffer) -> str | None:
+        return misfit(offer, self.request.job, self.rules.vault, self.request.units)
+
+    def _swapped(self, bid: Bid, terms: Terms) -> str | None:
+        """What a seller changed that is none of the issues: it could name its own judges, or do away with checks."""
+        wished = {wish.issue for wish in bid.mandate.wishes}
+        free = {issue: issue.of(terms) for issue in Issue if issue is not Issue.CHECKS or issue in wished}
+        same = shaped(self.rules, bid.base, terms.pay, free)
+        changed = [name for name in Terms.__slots__ if getattr(same, name) != getattr(terms, name)]
+        return f"{changed[0]} was changed" if changed else None
+
+    def _quoted(self, offer: ResourceOffer) -> Quote | None:
+        return quoted(offer, self.request.job, self.request.units)
 
     def _judged(self, now: float) -> bool:
         return bool(self.request.mediators) or any(True for _ in self.book.mediators(now))
@@ -276,12 +286,13 @@ class Tender:
             self.rng,
             doubt=lambda who: self.reputation.doubt(now, who),
             worth=self._worth,
+            units=self.request.units,
         )
         if not offers:
             return self._nobody_agrees(now)
         self.mode = Mode.TALKING
         self.round += 1
-        asks = [price for offer in offers if (price := asking_price(offer, self.request.job)) is not None]
+        asks = [quote.pay for offer in offers if (quote := self._quoted(offer)) is not None]
         effects: list[Effect] = [Tell(self.request.id, Tendering(tuple(offer.provider for offer in offers)))]
         if self.book.rivals(now, self.me) >= CROWD:
             most = MARKET_MULTIPLE * min(asks) if self.request.at_market else None
@@ -290,8 +301,7 @@ class Tender:
         for offer in offers:
             most = MARKET_MULTIPLE * min(asks) if self.request.at_market else self._worth(offer)
             mandate = Mandate("buyer", most, min(most, min(asks) // 2), self.request.wishes)
-            base = self.rules.terms(now, self.request.job, 0, self.request.check_ppm, self._pool(now, offer))
-            bid = self.bids.new(offer.provider, mandate, base)
+            bid = self.bids.new(offer.provider, mandate, self._base(now, offer))
             effects += self._ask(now, bid)
         return [*effects, *self._have_patience(now)]
 
@@ -300,8 +310,13 @@ class Tender:
         return self._timer(now + PATIENCE, f"patience:{self.patience}")
 
     def _ask(self, now: float, bid: Bid) -> list[Effect]:
-        market = (asking_price(offer, self.request.job) for offer in self.book.providers(now))
-        return self.bids.consult(now, bid, tuple(price for price in market if price))
+        market = (self._quoted(offer) for offer in self.book.providers(now))
+        return self.bids.consult(now, bid, tuple(quote.pay for quote in market if quote is not None))
+
+    def _base(self, now: float, offer: ResourceOffer) -> Terms:
+        quote, wanted = self._quoted(offer), self.request
+        unit = quote.unit if quote is not None else "job"
+        return self.rules.terms(now, wanted.job, 0, wanted.check_ppm, self._pool(now, offer), unit)
 
     def _pool(self, now: float, offer: ResourceOffer) -> tuple[Address, ...]:
         heard = {mediator.mediator for mediator in self.book.mediators(now)}
@@ -321,9 +336,10 @@ class Tender:
     # --- in a crowd --------------------------------------------------------------------------------------------------
 
     def _lot(self, now: float, offer: ResourceOffer, most: int | None) -> Lot:
-        price = asking_price(offer, self.request.job) or 0
+        quote = self._quoted(offer)
         worth = self._worth(offer) if most is None else most
-        return Lot(offer.provider, worth, offer.serial, price, self.reputation.doubt(now, offer.provider))
+        doubt = self.reputation.doubt(now, offer.provider)
+        return Lot(offer.provider, worth, offer.serial, quote.pay if quote is not None else 0, doubt)
 
     def _hear_prices(self, now: float) -> None:
         if self.auction is None:
@@ -332,7 +348,7 @@ class Tender:
             known = self.auction.lots.get(offer.provider)
             if known is not None and offer.serial > known.serial:
                 self.auction.hear(self._lot(now, offer, known.worth))
-                if misfit(offer, self.request.job, self.rules.vault) is not None:
+                if self._misfit(offer) is not None:
                     self.auction.lost(offer.provider)
 
     def _give_up(self, provider: Address) -> None:
@@ -365,10 +381,9 @@ class Tender:
             if offer is None:
                 self.auction.lost(choice.lot.provider)
                 return [*effects, *self._court(now)]
-            base = self.rules.terms(now, self.request.job, 0, self.request.check_ppm, self._pool(now, offer))
-            bid = self.bids.new(offer.provider, mandate, base)
+            bid = self.bids.new(offer.provider, mandate, self._base(now, offer))
         else:
-            bid = self.bids.put(replace(bid, mandate=mandate))
+            bid = self.bids.put(replace(bid, mandate=mandate.holding(self.rules, bid.talk.terms)))
         return [*effects, *self._ask(now, bid), *self._have_patience(now)]
 
     # --- the choice --------------------------------------------------------------------------------------------------
@@ -414,7 +429,7 @@ class Tender:
         return [effect for other in others for effect in self.bids.leave(other, "bought elsewhere")]
 
     def _nobody_fits(self, now: float) -> Failure:
-        lacks = {misfit(offer, self.request.job, self.rules.vault) or "" for offer in self.book.providers(now)} - {""}
+        lacks = {self._misfit(offer) or "" for offer in self.book.providers(now)} - {""}
         heard = f"{len(lacks)} kinds of misfit: {'; '.join(sorted(lacks))}" if lacks else "no provider was heard"
         return Failure(Outcome.NO_OFFER, heard)
 

@@ -19,8 +19,8 @@ from statistics import median
 
 from agents.effects import Effect, Send
 from agents.events import Event
-from agents.provider import Sheet, Shop
 from agents.reports import DisputeOpened, Report, Ruled
+from agents.shop import Sheet, Shop
 from protocol.messages import MediationMessage, Recheck, Rechecked
 from protocol.rules import Rules
 from protocol.vault_state import Outcome

@@ -26,10 +26,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from agents.effects import Effect, Send
 from agents.events import Event
 from agents.job_creator import JobCreator
-from agents.provider import Provider, Sheet, Shop
+from agents.provider import Provider
 from agents.reports import Agreed
 from agents.reports import Report as Told
 from agents.request import Request
+from agents.shop import Sheet, Shop
 from agents.strategies.built_in import BUILT_IN
 from protocol.deal import Deal
 from protocol.identity import Address

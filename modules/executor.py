@@ -10,11 +10,9 @@ from typing import Final, Literal, Protocol
 from modules.manifest import Resources
 from modules.module import Module
 from protocol.isolation import Isolation
+from protocol.prices import FUEL_PER_SECOND
 
 MIB: Final = 1024 * 1024
-FUEL_PER_SECOND: Final = 2_000_000_000
-"""Fuel that a run gets for each second of its timeout: about what one core burns, so that fuel, which repeats
-on every machine, runs out before the clock, which doesn't."""
 STREAM_BYTES: Final = 16 * MIB
 MAX_FILES: Final = 10_000
 

@@ -11,6 +11,7 @@ import ipaddress
 import json
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
+from math import ceil
 from tempfile import TemporaryFile
 from typing import Any
 
@@ -27,6 +28,7 @@ from content.cid import Cid
 from contracts.errors import ChainError
 from node.errors import UserError
 from node.gateway import gateway_routes
+from node.mandate import check_wishes, parse_mandate
 from node.peer import Peer
 from p2p.metrics import CONTENT_TYPE
 from protocol.errors import PeerFault
@@ -123,6 +125,8 @@ class Api:
         body = await _json(request)
         try:
             job = structure(_job_from_json(body["job"]), Job)
+            mandate = parse_mandate(body)
+            check_wishes(mandate.wishes, self.peer.setup.rules, job)
             at_market = body.get("max_price") is None
             most = 0 if at_market else int(body["max_price"])
             request_of = JobRequest(
@@ -131,9 +135,12 @@ class Api:
                 most_pay=most,
                 at_market=at_market,
                 check_ppm=round(float(body.get("check", 0.1)) * 1_000_000),
-                mediators=(),
+                mediators=mandate.mediators,
                 deadline=int(self.peer.clock.now() + float(body["wait"])),
                 strategy=str(body.get("strategy") or ""),
+                wishes=mandate.wishes,
+                units=mandate.units or ("job",),
+                patience=max(1, ceil(float(body["wait"]))),
             )
             about = {"module": dict(body["about"]["module"]), "compare": str(body["about"]["compare"])}
         except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -145,7 +152,7 @@ class Api:
                 return JSONResponse({"error": str(error)}, 400)
         _ = self.peer.buyer  # a node without that role has nothing to ask the chain for
         try:
-            missing = await self.peer.can_pay(most)
+            missing = await self.peer.can_pay(most, mandate.wishes)
         except ChainError as error:
             return JSONResponse({"error": f"the chain can't be asked: {error}"}, status_code=503)
         if missing:

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from agents.mediator import Bench
-from agents.provider import Sheet, Shop
+from agents.shop import Sheet, Shop
 from modules.docker.images import ImagePolicy
-from node.errors import ExitCode, UserError
 from node.executors import ChoosyShop, Trade, digest_of, module_of, parse_executors
+from node.mandate import parse_mandate
+from node.parsing import bad, parse_address
 from protocol.eip712 import Domain
-from protocol.identity import Address
 from protocol.job import Capacity
+from protocol.prices import PARTS
 from protocol.rules import Rules
 
 LOCAL = "local"
@@ -43,6 +44,13 @@ class Config:
     tables: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def mandate(self) -> Mapping[str, Any]:
+        """``[mandate]``: what this user wants of every deal, unless the command line says otherwise."""
+        table = _table(self.tables.get("mandate", {}), "mandate")
+        _only(table, {"per", "isolation", "mediators", "wishes", "max_price", "check"}, None)
+        return table
+
+    @property
     def key_file(self) -> Path:
         return self.home / "key.json"
 
@@ -52,14 +60,14 @@ class Config:
         table = {**_table(networks.get(name, {}), f"networks.{name}"), **_from_environment()}
         if "rpc" not in table or "vault" not in table:
             known = ", ".join(sorted(networks)) or "none"
-            raise _bad(
+            raise bad(
                 f"network '{name}' has no rpc and vault (configured networks: {known})",
                 f"add [networks.{name}] with rpc, vault, chain_id and bootstrap to ./{FILE_NAME}",
             )
         rules = _table(table.get("rules", {}), f"networks.{name}.rules")
         unknown = set(rules) - {each.name for each in fields(Rules)} | ({"domain"} & set(rules))
         if unknown:
-            raise _bad(f"[networks.{name}.rules] has unknown keys: {', '.join(sorted(unknown))}", "remove them")
+            raise bad(f"[networks.{name}.rules] has unknown keys: {', '.join(sorted(unknown))}", "remove them")
         domain = Domain(_integer(table.get("chain_id", 1337), "chain_id"), parse_address(str(table["vault"]), "vault"))
         return Network(
             name,
@@ -105,10 +113,15 @@ def load_shop(path: Path | None) -> Shop:
     table = _read_offer(path)
     prices = table.get("prices", [{"module": "*", "unit": "job", "floor": 800, "ask": 1500}])
     if not isinstance(prices, list) or not prices:
-        raise _bad(f"{path}: prices is a list of tables", "write [[prices]]")
+        raise bad(f"{path}: prices is a list of tables", "write [[prices]]")
     sheets = tuple(_sheet(entry, path) for entry in prices)
+    twice = [sheet for sheet in sheets if sum((it.module, it.unit) == (sheet.module, sheet.unit) for it in sheets) > 1]
+    if twice:
+        raise bad(f"{path}: two prices for {twice[0].module} by the {twice[0].unit}", "leave one of them")
+    wishes = parse_mandate({"wishes": table.get("wishes", {})}).wishes
     mediators = tuple(parse_address(text, "mediators") for text in _texts(table.get("mediators", []), "mediators"))
-    return ChoosyShop(_capacity(table.get("capacity", {}), path), (), (), sheets, mediators, trade=load_trade(path))
+    capacity = _capacity(table.get("capacity", {}), path)
+    return ChoosyShop(capacity, (), (), sheets, mediators, wishes=wishes, trade=load_trade(path))
 
 
 def load_trade(path: Path | None, executors: str | None = None) -> Trade:
@@ -119,7 +132,7 @@ def load_trade(path: Path | None, executors: str | None = None) -> Trade:
     modules, docker = table.get("modules", {}), table.get("docker", {})
     for part, known in ((modules, {"allow", "deny"}), (docker, {"pull", "build", "build_network", "base", "ai_base"})):
         if not isinstance(part, dict):
-            raise _bad(f"{path}: modules and docker are tables", "write [modules] and [docker]")
+            raise bad(f"{path}: modules and docker are tables", "write [modules] and [docker]")
         _only(part, known, path)
     folder = path.parent if path is not None else None
     allow, deny = (_texts(modules.get(key, []), f"modules.{key}") for key in ("allow", "deny"))
@@ -137,7 +150,7 @@ def _image_policy(table: Mapping[str, Any], path: Path | None) -> ImagePolicy:
     default = ImagePolicy()
     for key in ("pull", "build", "build_network"):
         if not isinstance(table.get(key, True), bool):
-            raise _bad(f"{path}: docker.{key} is true or false", f"write {key} = true")
+            raise bad(f"{path}: docker.{key} is true or false", f"write {key} = true")
     return ImagePolicy(
         base=str(table.get("base", default.base)),
         ai_base=str(table.get("ai_base", default.ai_base)),
@@ -149,7 +162,7 @@ def _image_policy(table: Mapping[str, Any], path: Path | None) -> ImagePolicy:
 
 def _read_offer(path: Path | None) -> dict[str, Any]:
     table = _read_toml(path, must_exist=True) if path is not None else {}
-    _only(table, {"capacity", "prices", "mediators", "executors", "modules", "docker"}, path)
+    _only(table, {"capacity", "prices", "mediators", "executors", "modules", "docker", "wishes"}, path)
     return table
 
 
@@ -158,29 +171,19 @@ def load_bench(fee: int, stake: int = 0) -> Bench:
     return Bench(_capacity({}, None), (), fee, stake=stake)
 
 
-def parse_address(text: str, what: str) -> Address:
-    """20 bytes from 40 hex digits."""
-    try:
-        raw = bytes.fromhex(text.removeprefix("0x"))
-    except ValueError:
-        raw = b""
-    if len(raw) != 20:
-        raise _bad(f"{what}: '{text}' is no address", "write 0x and 40 hex digits")
-    return Address(raw)
-
-
 def _sheet(entry: Any, path: Path | None) -> Sheet:
     if not isinstance(entry, dict):
-        raise _bad(f"{path}: prices is a list of tables", "write [[prices]]")
+        raise bad(f"{path}: prices is a list of tables", "write [[prices]]")
     _only(entry, {"module", "unit", "floor", "ask"}, path)
-    if entry.get("unit", "job") != "job":
-        raise _bad(f"{path}: unit '{entry['unit']}' can't be sold yet", 'use unit = "job"')
+    unit = str(entry.get("unit", "job"))
+    if unit not in PARTS:
+        raise bad(f"{path}: nothing is priced by '{unit}'", f"units are {', '.join(PARTS)}")
     floor = _integer(entry.get("floor"), "floor")
     ask = _integer(entry.get("ask", 2 * floor), "ask")
     if ask < floor:
-        raise _bad(f"{path}: ask {ask} is below floor {floor}", "ask for at least the floor")
+        raise bad(f"{path}: ask {ask} is below floor {floor}", "ask for at least the floor")
     module = digest_of(str(entry.get("module", "*")), path.parent if path is not None else None)
-    return Sheet(module, floor, ask)
+    return Sheet(module, floor, ask, unit)
 
 
 def _capacity(table: Any, path: Path | None) -> Capacity:
@@ -220,16 +223,16 @@ def _read_toml(path: Path, *, must_exist: bool = False) -> dict[str, Any]:
         return tomllib.loads(path.read_text())
     except FileNotFoundError:
         if must_exist:
-            raise _bad(f"there is no file {path}", "check the path") from None
+            raise bad(f"there is no file {path}", "check the path") from None
         return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise _bad(f"{path} can't be read: {error}", "mend the file") from None
+        raise bad(f"{path} can't be read: {error}", "mend the file") from None
 
 
 def _only(table: dict[str, Any], known: set[str], path: Path | None) -> None:
     unknown = sorted(set(table) - known)
     if unknown:
-        raise _bad(f"{path}: unknown keys {', '.join(unknown)}", f"known are {', '.join(sorted(known))}")
+        raise bad(f"{path}: unknown keys {', '.join(unknown)}", f"known are {', '.join(sorted(known))}")
 
 
 def _integer(value: Any, name: str) -> int:
@@ -238,31 +241,27 @@ def _integer(value: Any, name: str) -> int:
     except (TypeError, ValueError, OverflowError):
         number = -1
     if not 0 <= number < 2**96 or isinstance(value, float | bool):
-        raise _bad(f"{name}: {value!r} is no whole number from 0 on", "write base units without a point")
+        raise bad(f"{name}: {value!r} is no whole number from 0 on", "write base units without a point")
     return number
 
 
 def _millis(value: Any, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e6:
-        raise _bad(f"{name}: {value!r} is no number of cores", f"write {name} = 2.0")
+        raise bad(f"{name}: {value!r} is no number of cores", f"write {name} = 2.0")
     return round(value * 1000)
 
 
 def _table(value: Any, name: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise _bad(f"{name} is a table", f"write [{name}]")
+        raise bad(f"{name} is a table", f"write [{name}]")
     return value
 
 
 def _texts(value: Any, name: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise _bad(f"{name} is a list of texts", f'write {name} = ["…"]')
+        raise bad(f"{name} is a list of texts", f'write {name} = ["…"]')
     return tuple(value)
 
 
 def _path(text: Any) -> Path | None:
     return Path(str(text)) if text else None
-
-
-def _bad(what: str, mend: str) -> UserError:
-    return UserError(ExitCode.USAGE, what, mend)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from agents.provider import Sheet, Shop
+from agents.shop import Sheet, Shop
 from modules.docker.images import ImagePolicy
 from modules.errors import ModuleFault
 from modules.executor import Executor
@@ -58,11 +58,11 @@ class ChoosyShop(Shop):
     containers: frozenset[str] = frozenset()
     """Digests of the modules whose images are at hand."""
 
-    def sheet(self, job: Job) -> Sheet | None:
+    def sheet(self, job: Job, unit: str) -> Sheet | None:
         """The prices for a job, if its module is run here."""
         if not self.trade.takes(job.executor, job.module, self.containers):
             return None
-        return Shop.sheet(self, job)
+        return Shop.sheet(self, job, unit)
 
 
 @contextlib.asynccontextmanager

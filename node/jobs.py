@@ -145,6 +145,7 @@ class Jobs:
                     "places": list(self._directory.places(provider)),
                     "pay": str(terms.pay),
                     "per": terms.unit,
+                    "rate": str(terms.rate),
                     "rounds": rounds,
                     "mediators": mediators,
                 }
@@ -210,7 +211,12 @@ def build_document(job: str, about: dict[str, Any], started: float, story: Story
         "deal": agreed.get("deal"),
         "module": about["module"],
         "provider": agreed.get("provider"),
-        "price": {"agreed": agreed.get("pay"), "per": agreed.get("per"), "paid": ended.get("paid", "0")},
+        "price": {
+            "agreed": agreed.get("rate"),
+            "per": agreed.get("per"),
+            "most": agreed.get("pay"),
+            "paid": ended.get("paid", "0"),
+        },
         "rounds": agreed.get("rounds", 0),
         "result": {
             "cid": arrived.get("cid"),

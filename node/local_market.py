@@ -16,7 +16,7 @@ from pathlib import Path
 import trio
 
 from agents.mediator import Bench
-from agents.provider import Sheet, Shop
+from agents.shop import Sheet, Shop
 from contracts.chain_process import run_devchain
 from modules.errors import ModuleFault
 from modules.executor import Executor
@@ -63,7 +63,7 @@ async def open_local_market(module: Module | None = None) -> AsyncIterator[Peer]
             market = _Market(Path(folder), Rules(Domain(chain.chain_id, chain.vault)), chain.url, executors)
             buyer = await enter(nursery, market.peer(keys[0], client=True))
             machine = with_gpus(MACHINE, executors)
-            shops = [Shop(machine, (), (), (Sheet("*", floor, ask),)) for floor, ask in FLOORS_AND_ASKS]
+            shops = [Shop(machine, (), (), _sheets(floor, ask)) for floor, ask in FLOORS_AND_ASKS]
             benches = [Bench(machine, (), fee=0) for _ in range(MEDIATORS)]
             roles: list[Shop | Bench] = [*shops, *benches]
             others = zip(keys[1:], roles, strict=True)
@@ -72,6 +72,12 @@ async def open_local_market(module: Module | None = None) -> AsyncIterator[Peer]
             await _everybody_heard(buyer, len(shops), len(benches))
             yield buyer
             nursery.cancel_scope.cancel()
+
+
+def _sheets(floor: int, ask: int) -> tuple[Sheet, ...]:
+    """Prices by every unit: a job costs what twenty gigafuel, twenty seconds or half a GiB cost."""
+    shares = (("job", 1, 1), ("gigafuel", 1, 20), ("second", 1, 20), ("gib", 2, 1))
+    return tuple(Sheet("*", floor * up // down, ask * up // down, unit) for unit, up, down in shares)
 
 
 @contextlib.asynccontextmanager

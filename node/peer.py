@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import trio
@@ -11,6 +11,7 @@ import trio
 from agents.effects import Tell
 from agents.events import Cancelled, Requested
 from agents.job_creator import JobCreator
+from agents.preferences import Wish
 from agents.reports import Ended, Outcome
 from agents.request import ID_BYTES, Request
 from agents.strategies.built_in import DEFAULT
@@ -20,6 +21,7 @@ from node.clock import Clock
 from node.directory import Directory
 from node.errors import ExitCode, UserError
 from node.jobs import Jobs
+from node.mandate import with_most_stake
 from node.runtime import Agent, Runtime
 from node.setup import Setup
 from node.store import Store
@@ -86,12 +88,12 @@ class Peer:
             name = (wanted.request.strategy if wanted is not None else "") or name
         return name
 
-    async def can_pay(self, most: int) -> str:
+    async def can_pay(self, most: int, wishes: Sequence[Wish]) -> str:
         """Empty if the free money in the vault covers a job that costs this much at most, else what is missing.
 
         Raises `ChainError`. Beside the pay a job creator locks its own timeout stake.
         """
-        needed = most + most * self.setup.rules.jc_stake_percent // PERCENT
+        needed = most + most * with_most_stake(self.setup.rules, wishes).jc_stake_percent // PERCENT
         free = (await self.chain.client.accounts((self.setup.key.address,)))[0].free
         if free >= max(needed, 1):
             return ""

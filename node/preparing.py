@@ -43,6 +43,11 @@ class Prepared:
         return {"module": named, "compare": manifest.verification.compare}
 
     @property
+    def units(self) -> tuple[str, ...]:
+        """What its module may be priced by."""
+        return self.module.manifest.pricing.units
+
+    @property
     def job(self) -> dict[str, Any]:
         """The job as the node's API takes it; the seed follows from what is run, so the same job repeats itself."""
         manifest = self.module.manifest

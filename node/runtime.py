@@ -188,11 +188,11 @@ class Runtime:
             return
         host = f"[{ip}]" if ":" in ip else ip
         try:
-            await self._workshop.fetch(effect.cid, f"http://{host}:{effect.gateway}", MOST_BYTES_FETCHED)
+            size = await self._workshop.fetch(effect.cid, f"http://{host}:{effect.gateway}", MOST_BYTES_FETCHED)
         except PeerFault as fault:
             hear(NotFetched(effect.about, effect.cid, str(fault)))
         else:
-            hear(Fetched(effect.about, effect.cid))
+            hear(Fetched(effect.about, effect.cid, size))
 
     async def _execute(self, hear: Hear, effect: Execute) -> None:
         hear(Ran(effect.about, await self._workshop.run(effect.about, effect.job)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agents.mediator import Bench
-from agents.provider import Shop
+from agents.shop import Shop
 from contracts.profile import DEV, ChainProfile
 from node.keys import Key
 from p2p.settings import Settings

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Mapping
+from math import ceil
 from pathlib import Path
 
 import httpx
@@ -45,22 +46,25 @@ class Workshop:
         self._folder = folder
         self._client = client
 
-    async def fetch(self, cid_text: str, source: str, most_bytes: int) -> None:
-        """Have every block of a DAG here, verified; raises `PeerFault` where the source does not give it."""
-        cid = Cid.parse(cid_text)
-        if await trio.to_thread.run_sync(self.has_all, cid):
-            return
-        limits = FetchLimits(content=ContentLimits(max_bytes=most_bytes + _DIRECTORY_SLACK))
-        await fetch(cid, source, self.blocks, limits=limits, client=self._client)
+    async def fetch(self, cid_text: str, source: str, most_bytes: int) -> int:
+        """Have every block of a DAG here, verified; raises `PeerFault` where the source does not give it.
 
-    def has_all(self, cid: Cid) -> bool:
-        """Whether every block below this CID is here."""
+        Returns the bytes of all its distinct blocks.
+        """
+        cid = Cid.parse(cid_text)
+        size = await trio.to_thread.run_sync(self.size, cid)
+        if size is None:
+            limits = FetchLimits(content=ContentLimits(max_bytes=most_bytes + _DIRECTORY_SLACK))
+            await fetch(cid, source, self.blocks, limits=limits, client=self._client)
+            size = await trio.to_thread.run_sync(self.size, cid)
+        return size or 0
+
+    def size(self, cid: Cid) -> int | None:
+        """Bytes of all distinct blocks below this CID; None where one is missing."""
         try:
-            for _ in walk(cid, self.blocks):
-                pass
+            return sum(len(block) for _, block in walk(cid, self.blocks))
         except MissingBlock:
-            return False
-        return True
+            return None
 
     async def run(self, about: bytes, job: Job) -> Run:
         """Run a job whose module and inputs are here, and keep the result directory as a DAG.
@@ -92,7 +96,16 @@ class Workshop:
                 failure = ""
             case Failed(reason=reason, detail=detail):
                 failure = f"{reason}: {detail}"[:200]
-        return Run(str(cid), outcome.exit_code & 0xFF, outcome.fuel, outcome.profile[:200], failure)
+        size = await trio.to_thread.run_sync(self.size, cid)
+        return Run(
+            str(cid),
+            outcome.exit_code & 0xFF,
+            outcome.fuel,
+            outcome.profile[:200],
+            failure,
+            milliseconds=ceil(outcome.milliseconds),
+            size=size or 0,
+        )
 
     def _lay_out(self, place: Path, job: Job) -> Module:
         content = ContentLimits(max_bytes=job.resources.disk_mib * MIB + 256 * MIB)

@@ -112,7 +112,7 @@ class Result:
     """Keccak-256 of a 32-byte salt and the result's CID: jurors commit to their own run before it is opened."""
     exit_code: Small
     units: Large
-    """What was used, in the unit of the price (fuel, bytes or milliseconds)."""
+    """Fuel used, where the executor counts it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,3 +153,7 @@ class Run:
     """The execution profile; fuel is comparable only within one."""
     failure: Text
     """Why the run was ended before its program ended by itself; empty if it wasn't."""
+    milliseconds: Large = 0
+    """How long it took, as the machine that ran it says."""
+    size: Large = 0
+    """Bytes of all distinct blocks of the result."""

@@ -13,7 +13,7 @@ from typing import Annotated
 
 from eth_hash.auto import keccak
 
-from protocol.deal import Deal, DealId, Receipt, Result, Started, Vote, Voucher
+from protocol.deal import Bill, Deal, DealId, Receipt, Result, Started, Vote, Voucher
 from protocol.eip712 import Domain
 from protocol.job import Job
 from protocol.offers import JobOffer, MediatorOffer, ResourceOffer, Withdrawal
@@ -197,6 +197,20 @@ class Paid:
 
 
 @dataclass(frozen=True, slots=True)
+class Billed:
+    """Provider, after a delivery that was not priced by the job: this is what was used, and what I ask for it."""
+
+    deal: Hash
+    used: Large
+    """In parts of the price's unit: fuel, milliseconds or bytes."""
+    amount: Amount
+    signature: Signature
+
+    def statement(self) -> Bill:
+        return Bill(self.deal, self.amount)
+
+
+@dataclass(frozen=True, slots=True)
 class Abandoned:
     """Provider: I can't do it, and this is why; the stakes follow the vault's rules."""
 
@@ -211,7 +225,7 @@ class Asking:
     deal: Hash
 
 
-DealMessage = Locked | Begun | Delivered | Received | Paid | Abandoned | Asking
+DealMessage = Locked | Begun | Delivered | Billed | Received | Paid | Abandoned | Asking
 
 
 # --- mediation -------------------------------------------------------------------------------------------------------
@@ -332,7 +346,7 @@ MediationMessage = Recheck | Rechecked | CannotRecheck | Summons | Promised | Co
 
 Message = Move | DealMessage | MediationMessage
 Gossip = ResourceOffer | MediatorOffer | JobOffer | Withdrawal
-Statement = Bind | Locked | Begun | Delivered | Received | Paid | Promised | Judged
+Statement = Bind | Locked | Begun | Delivered | Billed | Received | Paid | Promised | Judged
 Enveloped = Move | Rechecked | Committed | Revealed | Gossip
 Serving = Propose | Delivered | Recheck | Rechecked | Summons | Exhibit | Revealed
 """Messages that name the port of their sender's gateway."""

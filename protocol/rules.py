@@ -9,6 +9,7 @@ from protocol.eip712 import Domain
 from protocol.identity import Address
 from protocol.job import Job
 from protocol.offers import VaultRef
+from protocol.prices import PARTS, most_parts, rate_at
 from protocol.terms import MILLION, Terms
 
 PERCENT = 100
@@ -53,16 +54,19 @@ class Rules:
         """The vault of this network, as offers name it."""
         return VaultRef(self.domain.chain_id, self.domain.vault)
 
-    def terms(self, now: float, job: Job, pay: int, check_ppm: int, mediators: tuple[Address, ...]) -> Terms:
-        """The terms that these rules give a job at this price."""
+    def terms(
+        self, now: float, job: Job, pay: int, check_ppm: int, mediators: tuple[Address, ...], unit: str = "job"
+    ) -> Terms:
+        """The terms that these rules give a job that costs this much at most."""
         start_by = int(now) + self.lock_within
         deliver_by = start_by + job.resources.timeout + self.transfer
         # with an empty pool the jury stays silent, and a dispute ends as `silence` says
         jurors = max(1, min(self.jurors, len(mediators)))
         base = Terms(
             pay=0,
-            unit="job",
+            unit=unit,
             rate=0,
+            most=most_parts(unit, job.resources),
             jc_stake=0,
             rp_stake=0,
             cheat=0,
@@ -90,7 +94,7 @@ class Rules:
         return replace(
             terms,
             pay=pay,
-            rate=pay,
+            rate=rate_at(pay, terms.unit, terms.most),
             jc_stake=pay * self.jc_stake_percent // PERCENT,
             rp_stake=pay * self.rp_stake_percent // PERCENT,
             cheat=self.cheat_of(pay, terms.jurors, terms.fee),
@@ -110,8 +114,10 @@ class Rules:
         Deadlines may differ by the two peers' clocks and the length of their talk. Stakes, fee and jury may be raised
         within bounds: whether a side wants that is for its mandate to say, see `moved`.
         """
-        wanted = self.terms(now, job, terms.pay, terms.check_ppm, terms.mediators)
-        fixed = ("grace", "answer", "judge", "appeal", "silence", "unit", "rate", "juror_stake")
+        if terms.unit not in PARTS:
+            return f"nothing is priced by '{terms.unit}'; known are {', '.join(PARTS)}"
+        wanted = self.terms(now, job, terms.pay, terms.check_ppm, terms.mediators, terms.unit)
+        fixed = ("grace", "answer", "judge", "appeal", "silence", "most", "rate", "juror_stake")
         bound = replace(
             wanted,
             quorum=self.quorum_of(terms.jurors),
@@ -148,7 +154,12 @@ class Rules:
 
     def moved(self, terms: Terms) -> list[str]:
         """Which of the issues that may be raised differ from where these rules start them."""
-        jurors = max(1, min(self.jurors, len(terms.mediators)))
-        start = self.repriced(replace(terms, jurors=jurors, fee=self.fee), terms.pay)
+        start = self.started(terms)
         names = ("jc_stake", "rp_stake", "jurors", "fee")
         return [name for name in names if getattr(terms, name) != getattr(start, name)]
+
+    def started(self, terms: Terms) -> Terms:
+        """The same terms with stakes, jury and fee where these rules start them."""
+        jurors = max(1, min(self.jurors, len(terms.mediators)))
+        start = replace(terms, jurors=jurors, quorum=self.quorum_of(jurors), fee=self.fee)
+        return self.repriced(start, terms.pay)

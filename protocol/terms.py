@@ -9,7 +9,7 @@ from eth_hash.auto import keccak
 
 from protocol.deal import NO_SEAT, Deal
 from protocol.identity import Address
-from protocol.types import Amount, Count, Limit, Moment, Party, Small, Span, Text
+from protocol.types import Amount, Count, Large, Limit, Moment, Party, Small, Span, Text
 
 MOST_MEDIATORS = 21
 """The largest pool that the vault can draw from."""
@@ -27,6 +27,8 @@ class Terms:
     """What the price is quoted by: job, gigafuel, second or gib."""
     rate: Amount
     """The price of one unit; equal to ``pay`` when the unit is the job."""
+    most: Large
+    """How much of the unit the pay covers, in its parts (see `protocol.prices`): all that the job's limits allow."""
     jc_stake: Amount
     rp_stake: Amount
     cheat: Amount

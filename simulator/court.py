@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
-from agents.provider import Sheet, Shop
 from agents.request import Request
+from agents.shop import Sheet, Shop
 from protocol.identity import Address
 from protocol.job import Capacity
 from simulator import faults

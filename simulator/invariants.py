@@ -20,7 +20,7 @@ from agents.effects import Effect, Send
 from agents.events import ChainSaw, Decided, Event, Got, Refused
 from agents.job_creator import JobCreator
 from agents.provider import Provider
-from agents.reports import Checked, Ended, Report, Verdict
+from agents.reports import Agreed, Checked, Ended, Report, Verdict
 from agents.reports import Outcome as End
 from agents.request import Request
 from agents.strategy import Counter as Countered
@@ -28,6 +28,7 @@ from protocol.deal import Deal, DealId
 from protocol.identity import Address
 from protocol.messages import Bind, CannotRecheck, Outbid, Propose, Summons
 from protocol.negotiation import Phase
+from protocol.prices import owed, used
 from protocol.vault_book import bond
 from protocol.vault_calls import Absent, CastVotes, Finalize, Open, Redeem, Settle, Transfer
 from protocol.vault_state import DealState, Flag, Outcome, State
@@ -65,6 +66,8 @@ class Oracle:
     def __init__(self, requests: dict[Address, list[Request]]) -> None:
         self.requests = requests
         self.deals: dict[DealId, Deal] = {}
+        self.due: dict[DealId, int] = {}
+        """What honest providers are owed for what they use."""
         self.jobs: dict[DealId, bytes] = {}
         """Which wanted job a deal serves."""
         self.bound: dict[DealId, Address] = {}
@@ -134,6 +137,12 @@ class Oracle:
     def told(self, world: World, peer: Peer, job: bytes, report: Report) -> None:
         """What a buyer's user hears."""
         match report:
+            case Agreed(deal, terms, provider):
+                self.sometimes[f"priced by the {terms.unit}"] += 1
+                if world.peers[provider].honest:
+                    request = next(r for r in self.requests[peer.address] if r.id == job)
+                    parts = used(terms.unit, run_of(request.job))
+                    self.due[deal.id(world.rules.domain)] = owed(terms.unit, terms.rate, terms.pay, parts)
             case Checked(verdict=Verdict.REJECTED):
                 self.sometimes["check rejected"] += 1
             case Checked(verdict=Verdict.ACCEPTED):
@@ -323,7 +332,11 @@ class Oracle:
             if paid.kind not in ("deal", "ruled deal"):
                 continue
             deal = self.deals[DealId(paid.about)]
-            self._hold(paid.amount == deal.pay, "a deal was paid another sum than its pay")
+            due = self.due.get(DealId(paid.about))
+            # whoever claims its delivery on chain gets the whole pay; a bill of one who lies may be anything below it
+            if paid.kind == "deal" and due is not None and not (paid.claimed and paid.amount == deal.pay):
+                self._hold(paid.amount == due, "a deal was paid another sum than what was used")
+            self._hold(paid.amount <= deal.pay, "a deal was paid more than its pay")
             job = self.jobs.get(DealId(paid.about))
             if job is not None and paid.kind == "deal" and not paid.claimed:
                 self._hold(job not in jobs, "a job was paid to two providers")

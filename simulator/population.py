@@ -20,12 +20,14 @@ from agents.dishonest.sleeper import Sleeper
 from agents.dishonest.vanisher import Vanisher
 from agents.job_creator import JobCreator
 from agents.mediator import Bench, Mediator
-from agents.provider import Provider, Sheet, Shop
+from agents.provider import Provider
 from agents.request import Request
+from agents.shop import Sheet, Shop
 from agents.strategies.built_in import BUILT_IN, DEFAULT
 from protocol.eip712 import Domain
 from protocol.identity import Address
 from protocol.job import Capacity
+from protocol.prices import PARTS
 from protocol.rules import Rules
 from simulator.faults import EXACT, Clock
 from simulator.pretend import draw_job
@@ -131,12 +133,20 @@ def mediator(
     return Peer(who, name, makers[kind], BUILT_IN[DEFAULT](), 6000 + number, clock, honest=kind == "honest", kind=kind)
 
 
+UNIT_FLOORS = (("gigafuel", 2, 20), ("second", 5, 40), ("gib", 800, 8000))
+"""Units other than the job, and the range of the least that one costs: about what a job costs at its limits."""
+
+
 def draw_shop(rng: Random) -> Shop:
     """A machine and its prices."""
     floor = rng.randint(50, 800)
-    sheets = (Sheet("*", floor, floor * rng.choice((1, 2, 3))),)
+    sheets = [Sheet("*", floor, floor * rng.choice((1, 2, 3)))]
+    for unit, cheap, dear in UNIT_FLOORS:
+        if rng.random() < 0.3:
+            low = rng.randint(cheap, dear)
+            sheets.append(Sheet("*", low, low * rng.choice((1, 2, 3)), unit))
     cores = rng.choice((1000, 2000, 4000))
-    return Shop(Capacity(cores, 4096, 4096, 3600), ("wasm",), ("sandboxed_wasm",), sheets)
+    return Shop(Capacity(cores, 4096, 4096, 3600), ("wasm",), ("sandboxed_wasm",), tuple(sheets))
 
 
 def draw_peers(rng: Random, size: Size) -> list[Peer]:
@@ -167,3 +177,9 @@ def draw_request(rng: Random, now: float, check_ppm: int | None = None) -> Reque
         deadline=int(now) + rng.randint(60, 200),
         strategy=DEFAULT,
     )
+
+
+def vary(rng: Random, request: Request) -> Request:
+    """The same by whatever unit of price its module allows, with or without time for a fallback."""
+    units = tuple(rng.sample(tuple(PARTS), rng.randint(1, len(PARTS))))
+    return replace(request, units=units, patience=rng.choice((0, 30)))

@@ -14,7 +14,15 @@ def run_of(job: Job) -> Run:
     """What any honest machine gets for this job; one in sixteen ends with an exit code."""
     seed = blake2b(repr((job.module, job.inputs_cid, job.seed)).encode(), digest_size=32).digest()
     exit_code = seed[0] if seed[1] < 16 else 0
-    return Run(f"result-{seed.hex()[:40]}", exit_code, int.from_bytes(seed[2:6], "big"), PROFILE, "")
+    cid = f"result-{seed.hex()[:40]}"
+    fuel = int.from_bytes(seed[2:6], "big")
+    milliseconds = int.from_bytes(seed[6:8], "big") % (1000 * job.resources.timeout)
+    return Run(cid, exit_code, fuel, PROFILE, "", milliseconds, size_of(cid))
+
+
+def size_of(cid: str) -> int:
+    """Bytes of the DAG of this name."""
+    return int.from_bytes(blake2b(cid.encode(), digest_size=3).digest(), "big")
 
 
 def draw_job(rng: Random) -> Job:

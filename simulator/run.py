@@ -12,7 +12,7 @@ from protocol.identity import Address
 from protocol.vault_state import State
 from simulator import faults
 from simulator.invariants import Broken, Oracle
-from simulator.population import FUNDS, RULES, Size, draw_peers, draw_request
+from simulator.population import FUNDS, RULES, Size, draw_peers, draw_request, vary
 from simulator.world import START, Observer, World
 
 BUSY = 240.0
@@ -79,7 +79,7 @@ def build(
     for _ in range(size.jobs):
         peer = peers[rng.randrange(size.buyers)]
         moment = START + (rng.uniform(0.5, 0.8 * BUSY) if rush is None else rush + rng.uniform(0, 10))
-        request = draw_request(rng, moment)
+        request = vary(rng, draw_request(rng, moment))
         requests.setdefault(peer.address, []).append(request)
         asked.append((moment, peer, request))
     oracle = Oracle(requests)

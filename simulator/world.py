@@ -66,7 +66,7 @@ from protocol.vault_state import DealState
 from simulator.faults import EXACT, LONGEST_TAIL, Clock, Links, Plan
 from simulator.journal import Journal
 from simulator.ledger import Block, Ledger
-from simulator.pretend import run_of
+from simulator.pretend import run_of, size_of
 from simulator.signatures import recover, sign
 
 START = 1_700_000_000.0
@@ -399,7 +399,7 @@ class World:
             self._post(self.now + rng.uniform(0.1, 2.0), peer, NotFetched(effect.about, effect.cid, reason))
             return
         peer.holds.add(effect.cid)
-        self._post(self.now + rng.uniform(0.02, 1.0), peer, Fetched(effect.about, effect.cid))
+        self._post(self.now + rng.uniform(0.02, 1.0), peer, Fetched(effect.about, effect.cid, size_of(effect.cid)))
 
     def _execute(self, peer: Peer, effect: Execute) -> None:
         about, job = effect.about, effect.job

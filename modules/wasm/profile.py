@@ -7,8 +7,9 @@ import json
 import platform
 from importlib.metadata import version
 
-from modules.executor import FUEL_PER_SECOND, MAX_FILES, STREAM_BYTES
+from modules.executor import MAX_FILES, STREAM_BYTES
 from modules.wasm.inside.settings import BYTE_FUEL, CALL_FUEL, ENGINE, HOST_VERSION, TABLE_ELEMENTS
+from protocol.prices import FUEL_PER_SECOND
 
 
 def profile() -> str:

@@ -63,8 +63,26 @@ def run(
     check: Annotated[
         float | None, typer.Option(help="Chance that a mediator re-runs it [local: 1, else 0.1].", show_default=False)
     ] = None,
+    per: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--per", metavar="UNIT", help="Price it by job, gigafuel, second or gib only; may be given again."
+        ),
+    ] = None,
     isolation: Annotated[
         str | None, typer.Option(metavar="CLASS", help="The least class of isolation to run it under.")
+    ] = None,
+    mediator: Annotated[
+        list[str] | None,
+        typer.Option("--mediator", metavar="ADDRESS", help="A mediator to trust [any]; may be given again."),
+    ] = None,
+    wishes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--wish",
+            metavar="ISSUE=WORST..BEST:WORTH",
+            help="Haggle about delivery, checks, rp_stake, jc_stake, jurors or fee too; may be given again.",
+        ),
     ] = None,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="Give up after this long.")] = 600.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what is on offer.")] = False,
@@ -89,7 +107,10 @@ def run(
         max_price=max_price,
         strategy=strategy,
         check=check,
+        per=per or [],
         isolation=isolation,
+        mediators=mediator or [],
+        wishes=wishes or [],
         timeout=timeout,
         dry_run=dry_run,
         detach=detach,

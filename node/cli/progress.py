@@ -36,7 +36,8 @@ def _tell(event: dict[str, Any]) -> str:
         case "tendering":
             return f"haggling with {len(event['contacted'])} providers"
         case "agreed":
-            price = f"{event['pay']} per {event['per']}"
+            price = f"{event['rate']} per {event['per']}"
+            price += "" if event["per"] == "job" else f", {event['pay']} at most"
             return f"agreed with {short(event['provider'])}: {price}, after {event['rounds']} proposals"
         case "locked":
             return "both guarantees are locked in the vault"

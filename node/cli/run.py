@@ -18,10 +18,11 @@ from node.cli.progress import Progress
 from node.cli.strategies import check_strategy
 from node.config import LOCAL, Config
 from node.errors import ExitCode, UserError
+from node.mandate import parse_mandate
 from node.preparing import Prepared, bind_inputs, find_module, parse_pairs, prepare
-from protocol.isolation import WORDS
 
 if TYPE_CHECKING:
+    from modules.module import Module
     from node.client import NodeClient
 
 LOCAL_CHECK = 1.0
@@ -58,7 +59,10 @@ class Wish:
     max_price: str | None
     strategy: str | None
     check: float | None
+    per: list[str]
     isolation: str | None
+    mediators: list[str]
+    wishes: list[str]
     timeout: float
     dry_run: bool
     detach: bool
@@ -67,15 +71,15 @@ class Wish:
 
 def run_job(config: Config, wish: Wish) -> None:
     """Do what the user wishes; ends the process with the job's exit code."""
-    _check_numbers(wish)
     module = find_module(wish.module, config.home)
     bound = bind_inputs(module, wish.text, parse_pairs(wish.values, "-i"), _paths(wish.files))
     check_strategy(wish.strategy)
+    mandate = _mandate(config, wish, module)
     if wish.output is not None and wish.output.exists():
         raise UserError(ExitCode.USAGE, f"{wish.output} exists already", "name a new folder with -o")
     with tempfile.TemporaryDirectory(prefix="lilypad-run-") as folder:
-        prepared = prepare(module, bound, Path(folder), wish.isolation or "")
-        attempt, progress = _Attempt(), Progress(quiet=wish.json)
+        prepared = prepare(module, bound, Path(folder), str(mandate.get("isolation") or ""))
+        attempt, progress = _Attempt(mandate), Progress(quiet=wish.json)
 
         def interrupted() -> int:
             attempt.broken_off(wish, "CANCELLED", "interrupted")
@@ -120,6 +124,8 @@ def get_job(config: Config, job: str, output: Path | None, json: bool) -> None:
 class _Attempt:
     """How far a run has come: what its ending has to tell."""
 
+    mandate: dict[str, Any]
+    """What is wanted of the deal, as the node's API takes it."""
     job: str | None = None
     local: bool = False
     document: dict[str, Any] | None = None
@@ -168,7 +174,7 @@ async def _ask(
         raise UserError(ExitCode.USAGE, "--detach needs a running node", "start one with `lilypad node start`")
     await client.upload(prepared.module_cid, prepared.blocks)
     await client.upload(prepared.inputs_cid, prepared.blocks)
-    job = attempt.job = (await client.post("/api/v1/jobs", _request(wish, prepared, attempt.local)))["job"]
+    job = attempt.job = (await client.post("/api/v1/jobs", _request(wish, prepared, attempt)))["job"]
     if wish.detach:
         print(json_format.dumps({"job": job}) if wish.json else job)
         return ExitCode.OK
@@ -206,13 +212,44 @@ async def _local_market(config: Config, progress: Progress, prepared: Prepared) 
             yield client
 
 
-def _request(wish: Wish, prepared: Prepared, local: bool) -> dict[str, Any]:
-    check = wish.check if wish.check is not None else (LOCAL_CHECK if local else CHECK)
+def _mandate(config: Config, wish: Wish, module: Module) -> dict[str, Any]:
+    """The user's own ``[mandate]`` with what was typed in its place; raises `UserError`."""
+    table = dict(config.mandate)
+    typed = {
+        "per": wish.per,
+        "isolation": wish.isolation,
+        "mediators": wish.mediators,
+        "max_price": wish.max_price,
+        "check": wish.check,
+    }
+    table |= {name: value for name, value in typed.items() if value not in (None, [])}
+    if wish.wishes:
+        table["wishes"] = wish.wishes
+    elif isinstance(table.get("wishes"), dict):
+        table["wishes"] = [f"{name}={text}" for name, text in table["wishes"].items()]
+    table["max_price"] = None if table.get("max_price") is None else str(table["max_price"])
+    _check_numbers(wish, table)
+    mandate = parse_mandate(table)
+    allowed = module.manifest.pricing.units
+    units = [unit for unit in mandate.units or allowed if unit in allowed]
+    if not units:
+        wanted = " or ".join(mandate.units)
+        raise UserError(
+            ExitCode.USAGE,
+            f"{module.manifest.name} can't be priced by {wanted}",
+            f"its module allows {', '.join(allowed)}",
+        )
+    return {**table, "per": units}
+
+
+def _request(wish: Wish, prepared: Prepared, attempt: _Attempt) -> dict[str, Any]:
+    local = attempt.local
+    check = attempt.mandate.get("check")
     return {
+        **attempt.mandate,
         "job": prepared.job,
         "about": prepared.about,
-        "max_price": wish.max_price,
-        "check": check,
+        "check": check if check is not None else (LOCAL_CHECK if local else CHECK),
         "strategy": check_strategy(wish.strategy),
         "wait": min(wish.timeout, LOCAL_WAIT if local else WAIT),
     }
@@ -316,17 +353,12 @@ async def _let_go(client: NodeClient, job: str) -> dict[str, Any] | None:
     return None
 
 
-def _check_numbers(wish: Wish) -> None:
-    if wish.max_price is not None and not (wish.max_price.isascii() and wish.max_price.isdigit()):
-        raise UserError(
-            ExitCode.USAGE, f"--max-price {wish.max_price} is no whole number", "give base units, as in 1500"
-        )
-    if wish.check is not None and not 0 <= wish.check <= 1:
-        raise UserError(ExitCode.USAGE, f"--check {wish.check} is no chance", "give a number from 0 to 1")
-    if wish.isolation is not None and wish.isolation not in WORDS:
-        raise UserError(
-            ExitCode.USAGE, f"--isolation {wish.isolation} is no class of isolation", f"choose from {', '.join(WORDS)}"
-        )
+def _check_numbers(wish: Wish, table: dict[str, Any]) -> None:
+    most, check = table["max_price"], table.get("check")
+    if most is not None and not (most.isascii() and most.isdigit()):
+        raise UserError(ExitCode.USAGE, f"--max-price {most} is no whole number", "give base units, as in 1500")
+    if check is not None and (isinstance(check, bool) or not isinstance(check, int | float) or not 0 <= check <= 1):
+        raise UserError(ExitCode.USAGE, f"--check {check} is no chance", "give a number from 0 to 1")
     if not 0 < wish.timeout < 1e9:
         raise UserError(ExitCode.USAGE, f"--timeout {wish.timeout} is out of range", "give seconds, more than 0")
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from node.cli.ending import run_trio
 from node.cli.passphrase import passphrase
-from node.config import LOCAL, Config, parse_address
+from node.config import LOCAL, Config
 from node.errors import ExitCode, UserError
+from node.parsing import parse_address
 from protocol.identity import Address
 from protocol.identity import show as in_hex
 

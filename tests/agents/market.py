@@ -8,9 +8,9 @@ from typing import Any
 
 from agents.effects import Effect, Send
 from agents.events import Event
-from agents.provider import Sheet, Shop
 from agents.reports import Ended, Report
 from agents.request import Request
+from agents.shop import Sheet, Shop
 from protocol.job import Capacity
 from protocol.rules import Rules
 from simulator.faults import Plan

@@ -22,8 +22,9 @@ from libp2p.network.stream.exceptions import StreamEOF
 from libp2p.peer.id import ID
 from starlette.applications import Starlette
 
-from agents.provider import Provider, Sheet, Shop
+from agents.provider import Provider
 from agents.request import Request
+from agents.shop import Sheet, Shop
 from content import varint
 from content.adding import add_path
 from content.blocks import MemoryBlocks

@@ -31,26 +31,26 @@ def offer(tmp_path: Path, text: str) -> ChoosyShop:
 
 def test_by_default_any_program_is_run_and_only_containers_whose_image_is_at_hand(tmp_path: Path) -> None:
     shop = offer(tmp_path, "")
-    assert shop.sheet(job("sha256:unknown", "wasm")) is not None
-    assert shop.sheet(job(PYTHON, "docker")) is None
+    assert shop.sheet(job("sha256:unknown", "wasm"), "job") is not None
+    assert shop.sheet(job(PYTHON, "docker"), "job") is None
     ready = replace(shop, containers=frozenset({PYTHON}))
-    assert ready.sheet(job(PYTHON, "docker")) is not None
-    assert ready.sheet(job("sha256:unknown", "docker")) is None
+    assert ready.sheet(job(PYTHON, "docker"), "job") is not None
+    assert ready.sheet(job("sha256:unknown", "docker"), "job") is None
 
 
 def test_only_what_is_allowed_is_run_and_never_what_is_denied(tmp_path: Path) -> None:
     shop = offer(tmp_path, '[modules]\nallow = ["cowsay:v0.1", "sha256:mine"]')
-    assert shop.sheet(job(COWSAY, "wasm")) is not None
-    assert shop.sheet(job("sha256:mine", "docker")) is not None
-    assert shop.sheet(job("sha256:other", "wasm")) is None
+    assert shop.sheet(job(COWSAY, "wasm"), "job") is not None
+    assert shop.sheet(job("sha256:mine", "docker"), "job") is not None
+    assert shop.sheet(job("sha256:other", "wasm"), "job") is None
     shop = offer(tmp_path, '[modules]\ndeny = ["cowsay:v0.1"]')
-    assert shop.sheet(job(COWSAY, "wasm")) is None
-    assert shop.sheet(job("sha256:other", "wasm")) is not None
+    assert shop.sheet(job(COWSAY, "wasm"), "job") is None
+    assert shop.sheet(job("sha256:other", "wasm"), "job") is not None
 
 
 def test_a_price_names_its_module_as_people_do(tmp_path: Path) -> None:
     shop = offer(tmp_path, '[[prices]]\nmodule = "cowsay:v0.1"\nfloor = 5\n[[prices]]\nmodule = "*"\nfloor = 9')
-    sheets = [shop.sheet(job(module, "wasm")) for module in (COWSAY, "sha256:other")]
+    sheets = [shop.sheet(job(module, "wasm"), "job") for module in (COWSAY, "sha256:other")]
     assert [sheet.floor for sheet in sheets if sheet is not None] == [5, 9]
 
 

@@ -13,8 +13,8 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "agents"))
 
 from market import BIG, Market
 
-from agents.provider import Sheet, Shop
 from agents.reports import Agreed, Outcome
+from agents.shop import Sheet, Shop
 from agents.strategy import Accept, Answer, Counter, View, Walk
 from simulator.population import buyer, provider
 

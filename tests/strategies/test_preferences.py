@@ -41,7 +41,7 @@ def test_what_is_proposed_is_worth_what_was_asked_for_and_may_be_signed(
     terms = mandate.terms_at(utility, RULES, BASE, RULES.repriced(BASE, 1000), lean)
     assert mandate.admits(terms)
     assert RULES.objection(NOW, JOB, terms) is None
-    assert mandate.objection(RULES, terms) is None
+    assert mandate.holding(RULES, terms) == mandate
     best = mandate.utility(mandate.terms_at(1.0, RULES, BASE, None, "least"))
     step = mandate.step / mandate.total if mandate.total > 0 else 1.0
     assert mandate.utility(terms) >= min(utility, best) - 0.01 - step
@@ -71,12 +71,16 @@ def test_the_nearest_of_equal_terms_is_proposed() -> None:
     assert abs(near.deliver_by - theirs.deliver_by) < abs(rest.deliver_by - theirs.deliver_by)
 
 
-def test_a_side_that_never_wished_it_refuses_a_raised_stake() -> None:
+def test_a_side_that_never_wished_it_holds_a_raised_stake_to_the_usual_one() -> None:
     raised = replace(RULES.repriced(BASE, 1000), rp_stake=2000)
     assert RULES.objection(NOW, JOB, raised) is None
-    assert "rp_stake" in (SELLER.objection(RULES, raised) or "")
+    held = SELLER.holding(RULES, raised)
+    assert not held.admits(raised)
+    pressed = held.within(RULES, raised, raised)
+    assert (pressed.rp_stake, pressed.pay) == (1000, 1000)
+    assert held.admits(pressed)
     willing = Mandate("seller", 700, 1400, (Wish(Issue.RP_STAKE, 300, 100, 200),))
-    assert willing.objection(RULES, raised) is None
+    assert willing.holding(RULES, raised) == willing
 
 
 @pytest.mark.parametrize("name", ["micro", "boulware", "linear", "conceder", "tit-for-tat", "combi"])

@@ -9,6 +9,7 @@ export function makeTerms (now, timeout, pay, mediators, checkPpm = 0) {
   const jurors = Math.max(1, Math.min(RULES.jurors, mediators.length))
   return repriced({
     unit: 'job',
+    most: 1,
     fee: 0n,
     juror_stake: 0n,
     start_by: startBy,

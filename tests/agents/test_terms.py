@@ -1,0 +1,141 @@
+"""Prices by every unit, wishes beside the price, and sellers that try to change what nobody haggles about."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from agents.effects import Effect, Send
+from agents.events import Event, Got
+from agents.preferences import Issue, Wish
+from agents.reports import Agreed, Outcome, TalkOver
+from agents.shop import Sheet, Shop
+from protocol.identity import Address
+from protocol.messages import Accept, Billed, Counter, Paid, Propose
+from protocol.prices import PARTS, most_parts, owed, used
+from protocol.terms import Terms
+from simulator.population import FUNDS, provider
+from simulator.pretend import run_of
+from simulator.world import Peer
+from tests.agents.market import BIG, Market, customer, judge, seller
+
+RATES = {"job": 100, "gigafuel": 10, "second": 20, "gib": 800}
+
+
+def shop_by(unit: str, **changes: object) -> Peer:
+    rate = RATES[unit]
+    return provider(
+        "seller", 3, replace(Shop(BIG, ("wasm",), ("sandboxed_wasm",), (Sheet("*", rate, rate, unit),)), **changes)
+    )
+
+
+@pytest.mark.parametrize("unit", sorted(PARTS))
+@pytest.mark.parametrize("check", [0, 1_000_000])
+def test_what_was_used_is_paid_up_to_the_agreed_pay(unit: str, check: int) -> None:
+    buyer, sells = customer(), shop_by(unit)
+    market = Market(buyer, sells, judge())
+    job = market.want(buyer, units=tuple(PARTS), check_ppm=check)
+    market.run()
+    (agreed,) = market.heard(job, Agreed)
+    terms, run = agreed.terms, run_of(job.job)
+    assert (terms.unit, terms.most) == (unit, most_parts(unit, job.job.resources))
+    assert terms.pay >= terms.rate * terms.most // PARTS[unit] - terms.most // PARTS[unit]
+    due = owed(unit, terms.rate, terms.pay, used(unit, run))
+    assert market.end(job).paid == due
+    ledger = market.world.ledger.vault
+    assert ledger.account(sells.address).free == FUNDS + due
+    assert ledger.account(buyer.address).free == FUNDS - due - (terms.check_fee if check else 0)
+    if unit != "job":
+        assert 0 < due < terms.pay
+
+
+def test_a_job_goes_to_whoever_is_cheapest_by_the_units_that_its_module_allows() -> None:
+    market = Market(buyer := customer(), seller("by the job", 300, 300), shop_by("gigafuel"), judge())
+    only_jobs, both = market.want(buyer, 30.0), market.want(buyer, 90.0, units=("job", "gigafuel"))
+    market.run()
+    assert [market.heard(job, Agreed)[0].terms.unit for job in (only_jobs, both)] == ["job", "gigafuel"]
+
+
+class Overcharging:
+    """Bills more than was used, or nothing at all."""
+
+    def __init__(self, honest: object, times: int) -> None:
+        self.honest, self.times = honest, times
+
+    def restore(self, records: object) -> None:
+        self.honest.restore(records)  # type: ignore[attr-defined]
+
+    def handle(self, now: float, event: Event) -> list[Effect]:
+        return [it for effect in self.honest.handle(now, event) for it in self._changed(effect)]  # type: ignore[attr-defined]
+
+    def _changed(self, effect: Effect) -> list[Effect]:
+        match effect:
+            case Send(to, Billed() as bill):
+                return [Send(to, replace(bill, amount=bill.amount * self.times))] if self.times else []
+            case _:
+                return [effect]
+
+
+@pytest.mark.parametrize("times", [0, 2])
+def test_a_seller_that_bills_too_much_or_nothing_gets_a_voucher_for_what_was_counted(times: int) -> None:
+    buyer, sells = customer(), shop_by("gib")
+    honest = sells.make
+    sells = replace(sells, make=lambda rng: Overcharging(honest(rng), times), honest=False)
+    market = Market(buyer, sells, judge())
+    job = market.want(buyer, units=("gib",))
+    market.run()
+    (agreed,) = market.heard(job, Agreed)
+    due = owed("gib", agreed.terms.rate, agreed.terms.pay, run_of(job.job).size)
+    assert market.end(job).paid == due
+    assert {paid.amount for paid in market.said(Paid)} <= ({due} if times else {due, 0})
+    agent = market.world.peers[buyer.address].agent
+    assert agent is not None
+    assert agent.reputation.doubt(market.world.now, sells.address) > 0.2  # type: ignore[attr-defined]
+
+
+def test_wishes_of_both_sides_move_the_stake_to_where_it_is_worth_most() -> None:
+    wanted = (Wish(Issue.RP_STAKE, 100, 300, 400), Wish(Issue.DELIVERY, 70, 20, 100))
+    for worth in (50, 0):
+        willing = (Wish(Issue.RP_STAKE, 300, 100, worth),) if worth else ()
+        market = Market(buyer := customer(), shop_by("job", wishes=willing), judge())
+        job = market.want(buyer, wishes=wanted)
+        market.run()
+        (agreed,) = market.heard(job, Agreed)
+        assert (agreed.terms.rp_stake > agreed.terms.pay) is (worth > 0)
+        assert market.end(job).outcome is not Outcome.NO_AGREEMENT
+
+
+CHANGES = {
+    "no checks": lambda terms: replace(terms, check_ppm=0),
+    "its own judges": lambda terms: replace(terms, mediators=(Address(bytes(20)),), jurors=1, quorum=1),
+    "another start": lambda terms: replace(terms, start_by=terms.start_by - 1),
+    "another unit": lambda terms: replace(terms, unit="second", most=10_000, rate=terms.pay // 10),
+}
+
+
+@pytest.mark.parametrize("change", sorted(CHANGES))
+def test_a_seller_can_not_change_what_is_no_issue(change: str) -> None:
+    class Sly(Overcharging):
+        asked: Terms
+
+        def handle(self, now: float, event: Event) -> list[Effect]:
+            if isinstance(event, Got) and isinstance(event.message, Propose):
+                self.asked = event.message.terms
+            return super().handle(now, event)
+
+        def _changed(self, effect: Effect) -> list[Effect]:
+            match effect:
+                case Send(to, Accept() | Counter() as move):
+                    return [Send(to, Counter(move.talk, move.previous, CHANGES[change](self.asked)))]
+                case _:
+                    return [effect]
+
+    sells = shop_by("job")
+    honest = sells.make
+    sly = replace(sells, make=lambda rng: Sly(honest(rng), 1), honest=False)
+    market = Market(buyer := customer(), sly, judge())
+    job = market.want(buyer, check_ppm=500_000)
+    market.run()
+    assert market.end(job).outcome is Outcome.NO_AGREEMENT
+    assert any("nobody asked for" in it.reason for it in market.heard(job, TalkOver))
