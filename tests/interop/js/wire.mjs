@@ -22,6 +22,7 @@ const STATEMENTS = {
   begun: ({ deal }) => ['Started', { deal }],
   delivered: message => ['Result', { ...message, sealed: sealed(message.cid, message.salt) }],
   received: message => ['Receipt', message],
+  billed: message => ['Bill', message],
   paid: message => ['Voucher', message],
   promised: ({ deal, round }) => vote({ deal, round, ruling: 0, grounds: new Uint8Array(32) }),
   judged: vote
