@@ -301,11 +301,11 @@ def _print(document: dict[str, Any], json: bool) -> None:
         sys.stdout.write(result.get("stdout", ""))
         sys.stdout.flush()
         sys.stderr.write(result.get("stderr", ""))
+    there = f"paid {document['price']['paid']}; the result is in {result['path']}" if "path" in result else ""
     if document["outcome"] != "DONE":
-        complain(_outcome_text(document), _outcome_mend(document))
+        complain(_outcome_text(document), _outcome_mend(document) or there)
     elif not json:
-        place = result.get("path")
-        print(f"lilypad: paid {document['price']['paid']}; the result is in {place}", file=sys.stderr)
+        print(f"lilypad: {there}", file=sys.stderr)
 
 
 def _print_document(document: dict[str, Any]) -> None:
