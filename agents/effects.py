@@ -113,6 +113,13 @@ class Unwatch:
 
 
 @dataclass(frozen=True, slots=True)
+class LookUp:
+    """Find out how much free money somebody has in the vault; the answer comes as `Solvency`."""
+
+    who: Address
+
+
+@dataclass(frozen=True, slots=True)
 class Fetch:
     """Get this DAG from that peer's gateway, verified block by block."""
 
@@ -151,6 +158,7 @@ Effect = (
     | CastOwn
     | Watch
     | Unwatch
+    | LookUp
     | Fetch
     | Execute
     | Tell

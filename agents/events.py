@@ -92,6 +92,15 @@ class ChainSaw:
     """In a dispute: the sealed CID that it is about, 32 bytes."""
 
 
+@dataclass(frozen=True, slots=True)
+class Solvency:
+    """What somebody could lock in the vault at this moment."""
+
+    who: Address
+    free: int
+    """Base units; 0 also where the chain could not be asked."""
+
+
 OWN_FUNDS = "not enough free money of our own in the vault"
 """The reason of a `Refused` where the world has seen that it was ours that was missing."""
 
@@ -143,6 +152,7 @@ Event = (
     | Requested
     | Cancelled
     | ChainSaw
+    | Solvency
     | Refused
     | Fetched
     | NotFetched

@@ -23,12 +23,14 @@ from agents.events import (
     NotFetched,
     Ran,
     Refused,
+    Solvency,
     Timer,
     Unreached,
     Woke,
 )
 from agents.preferences import Mandate
-from agents.sale import Over, Sale, Waiting
+from agents.purses import Purses
+from agents.sale import Bound, Over, Sale, Waiting
 from agents.shop import Sheet, Shop
 from agents.strategy import Accept as Taken
 from agents.strategy import Answer, Breached, Dealt, Lost, Settled, View
@@ -69,6 +71,8 @@ OFFER_LIFE = 75.0
 """Seconds until an offer expires by itself; three lost announcements are survived."""
 MOST_TALKS = 256
 MOST_TALKS_A_BUYER = 4
+MOST_HOLDS_A_BUYER = 3
+"""Holds, and deals that are not in the vault yet, of one buyer at a time."""
 TALK_LIFE = 60.0
 """Seconds after which a talk that did not end is dropped."""
 ROUNDS = 12
@@ -90,6 +94,8 @@ class Haggle:
     proposed: tuple[Terms, ...] = ()
     asked: int = 0
     """How often the strategy was asked."""
+    agreed: bool = False
+    """The strategy takes the terms, and the hold waits for a look at the buyer's money."""
 
 
 class Provider:
@@ -105,6 +111,7 @@ class Provider:
         self.sales: dict[DealId, Sale] = {}
         self.closing: tuple[tuple[str, int], ...] = ()
         """Units and prices of the latest deals made here, newest last."""
+        self.purses = Purses()
         self.announced = float("-inf")
         self.news = False
         """Whether there is something to announce and a timer for it."""
@@ -141,6 +148,8 @@ class Provider:
                 return self._sale_event(now, event, deal_named(message, self.rules.domain), sender)
             case Got(message=message) if isinstance(message, Testimony):
                 return self._sale_event(now, event, message.deal)
+            case Solvency(who, free):
+                return self._saw_purse(now, who, free)
             case ChainSaw(deal=deal):
                 return self._sale_event(now, event, deal)
             case Woke(Timer(about)) | Fetched(about) | NotFetched(about) | Ran(about) | Refused(about):
@@ -211,7 +220,8 @@ class Provider:
             return [Send(buyer, Decline(move.talk, talk.head, "busy", final=False))]
         mandate = self._mandate(sheet, talk)
         self.haggles[about] = Haggle(buyer, move.gateway, mandate, talk, (move.terms,), (move.terms,))
-        return [WakeAt(now + TALK_LIFE, Timer(about, "talk")), *self._consult(now, about)]
+        looked = self.purses.ask(now, buyer)  # so that it is known when a hold is due
+        return [*looked, WakeAt(now + TALK_LIFE, Timer(about, "talk")), *self._consult(now, about)]
 
     def _hear(self, now: float, buyer: Address, move: Move) -> list[Effect]:
         about = buyer + move.talk
@@ -299,6 +309,17 @@ class Provider:
 
     def _hold(self, now: float, about: bytes) -> list[Effect]:
         haggle = self.haggles[about]
+        free = self.purses.known(now, haggle.buyer)
+        if free is None:
+            self.haggles[about] = replace(haggle, agreed=True)  # until it is known, nothing is held
+            return self.purses.ask(now, haggle.buyer)
+        theirs = self._promised(haggle.buyer)
+        if len(theirs) >= MOST_HOLDS_A_BUYER:
+            return self._end(about, "too many holds at once", final=False)
+        needed = sum(theirs) + haggle.talk.terms.pay + haggle.talk.terms.jc_stake
+        if free < needed:
+            reason = f"{free} are free in your account of the vault, where this would need {needed}"
+            return self._end(about, reason, final=False)
         released: list[Effect] = []
         while not self._has_room(haggle.talk.job):
             worse = self._worst_hold(haggle.talk.terms)
@@ -308,6 +329,25 @@ class Provider:
         until = int(now) + self.rules.hold
         moved = self._move(about, Accept(*_link(haggle.talk), until))
         return [*released, *moved, WakeAt(until + 1, Timer(about, "held")), *self._tell_news(now)]
+
+    def _promised(self, buyer: Address) -> list[int]:
+        """What each of a buyer's holds, and of its deals that have yet to reach the vault, would lock of its money."""
+        held = [
+            haggle.talk.terms.pay + haggle.talk.terms.jc_stake
+            for haggle in self.haggles.values()
+            if haggle.buyer == buyer and haggle.talk.phase in (Phase.HELD, Phase.CONFIRMED)
+        ]
+        return held + [s.deal.jc_share for s in self.sales.values() if s.buyer == buyer and isinstance(s.stage, Bound)]
+
+    def _saw_purse(self, now: float, who: Address, free: int) -> list[Effect]:
+        self.purses.saw(now, who, free)
+        waiting = [about for about, it in self.haggles.items() if it.buyer == who and it.agreed]
+        effects: list[Effect] = []
+        for about in waiting:
+            self.haggles[about] = replace(self.haggles[about], agreed=False)
+            if self.haggles[about].talk.phase is Phase.ASKED:
+                effects += self._hold(now, about)
+        return effects
 
     def _worst_hold(self, better: Terms) -> bytes | None:
         # the most that jobs may cost says little about what they will bring, unless they are priced by the same unit

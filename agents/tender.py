@@ -48,6 +48,8 @@ ENOUGH = 3
 """Fitting offers that are worth starting with at once."""
 PATIENCE = 5.0
 """Seconds after which talks that are still undecided are left."""
+MOST_WAITS = 4
+"""How often in a row patience is had with peers that answer, where nobody has agreed yet: they may be slow machines."""
 BIND_PATIENCE = 3.0
 """Seconds for a provider's signature after the confirmation."""
 RETRY = 2.0
@@ -120,6 +122,9 @@ class Tender:
         self.round = 0
         self.patience = 0
         """How often it was begun to wait for what is undecided; earlier waits are void."""
+        self.answered = False
+        """Whether terms have come since."""
+        self.waits = 0
         self.chosen: Address | None = None
         self.waited = False
         self.end: Failure | Bought | None = None
@@ -154,6 +159,8 @@ class Tender:
                 if opened or now < self.request.deadline:
                     return opened or self._timer(min(now + RETRY, self.request.deadline), "gather")
                 self.end = self._nobody_fits(now)
+            case str(), Mode.TALKING if phase == f"patience:{self.patience}" and self._worth_waiting():
+                return self._have_patience(now)
             case str(), Mode.TALKING if phase == f"patience:{self.patience}":
                 late = [bid for bid in self.bids if bid.undecided]
                 left = [effect for bid in late for effect in self.bids.leave(bid, "you took too long")]
@@ -207,6 +214,7 @@ class Tender:
         bid = self.bids.put(replace(bid, talk=talk))
         match move:
             case Counter(terms=terms):
+                self.answered = True
                 against = self.rules.objection(now, self.request.job, terms) or self._swapped(bid, terms)
                 if against is not None:
                     reason = f"terms that nobody asked for: {against}"
@@ -292,6 +300,7 @@ class Tender:
             return self._nobody_agrees(now)
         self.mode = Mode.TALKING
         self.round += 1
+        self.waits = 0
         asks = [quote.pay for offer in offers if (quote := self._quoted(offer)) is not None]
         effects: list[Effect] = [Tell(self.request.id, Tendering(tuple(offer.provider for offer in offers)))]
         if self.book.rivals(now, self.me) >= CROWD:
@@ -304,6 +313,12 @@ class Tender:
             bid = self.bids.new(offer.provider, mandate, self._base(now, offer))
             effects += self._ask(now, bid)
         return [*effects, *self._have_patience(now)]
+
+    def _worth_waiting(self) -> bool:
+        """Whether somebody has answered since the last wait began, and no hold would run out over it."""
+        answered, self.answered = self.answered, False
+        self.waits += 1
+        return answered and self.waits < MOST_WAITS and not any(bid.held for bid in self.bids)
 
     def _have_patience(self, now: float) -> list[Effect]:
         self.patience += 1

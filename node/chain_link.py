@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 import trio
 
-from agents.events import OWN_FUNDS, ChainSaw, Event, Refused
+from agents.events import OWN_FUNDS, ChainSaw, Event, Refused, Solvency
 from contracts.client import Intent, VaultClient
 from contracts.errors import ChainError, ChainUnreachable, NotSent, Reverted
 from node.clock import Clock
 from protocol.deal import Deal, DealId
+from protocol.identity import Address
 from protocol.vault_calls import Open, VaultCall
 from protocol.vault_state import DealState, State
 
@@ -77,6 +78,18 @@ class ChainLink:
             self._watched.pop(name, None)
         else:
             self._watched[name] = (state, hearers)
+
+    def look_up(self, who: Address, hear: Hear) -> None:
+        """Tell how much free money an account has in the vault."""
+        self._nursery.start_soon(self._look_up, who, hear)
+
+    async def _look_up(self, who: Address, hear: Hear) -> None:
+        try:
+            free = (await self.client.accounts((who,)))[0].free
+        except ChainError as error:
+            log.warning("an account could not be looked up: %s", error)
+            free = 0
+        hear(Solvency(who, free))
 
     async def run(self) -> None:
         """Look at the chain for as long as the node lives."""

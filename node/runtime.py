@@ -28,6 +28,7 @@ from agents.effects import (
     Fetch,
     Forget,
     Inform,
+    LookUp,
     Publish,
     Save,
     Send,
@@ -174,6 +175,8 @@ class Runtime:
                 self._chain.watch(deal, hear)
             case Unwatch(deal):
                 self._chain.unwatch(deal, hear)
+            case LookUp(who):
+                self._chain.look_up(who, hear)
             case Fetch():
                 self._nursery.start_soon(self._fetch, hear, effect)
             case Execute():

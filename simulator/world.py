@@ -26,6 +26,7 @@ from agents.effects import (
     Fetch,
     Forget,
     Inform,
+    LookUp,
     Publish,
     Save,
     Send,
@@ -47,6 +48,7 @@ from agents.events import (
     Ran,
     Refused,
     Requested,
+    Solvency,
     Unreached,
     Woke,
 )
@@ -62,7 +64,7 @@ from protocol.messages import Delivered, Gossip, Message, Serving, Statement, pr
 from protocol.rules import Rules
 from protocol.signing import seal, unseal
 from protocol.vault_book import Windows
-from protocol.vault_state import DealState
+from protocol.vault_state import Account, DealState
 from simulator.faults import EXACT, LONGEST_TAIL, Clock, Links, Plan
 from simulator.journal import Journal
 from simulator.ledger import Block, Ledger
@@ -293,6 +295,9 @@ class World:
             case Watch(deal):
                 peer.watched[deal.id(self.rules.domain)] = deal, None
                 self._call(self.now + 0.05, lambda: self._report_standings(peer))
+            case LookUp(who):
+                free = self.ledger.confirmed.accounts.get(who, Account()).free
+                self._post(self._reaches_chain(peer) + 0.05, peer, Solvency(who, free))
             case Unwatch(deal):
                 peer.watched.pop(deal.id(self.rules.domain), None)
             case Fetch():
