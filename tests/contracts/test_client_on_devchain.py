@@ -225,17 +225,16 @@ async def test_a_chain_that_began_anew_is_not_the_one_of_the_journal(a_chain: St
 async def test_a_stuck_transaction_is_replaced_and_done_once(a_chain: Start, tmp_path: Path) -> None:
     async with a_chain() as (chain, rpc):
         assert chain.vault is not None
-        hasty = replace(DEV, resend_after=0.05, stuck_after=0.1)
+        hasty = replace(DEV, resend_after=0.3, stuck_after=0.1)
         journal = SqliteJournal(tmp_path / "jc", 1337, address(JC))
         sender = Sender(rpc, journal, JC, hasty)
         client = VaultClient(rpc, 1337, chain.vault, sender)
         await rpc.call("evm_setAutomine", False)
         async with running(sender):
             sent = await client.submit(Intent("pay in", Deposit(address(JC), 7)))
-            await _make_dear(chain, rpc)
-            with trio.fail_after(10):
+            with trio.fail_after(20):
                 while len(journal.attempts("pay in")) < 2:
-                    await rpc.call("evm_mine")  # the chain goes on without it
+                    await _mine_without_it(chain, rpc)
                     await trio.sleep(0.05)
             with trio.fail_after(20):
                 while journal.receipt("pay in") is None:
@@ -385,12 +384,13 @@ async def test_chain_time_passes_while_nothing_happens() -> None:
         assert abs(later.timestamp - time.time()) <= 1.5
 
 
-async def _make_dear(chain: DevChain, rpc: Rpc) -> None:
-    """From now on what was signed at the old price waits."""
+async def _mine_without_it(chain: DevChain, rpc: Rpc) -> None:
+    """The chain goes on, and what was signed at the old price waits."""
     if chain.reorg == "dev_reorg":
         await rpc.call("dev_setLeastTip", hex(10**9))
     else:
-        await rpc.call("anvil_setNextBlockBaseFeePerGas", hex(10**11))
+        await rpc.call("anvil_dropAllTransactions")
+    await rpc.call("evm_mine")
 
 
 def _deposit(value: int) -> tuple[bytes, int]:
