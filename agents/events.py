@@ -104,6 +104,9 @@ class Solvency:
 OWN_FUNDS = "not enough free money of our own in the vault"
 """The reason of a `Refused` where the world has seen that it was ours that was missing."""
 
+OWN_COINS = "no coins to pay for the transaction's gas"
+"""The reason of a `Refused` where the node's address could not pay for sending it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Refused:

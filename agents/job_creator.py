@@ -9,6 +9,7 @@ from random import Random
 from agents import purchase as purchases
 from agents.effects import Effect, Forget, Inform, Publish, Save, Tell
 from agents.events import (
+    OWN_COINS,
     OWN_FUNDS,
     Began,
     Cancelled,
@@ -85,7 +86,10 @@ def key(job: bytes) -> str:
 class JobCreator:
     """The agent of one buyer."""
 
-    def __init__(self, me: Address, rules: Rules, rng: Random, appraise: Appraise = most_pay) -> None:
+    def __init__(
+        self, me: Address, rules: Rules, rng: Random, appraise: Appraise = most_pay, *, settles_later: bool = False
+    ) -> None:
+        """``settles_later``: payments wait for company, so a job ends with its voucher, not with its settlement."""
         self.me = me
         self.rules = rules
         self.rng = rng
@@ -93,6 +97,7 @@ class JobCreator:
         self.began = float("inf")
         """Since when it listens."""
         self.appraise = appraise
+        self.settles_later = settles_later
         self.reputation = Reputation()
         self.tenders: dict[bytes, Tender] = {}
         self.purchases: dict[DealId, Purchase] = {}
@@ -248,6 +253,9 @@ class JobCreator:
             case Over(how, ruling, paid):
                 del self.purchases[DealId(after.id)]
                 return self._closed(now, before, how, Ruled(ruling), paid)
+            case Paying(delivery) if self.settles_later:
+                owed = amount(after, after.stage)
+                return self._end(after.wanted, _accepted(delivery.run, "paid by voucher", owed or after.deal.pay))
             case Claiming(reason):
                 return [self._noted(now, after, kept=False), *self._another(now, after, reason)]
             case Refusing() | Contesting(wrong=True):  # the job ends with the ruling
@@ -267,7 +275,7 @@ class JobCreator:
                 return [*self._end(before.wanted, _accepted(delivery.run, how, paid)), noted, settled]
             case Refusing() | Contesting() | Collecting():
                 return self._ruled(before, how, ruling)
-            case Locking() if how == OWN_FUNDS:  # nobody else could be paid either
+            case Locking() if how in (OWN_FUNDS, OWN_COINS):  # nobody else could be paid either
                 return self._end(before.wanted, Ended(Outcome.NO_FUNDS, how, None, 0))
             case Locking() | Awaiting() | Fetching():
                 return [self._noted(now, before, kept=False), *self._another(now, before, how)]

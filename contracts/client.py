@@ -18,11 +18,11 @@ from contracts.encoding import (
     sealed_query,
     words,
 )
-from contracts.errors import NotSent, WrongChain
+from contracts.errors import NotSent, NoVault, WrongChain
 from contracts.journal import Receipt
 from contracts.reading import data, field, quantity
 from contracts.rpc import Endpoint
-from contracts.sender import Sender, Sent
+from contracts.sender import Sender, Sent, raise_no_coins
 from protocol.deal import DealId
 from protocol.eip712 import Domain
 from protocol.identity import Address, show
@@ -98,10 +98,14 @@ class VaultClient:
         self._sender = sender
 
     async def check(self) -> None:
-        """Raises `WrongChain` where the endpoint serves another chain."""
+        """Raises `WrongChain`, `ChainReborn` for one that began anew since, `NoVault` where there is none."""
         found = quantity(await self._rpc.call("eth_chainId"))
         if found != self.domain.chain_id:
             raise WrongChain(self.domain.chain_id, found)
+        if self._sender is not None:
+            await self._sender.check()
+        if not data(await self._rpc.call("eth_getCode", show(self.vault), "latest")):
+            raise NoVault(f"there is no contract at {show(self.vault)} on chain {found}")
 
     async def submit(self, intent: Intent) -> Sent:
         """Send once; see `Sender.submit` for the errors."""
@@ -118,6 +122,10 @@ class VaultClient:
         """Until it lies deep enough; look at ``status``, a race may have made the vault refuse."""
         return await self._sending().wait(sent)
 
+    async def depth(self, intent: str) -> int:
+        """How many blocks lie on what was sent for an intent, its own counted; 0: it is in none yet."""
+        return await self._sending().depth(intent)
+
     async def head(self) -> Head:
         """The newest block."""
         return _head(await self._rpc.call("eth_getBlockByNumber", "latest", False))
@@ -125,6 +133,10 @@ class VaultClient:
     async def coins(self, who: Address) -> int:
         """What an address holds outside the vault, base units."""
         return quantity(await self._rpc.call("eth_getBalance", show(who), "latest"))
+
+    async def gas_price(self) -> int:
+        """What a unit of gas costs now, base units of the coin."""
+        return quantity(await self._rpc.call("eth_gasPrice"))
 
     async def accounts(self, addresses: Sequence[Address]) -> tuple[Account, ...]:
         """Money in the vault, in order."""
@@ -170,11 +182,12 @@ class VaultClient:
         return Lock.of(data(await self._rpc.call(method, *params)))
 
     async def preview(self, call: VaultCall, by: Address | None = None) -> Preview:
-        """What a call would cost now; raises `Reverted` with the vault's reason where it would be refused."""
+        """What a call would cost now; raises `NoCoins`, or `Reverted` with the vault's reason to refuse it."""
         sender = self._sending().address if by is None else by
         payload, value = self._encode(call)
         what = {"from": show(sender), "to": show(self.vault), "data": "0x" + payload.hex(), "value": hex(value)}
         gas, price = await self._rpc.batch([("eth_estimateGas", (what,)), ("eth_gasPrice", ())])
+        raise_no_coins(gas)
         return Preview(quantity(gas), quantity(price), value)
 
     def _encode(self, call: VaultCall) -> tuple[bytes, int]:

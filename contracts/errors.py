@@ -24,6 +24,10 @@ class WrongChain(ChainError):
         self.found = found
 
 
+class NoVault(ChainError):
+    """There is no contract at the vault's address."""
+
+
 class ChainReborn(ChainError):
     """The chain has the right number but another beginning: a dev chain that was started anew, or a fork of a test."""
 

@@ -76,6 +76,12 @@ class JournalStore(Protocol):
     def retire(self, intent: str) -> None:
         """Let the intent's name be used anew: what became of it stays, under another name."""
 
+    def bind(self, names: Iterable[str], intent: str) -> None:
+        """Remember, before it is sent, that one transaction does what was asked for under several names."""
+
+    def bound(self, name: str) -> str | None:
+        """The intent that a name was bound to last."""
+
     def is_of_chain(self, birth: bytes) -> bool:
         """Whether the chain that began with this block is the one this journal was written for."""
 
@@ -91,6 +97,10 @@ create index if not exists chain_attempts_by_nonce on chain_attempts (chain, sen
 create table if not exists chain_receipts (
     chain integer not null, sender blob not null, intent text not null, hash blob not null, block integer not null,
     gas_used integer not null, status integer not null, created blob, primary key (chain, sender, intent)
+) strict;
+create table if not exists chain_bindings (
+    chain integer not null, sender blob not null, name text not null, intent text not null,
+    primary key (chain, sender, name)
 ) strict;
 create table if not exists chain_births (
     chain integer not null, sender blob not null, hash blob not null, primary key (chain, sender)
@@ -220,6 +230,20 @@ class SqliteJournal:
                 (f"{intent}~{count + 1}", *self._key, intent),
             )
         self._db.execute("release retire")
+
+    def bind(self, names: Iterable[str], intent: str) -> None:
+        """See `JournalStore`."""
+        self._db.execute("savepoint bind")
+        for name in names:
+            self._db.execute("insert or replace into chain_bindings values (?, ?, ?, ?)", (*self._key, name, intent))
+        self._db.execute("release bind")
+
+    def bound(self, name: str) -> str | None:
+        """See `JournalStore`."""
+        row = self._db.execute(
+            "select intent from chain_bindings where chain = ? and sender = ? and name = ?", (*self._key, name)
+        ).fetchone()
+        return None if row is None else str(row[0])
 
     def is_of_chain(self, birth: bytes) -> bool:
         """See `JournalStore`."""

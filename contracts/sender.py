@@ -121,6 +121,18 @@ class Sender:
             await self._changed.wait()
         return receipt
 
+    async def depth(self, intent: str) -> int:
+        """How many blocks lie on an intent's transaction by now, its own counted; 0: it is in none yet."""
+        attempts = self._journal.attempts(intent)
+        head, *receipts = await self._rpc.batch(
+            [
+                ("eth_blockNumber", ()),
+                *(("eth_getTransactionReceipt", ("0x" + attempt.hash.hex(),)) for attempt in attempts),
+            ]
+        )
+        mined = [read_receipt(raw).block for raw in receipts if isinstance(raw, dict)]
+        return max(0, quantity(head) - mined[0] + 1) if mined else 0
+
     async def run(self) -> None:
         """Look after everything on its way, for ever; begins with what a crash or a reorganisation left behind."""
         while True:
@@ -148,10 +160,7 @@ class Sender:
             ]
         )
         if gas is None:
-            if isinstance(estimate, RpcRefused) and not isinstance(estimate, Reverted):
-                told = estimate.message.lower()
-                if any(words in told for words in _NO_COINS):
-                    raise NoCoins(estimate.message)
+            raise_no_coins(estimate)
             gas = quantity(estimate) * self.profile.gas_margin_percent // 100
         most, reward = self._fees(price, tip)
         nonce = max(quantity(count), self._journal.next_nonce())
@@ -298,3 +307,11 @@ class Sender:
     def _wake(self) -> None:
         self._changed.set()
         self._changed = trio.Event()
+
+
+def raise_no_coins(estimate: Any) -> None:
+    """Raise `NoCoins` where an estimate was refused because the sender holds too little."""
+    if isinstance(estimate, RpcRefused) and not isinstance(estimate, Reverted):
+        told = estimate.message.lower()
+        if any(words in told for words in _NO_COINS):
+            raise NoCoins(estimate.message)

@@ -98,6 +98,10 @@ class Watch:
         else:
             known.answers.update(answers or {})
 
+    def drop(self, name: DealId) -> None:
+        """Look after it no longer."""
+        self._watched.pop(name, None)
+
     @property
     def names(self) -> tuple[DealId, ...]:
         """What must be read from the chain."""

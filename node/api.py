@@ -61,6 +61,9 @@ class Api:
             Route("/api/v1/jobs/{job}/events", self._guarded(self._events)),
             Route("/api/v1/jobs/{job}/cancel", self._guarded(self._cancel), methods=["POST"]),
             Route("/api/v1/jobs/{job}/story", self._guarded(self._story), methods=["GET"]),
+            Route("/api/v1/wallet/preview", self._guarded(self._preview), methods=["POST"]),
+            Route("/api/v1/wallet/{name}", self._guarded(self._move), methods=["POST"]),
+            Route("/api/v1/wallet/{name}", self._guarded(self._moved), methods=["GET"]),
             Route("/api/v1/stop", self._guarded(self._stop), methods=["POST"]),
         ]
         return Starlette(routes=[*routes, *gateway_routes(self.peer.workshop.blocks)])
@@ -72,7 +75,9 @@ class Api:
                 return JSONResponse({"error": problem}, status_code=403)
             try:
                 return await handler(request)
-            except (PeerFault, UserError) as fault:
+            except UserError as fault:
+                return JSONResponse({"error": fault.what, "mend": fault.mend, "exit": fault.code}, status_code=400)
+            except PeerFault as fault:
                 return JSONResponse({"error": str(fault)}, status_code=400)
 
         return guarded
@@ -196,6 +201,15 @@ class Api:
         self.peer.cancel(bytes.fromhex(job))
         return JSONResponse({})
 
+    async def _preview(self, request: Request) -> Response:
+        return await _money(self.peer.moves.preview(await _wish(request)))
+
+    async def _move(self, request: Request) -> Response:
+        return await _money(self.peer.moves.begin(request.path_params["name"], await _wish(request)))
+
+    async def _moved(self, request: Request) -> Response:
+        return await _money(self.peer.moves.progress(request.path_params["name"]))
+
     async def _stop(self, request: Request) -> Response:
         self.peer.stop.set()
         return JSONResponse({})
@@ -211,6 +225,26 @@ def _is_plain_host(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+async def _wish(request: Request) -> dict[str, Any]:
+    wish = await _json(request)
+    try:
+        amount, to = wish.get("amount"), str(wish.get("to") or "")
+        sound = (amount is None or 0 < int(amount) < 2**96) and len(bytes.fromhex(to)) in (0, 20)
+        found = {"what": str(wish["what"]), "amount": amount, "to": to, "may": bool(wish.get("may", True))}
+    except (KeyError, TypeError, ValueError) as error:
+        raise PeerFault(f"not a move of money: {error!r}") from error
+    if not sound:
+        raise PeerFault("not a move of money: an amount or an address is out of range")
+    return found
+
+
+async def _money(told: Awaitable[dict[str, Any]]) -> Response:
+    try:
+        return JSONResponse(await told)
+    except ChainError as error:
+        return JSONResponse({"error": f"the chain can't be asked: {error}"}, status_code=503)
 
 
 async def _json(request: Request) -> dict[str, Any]:

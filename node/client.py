@@ -121,11 +121,14 @@ def forget_contact(home: Path) -> None:
 
 
 def _refused(response: httpx.Response) -> UserError:
+    code = ExitCode.UNREACHABLE if response.status_code == 503 else ExitCode.USAGE
     try:
-        reason = response.json()["error"]
+        told = response.json()
+        if "exit" in told:
+            return UserError(ExitCode(told["exit"]), str(told["error"]), str(told.get("mend", "")))
+        reason = told["error"]
     except (ValueError, KeyError, TypeError):
         reason = f"HTTP {response.status_code}"
-    code = ExitCode.UNREACHABLE if response.status_code == 503 else ExitCode.USAGE
     return UserError(code, f"the node refused: {reason}")
 
 

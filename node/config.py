@@ -11,15 +11,19 @@ from typing import Any
 
 from agents.mediator import Bench
 from agents.shop import Sheet, Shop
+from contracts.batching import Policy
+from contracts.profile import ChainAccess
 from modules.docker.images import ImagePolicy
+from node.chain_config import batching, chain_access, check_depth
 from node.executors import ChoosyShop, Trade, digest_of, module_of, parse_executors
 from node.mandate import parse_mandate
-from node.parsing import bad, parse_address
+from node.parsing import bad, integer, parse_address, table_of, texts
 from protocol.eip712 import Domain
 from protocol.job import Capacity
 from protocol.prices import PARTS
 from protocol.rules import Rules
 
+_NETWORK_KEYS = {"rpc", "vault", "chain_id", "bootstrap", "rules", "quorum", "chain", "batching"}
 LOCAL = "local"
 """The network that exists when nothing is configured: a market on this machine, for one run."""
 FILE_NAME = "lilypad.toml"
@@ -30,9 +34,10 @@ class Network:
     """Where a market's chain and first peers are."""
 
     name: str
-    rpc: str
+    access: ChainAccess
     rules: Rules
     bootstrap: tuple[str, ...]
+    batching: Policy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,7 @@ class Config:
     @property
     def mandate(self) -> Mapping[str, Any]:
         """``[mandate]``: what this user wants of every deal, unless the command line says otherwise."""
-        table = _table(self.tables.get("mandate", {}), "mandate")
+        table = table_of(self.tables.get("mandate", {}), "mandate")
         _only(table, {"per", "isolation", "mediators", "wishes", "max_price", "check"}, None)
         return table
 
@@ -56,25 +61,30 @@ class Config:
 
     def load_network(self, name: str) -> Network:
         """A network's definition; raises `UserError` where there is none."""
-        networks = _table(self.tables.get("networks", {}), "networks")
-        table = {**_table(networks.get(name, {}), f"networks.{name}"), **_from_environment()}
+        networks = table_of(self.tables.get("networks", {}), "networks")
+        table = {**table_of(networks.get(name, {}), f"networks.{name}"), **_from_environment()}
         if "rpc" not in table or "vault" not in table:
             known = ", ".join(sorted(networks)) or "none"
             raise bad(
                 f"network '{name}' has no rpc and vault (configured networks: {known})",
                 f"add [networks.{name}] with rpc, vault, chain_id and bootstrap to ./{FILE_NAME}",
             )
-        rules = _table(table.get("rules", {}), f"networks.{name}.rules")
+        rules = table_of(table.get("rules", {}), f"networks.{name}.rules")
         unknown = set(rules) - {each.name for each in fields(Rules)} | ({"domain"} & set(rules))
         if unknown:
             raise bad(f"[networks.{name}.rules] has unknown keys: {', '.join(sorted(unknown))}", "remove them")
-        domain = Domain(_integer(table.get("chain_id", 1337), "chain_id"), parse_address(str(table["vault"]), "vault"))
-        return Network(
-            name,
-            str(table["rpc"]),
-            Rules(domain, **{key: _integer(value, key) for key, value in rules.items()}),
-            _texts(table.get("bootstrap", []), "bootstrap"),
-        )
+        unknown = set(table) - _NETWORK_KEYS
+        if unknown:
+            raise bad(
+                f"[networks.{name}] has unknown keys: {', '.join(sorted(unknown))}",
+                f"known are {', '.join(sorted(_NETWORK_KEYS))}",
+            )
+        domain = Domain(integer(table.get("chain_id", 1337), "chain_id"), parse_address(str(table["vault"]), "vault"))
+        numbers = Rules(domain, **{key: integer(value, key) for key, value in rules.items()})
+        access = chain_access(table, domain.chain_id, f"networks.{name}")
+        check_depth(access.profile, numbers)
+        bootstrap = texts(table.get("bootstrap", []), "bootstrap")
+        return Network(name, access, numbers, bootstrap, batching(table.get("batching"), f"networks.{name}.batching"))
 
 
 def load_config(home: Path | None = None, network: str | None = None) -> Config:
@@ -119,7 +129,7 @@ def load_shop(path: Path | None) -> Shop:
     if twice:
         raise bad(f"{path}: two prices for {twice[0].module} by the {twice[0].unit}", "leave one of them")
     wishes = parse_mandate({"wishes": table.get("wishes", {})}).wishes
-    mediators = tuple(parse_address(text, "mediators") for text in _texts(table.get("mediators", []), "mediators"))
+    mediators = tuple(parse_address(text, "mediators") for text in texts(table.get("mediators", []), "mediators"))
     capacity = _capacity(table.get("capacity", {}), path)
     return ChoosyShop(capacity, (), (), sheets, mediators, wishes=wishes, trade=load_trade(path))
 
@@ -127,7 +137,7 @@ def load_shop(path: Path | None) -> Shop:
 def load_trade(path: Path | None, executors: str | None = None) -> Trade:
     """What ``offer.toml`` says of executors and modules; ``executors`` (names joined by commas) wins over it."""
     table = _read_offer(path)
-    listed = _texts(table["executors"], "executors") if "executors" in table else None
+    listed = texts(table["executors"], "executors") if "executors" in table else None
     names = executors if executors is not None else (None if listed is None else ",".join(listed))
     modules, docker = table.get("modules", {}), table.get("docker", {})
     for part, known in ((modules, {"allow", "deny"}), (docker, {"pull", "build", "build_network", "base", "ai_base"})):
@@ -135,7 +145,7 @@ def load_trade(path: Path | None, executors: str | None = None) -> Trade:
             raise bad(f"{path}: modules and docker are tables", "write [modules] and [docker]")
         _only(part, known, path)
     folder = path.parent if path is not None else None
-    allow, deny = (_texts(modules.get(key, []), f"modules.{key}") for key in ("allow", "deny"))
+    allow, deny = (texts(modules.get(key, []), f"modules.{key}") for key in ("allow", "deny"))
     named = [module_of(name, folder) for name in allow]
     return Trade(
         executors=parse_executors(names),
@@ -178,8 +188,8 @@ def _sheet(entry: Any, path: Path | None) -> Sheet:
     unit = str(entry.get("unit", "job"))
     if unit not in PARTS:
         raise bad(f"{path}: nothing is priced by '{unit}'", f"units are {', '.join(PARTS)}")
-    floor = _integer(entry.get("floor"), "floor")
-    ask = _integer(entry.get("ask", 2 * floor), "ask")
+    floor = integer(entry.get("floor"), "floor")
+    ask = integer(entry.get("ask", 2 * floor), "ask")
     if ask < floor:
         raise bad(f"{path}: ask {ask} is below floor {floor}", "ask for at least the floor")
     module = digest_of(str(entry.get("module", "*")), path.parent if path is not None else None)
@@ -188,13 +198,13 @@ def _sheet(entry: Any, path: Path | None) -> Sheet:
 
 def _capacity(table: Any, path: Path | None) -> Capacity:
     names = {"cpu", "memory_mib", "disk_mib", "longest_s"}
-    table = _table(table, "capacity")
+    table = table_of(table, "capacity")
     _only(table, names, path)
     return Capacity(
         cpu_millis=_millis(table.get("cpu", os.cpu_count() or 1), "cpu"),
-        memory_mib=_integer(table.get("memory_mib", 2048), "memory_mib"),
-        disk_mib=_integer(table.get("disk_mib", 4096), "disk_mib"),
-        longest=_integer(table.get("longest_s", 3600), "longest_s"),
+        memory_mib=integer(table.get("memory_mib", 2048), "memory_mib"),
+        disk_mib=integer(table.get("disk_mib", 4096), "disk_mib"),
+        longest=integer(table.get("longest_s", 3600), "longest_s"),
         # no GPUs: nothing is offered that was not probed
     )
 
@@ -204,7 +214,7 @@ def _from_environment() -> dict[str, Any]:
     for name in ("rpc", "vault", "chain_id"):
         value = os.environ.get(f"LILYPAD_{name.upper()}")
         if value is not None:
-            found[name] = value
+            found[name] = value.split(",") if name == "rpc" and "," in value else value
     if os.environ.get("LILYPAD_BOOTSTRAP"):
         found["bootstrap"] = os.environ["LILYPAD_BOOTSTRAP"].split(",")
     return found
@@ -235,32 +245,10 @@ def _only(table: dict[str, Any], known: set[str], path: Path | None) -> None:
         raise bad(f"{path}: unknown keys {', '.join(unknown)}", f"known are {', '.join(sorted(known))}")
 
 
-def _integer(value: Any, name: str) -> int:
-    try:
-        number = int(value)
-    except (TypeError, ValueError, OverflowError):
-        number = -1
-    if not 0 <= number < 2**96 or isinstance(value, float | bool):
-        raise bad(f"{name}: {value!r} is no whole number from 0 on", "write base units without a point")
-    return number
-
-
 def _millis(value: Any, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e6:
         raise bad(f"{name}: {value!r} is no number of cores", f"write {name} = 2.0")
     return round(value * 1000)
-
-
-def _table(value: Any, name: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise bad(f"{name} is a table", f"write [{name}]")
-    return value
-
-
-def _texts(value: Any, name: str) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise bad(f"{name} is a list of texts", f'write {name} = ["…"]')
-    return tuple(value)
 
 
 def _path(text: Any) -> Path | None:

@@ -18,6 +18,7 @@ import trio
 from agents.mediator import Bench
 from agents.shop import Sheet, Shop
 from contracts.chain_process import run_devchain
+from contracts.profile import ChainAccess
 from modules.errors import ModuleFault
 from modules.executor import Executor
 from modules.module import Module
@@ -107,7 +108,7 @@ class _Market:
             key,
             self.folder / key.address.hex(),
             self.rules,
-            self.rpc,
+            ChainAccess((self.rpc,)),
             bootstrap=bootstrap,
             shop=role if isinstance(role, Shop) else None,
             bench=role if isinstance(role, Bench) else None,

@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from node.errors import ExitCode, UserError
+from protocol.identity import Address
 
 LOCK = "lock"
 
@@ -32,6 +35,28 @@ def only_one(home: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def only_one_sender(chain_id: int, who: Address) -> Iterator[None]:
+    """Keep a second process of this machine from sending with one key, also out of a copy of its data folder.
+
+    Each would give out the same nonces. Raises `UserError`. The name is a socket of the kernel, which
+    leaves no file behind and is free again when its holder dies; systems other than Linux have none and go without.
+    """
+    if not sys.platform.startswith("linux"):
+        yield
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as holder:
+        try:
+            holder.bind(f"\0lilypad-sender-{chain_id}-{who.hex()}")
+        except OSError:
+            raise UserError(
+                ExitCode.USAGE,
+                f"another lilypad process on this machine uses the key of 0x{who.hex()}",
+                "stop it (`lilypad node stop`), or use a key of its own for each data folder",
+            ) from None
+        yield
 
 
 def is_taken(home: Path) -> bool:

@@ -16,10 +16,8 @@ from agents.mediator import Bench, Mediator
 from agents.provider import Provider
 from content.blocks import FileBlocks
 from contracts.client import VaultClient
+from contracts.connection import connect
 from contracts.errors import ChainError
-from contracts.journal import SqliteJournal
-from contracts.rpc import Rpc
-from contracts.sender import Sender
 from modules.executor import Executor
 from node.api import Api
 from node.chain_link import ChainLink
@@ -27,7 +25,7 @@ from node.clock import Clock
 from node.directory import Directory
 from node.dishonest import Dishonest, corrupted
 from node.errors import ExitCode, UserError
-from node.lock import only_one
+from node.lock import only_one, only_one_sender
 from node.peer import Peer
 from node.ports import Ports
 from node.post import Ear, Post
@@ -59,10 +57,10 @@ async def open_peer(setup: Setup, executors: Mapping[str, Executor]) -> AsyncIte
         setup = replace(setup, http=ports.http(setup.http), listen=tuple(map(ports.listen, setup.listen)))
         runs = setup.home / "runs"
         runs.mkdir(exist_ok=True)
-        rpc = await stack.enter_async_context(Rpc(setup.rpc))
-        journal = SqliteJournal(store.connection, setup.rules.domain.chain_id, setup.key.address)
-        sender = Sender(rpc, journal, setup.key.private, setup.profile)
-        client = VaultClient(rpc, setup.rules.domain.chain_id, setup.rules.domain.vault, sender)
+        stack.enter_context(only_one_sender(setup.rules.domain.chain_id, setup.key.address))
+        line = await stack.enter_async_context(
+            connect(setup.access, setup.rules.domain, store.connection, setup.key.private)
+        )
         http = await stack.enter_async_context(httpx.AsyncClient())
         workshop = Workshop(FileBlocks(setup.home / "blocks"), executors, runs, http)
         ear = Ear(setup.rules.domain)
@@ -80,9 +78,10 @@ async def open_peer(setup: Setup, executors: Mapping[str, Executor]) -> AsyncIte
         )
         nursery = await stack.enter_async_context(trio.open_nursery())
         stack.callback(nursery.cancel_scope.cancel)
-        chain = ChainLink(client, clock, CHAIN_POLL, nursery)
+        poll = max(CHAIN_POLL, setup.access.profile.poll)
+        chain = ChainLink(line, clock, poll, nursery, me=setup.key.address, batching=setup.batching)
         if setup.bench is not None and setup.bench.stake:
-            setup = replace(setup, bench=await _with_stake(setup.bench, client, setup.key.address))
+            setup = replace(setup, bench=await _with_stake(setup.bench, line.client, setup.key.address))
         peer = Peer(
             setup,
             host=host,
@@ -112,7 +111,7 @@ async def open_peer(setup: Setup, executors: Mapping[str, Executor]) -> AsyncIte
             tell=peer.jobs.tell,
             nursery=nursery,
         )
-        nursery.start_soon(sender.run)
+        nursery.start_soon(peer.purse.run)
         nursery.start_soon(peer.runtime.run)
         _restore(peer)
         yield peer
@@ -137,7 +136,7 @@ def _agents(setup: Setup, addrs: tuple[str, ...], workshop: Workshop) -> dict[st
             me, setup.rules, replace(setup.bench, addresses=places, executors=setup.bench.executors or names), rng
         )
     if setup.client:
-        agents["client"] = JobCreator(me, setup.rules, rng)
+        agents["client"] = JobCreator(me, setup.rules, rng, settles_later=setup.batching is not None)
     return agents
 
 

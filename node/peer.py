@@ -22,6 +22,8 @@ from node.directory import Directory
 from node.errors import ExitCode, UserError
 from node.jobs import Jobs
 from node.mandate import with_most_stake
+from node.moves import Moves
+from node.purse import Purse
 from node.runtime import Agent, Runtime
 from node.setup import Setup
 from node.store import Store
@@ -61,6 +63,8 @@ class Peer:
         self.token = secrets.token_urlsafe(32)
         """Whoever has it may spend this peer's money."""
         self.advisers = advisers
+        self.purse = Purse(setup, chain.client)
+        self.moves = Moves(chain.line, setup.key.address)
         self.url = ""
         self.stop = trio.Event()
         self.runtime: Runtime | None = None
@@ -133,6 +137,8 @@ class Peer:
             found["money"] = {"error": str(error)}
         else:
             found["money"] = {"free": str(account.free), "locked": str(account.locked), "coins": str(coins)}
+        found["warnings"] = [str(lack) for lack in self.purse.lacks]
+        found["claims"] = {f"0x{name.hex()}": words for name, words in self.chain.claims.items()}
         return found
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from agents.mediator import Bench
 from agents.shop import Shop
-from contracts.profile import DEV, ChainProfile
+from contracts.batching import Policy
+from contracts.profile import ChainAccess
 from node.keys import Key
 from p2p.settings import Settings
 from protocol.rules import Rules
@@ -22,8 +23,8 @@ class Setup:
     home: Path
     """The data folder."""
     rules: Rules
-    rpc: str
-    """URL of the chain's JSON-RPC endpoint."""
+    access: ChainAccess
+    """How the chain is reached, and what it is like."""
     listen: tuple[str, ...] = ("/ip4/127.0.0.1/tcp/0",)
     http: str = "127.0.0.1:0"
     bootstrap: tuple[str, ...] = ()
@@ -42,4 +43,5 @@ class Setup:
     durable: bool = True
     """False for a market that ends with its process anyway."""
     settings: Settings = Settings()  # noqa: RUF009  (frozen)
-    profile: ChainProfile = DEV
+    batching: Policy | None = None
+    """How long payments wait for company; None: not at all."""

@@ -175,12 +175,19 @@ def node_stop(home: Home = None) -> None:
     _do(stop, home, None)
 
 
+Amount = Annotated[
+    list[str], typer.Argument(metavar="AMOUNT [UNIT]", help="Base units, or with a unit: 1.5 ether, 20gwei, 3 nanofil.")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before it is sent.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what it would cost.")]
+
+
 @wallet.command("new")
-def wallet_new(home: Home = None) -> None:
+def wallet_new(home: Home = None, json: Json = False) -> None:
     """Make a key and write it, encrypted, to the data folder."""
     from node.cli.wallet import new
 
-    _do(new, home, None)
+    _do(new, home, None, json)
 
 
 @wallet.command("show")
@@ -193,25 +200,64 @@ def wallet_show(home: Home = None, network: Network = None, json: Json = False) 
 
 @wallet.command("deposit")
 def wallet_deposit(
-    amount: Annotated[int, typer.Argument(help="Base units.")], home: Home = None, network: Network = None
+    amount: Amount,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    home: Home = None,
+    network: Network = None,
+    json: Json = False,
 ) -> None:
-    """Move coins of the key's address into the vault."""
-    from node.cli.wallet import deposit
+    """Move coins of the key's address into the vault; says what it costs first, and follows it until it counts."""
+    from node.cli.wallet import Manner, deposit
 
-    _do(deposit, home, network, amount)
+    _do(deposit, home, network, " ".join(amount), Manner(yes, dry_run, json))
 
 
 @wallet.command("withdraw")
 def wallet_withdraw(
-    amount: Annotated[int, typer.Argument(help="Base units.")],
+    amount: Annotated[
+        list[str], typer.Argument(metavar="AMOUNT [UNIT]", help="As for deposit, or `all` that is free.")
+    ],
     to: Annotated[str | None, typer.Option(help="Address; the key's own by default.", show_default=False)] = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
     home: Home = None,
     network: Network = None,
+    json: Json = False,
 ) -> None:
     """Move free money out of the vault."""
-    from node.cli.wallet import withdraw
+    from node.cli.wallet import Manner, withdraw
 
-    _do(withdraw, home, network, amount, to)
+    _do(withdraw, home, network, " ".join(amount), to, Manner(yes, dry_run, json))
+
+
+@wallet.command("delegate")
+def wallet_delegate(
+    address: Annotated[str, typer.Argument(help="Who may answer claims for this peer: a watchtower.")],
+    revoke: Annotated[bool, typer.Option("--revoke", help="It may no longer.")] = False,
+    yes: Yes = False,
+    home: Home = None,
+    network: Network = None,
+    json: Json = False,
+) -> None:
+    """Let a watchtower make and answer claims in this peer's name; money only ever goes to the parties of a deal."""
+    from node.cli.wallet import Manner, delegate
+
+    _do(delegate, home, network, address, revoke, Manner(yes, json=json))
+
+
+@wallet.command("export")
+def wallet_export(
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="A new file, readable by you only.")] = None,
+    secret: Annotated[
+        bool, typer.Option("--secret", help="The bare secret instead of the encrypted key file.")
+    ] = False,
+    home: Home = None,
+) -> None:
+    """The key, to keep a copy or to use it in another wallet: its encrypted file (Web3 Secret Storage, version 3)."""
+    from node.cli.wallet import export
+
+    _do(export, home, None, output, secret)
 
 
 @modules.command("ls")

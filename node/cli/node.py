@@ -6,6 +6,7 @@ import json as json_format
 import logging
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,7 +69,8 @@ def start(config: Config, wish: Start) -> None:
         key=load_key(config.key_file, passphrase()),
         home=config.home,
         rules=network.rules,
-        rpc=network.rpc,
+        access=network.access,
+        batching=network.batching,
         listen=(wish.listen,),
         http=wish.http,
         bootstrap=wish.bootstrap or network.bootstrap,
@@ -91,6 +93,7 @@ def _load() -> None:
 
 
 async def _serve(setup: Setup, trade: Trade, json: bool) -> None:
+    from contracts.errors import ChainError
     from node.client import forget_contact, leave_contact
     from node.executors import ChoosyShop, open_executors, prepare_containers, with_gpus
     from node.opening import open_peer
@@ -103,7 +106,9 @@ async def _serve(setup: Setup, trade: Trade, json: bool) -> None:
             capacity = with_gpus(setup.shop.capacity, executors)
             setup = replace(setup, shop=replace(setup.shop, capacity=capacity, trade=trade, containers=ready))
         async with open_peer(setup, executors) as peer:
-            await peer.chain.client.check()
+            await peer.chain.line.check()
+            with suppress(ChainError):  # said again, and shown by `node status`, as soon as the chain can be asked
+                await peer.purse.look()
             leave_contact(setup.home, peer.url, peer.token)
             try:
                 _introduce(await peer.status(), json)
@@ -140,6 +145,10 @@ def status(config: Config, json: bool) -> None:
             else f"free {money['free']}, locked {money['locked']}, outside {money['coins']}"
         )
     )
+    for words in found["warnings"]:
+        print(f"{'warning':10} {words}")
+    for deal, words in found["claims"].items():
+        print(f"{'claim':10} deal {deal}: {words}")
 
 
 def peers(config: Config, json: bool) -> None:

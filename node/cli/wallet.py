@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json as json_format
+import os
 import secrets
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
+from node.amounts import parse_amount, show_amount
 from node.cli.ending import run_trio
 from node.cli.passphrase import passphrase
 from node.config import LOCAL, Config
@@ -16,14 +21,55 @@ from node.parsing import parse_address
 from protocol.identity import Address
 from protocol.identity import show as in_hex
 
+if TYPE_CHECKING:
+    from node.client import NodeClient
+    from node.config import Network
 
-def new(config: Config) -> None:
+_LOOK = 0.3
+"""Seconds between two looks at how deep a transaction lies."""
+ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a move of money is made."""
+
+    yes: bool = False
+    dry_run: bool = False
+    json: bool = False
+
+
+def new(config: Config, json: bool) -> None:
     """Make a key."""
     from node.keys import new_key, save_key
 
     key = new_key()
     save_key(key, config.key_file, passphrase(new=True))
-    print(f"address {in_hex(key.address)}\npeer    {key.peer_id}\nkey     {config.key_file}")
+    found = {"address": in_hex(key.address), "peer": str(key.peer_id), "key": str(config.key_file)}
+    if json:
+        print(json_format.dumps(found, indent=2))
+    else:
+        print("\n".join(f"{name:7} {value}" for name, value in found.items()))
+
+
+def export(config: Config, output: Path | None, secret: bool) -> None:
+    """The key for another wallet, or as a copy to keep: its encrypted file, or the bare secret."""
+    from node.keys import load_key
+
+    key = load_key(config.key_file, passphrase())  # a copy that nobody can open is none
+    if secret:
+        print("whoever reads the next line can take all money of this key", file=sys.stderr)
+    content = "0x" + key.secret.hex() + "\n" if secret else config.key_file.read_text()
+    if output is None:
+        print(content, end="" if content.endswith("\n") else "\n")
+        return
+    try:
+        handle = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise UserError(ExitCode.USAGE, f"{output} exists already", "name a new file with -o") from None
+    with os.fdopen(handle, "w") as file:
+        file.write(content)
+    print(f"wrote {output}", file=sys.stderr)
 
 
 def show(config: Config, json: bool) -> None:
@@ -38,78 +84,150 @@ def show(config: Config, json: bool) -> None:
         found |= run_trio(lambda: _money(config, address))
     if json:
         print(json_format.dumps(found, indent=2))
-    else:
-        print("\n".join(f"{name:8} {value}" for name, value in found.items()))
+        return
+    for name, value in found.items():
+        print(f"{name:8} {show_amount(int(value)) if name in ('free', 'locked', 'coins') else value}")
 
 
-def deposit(config: Config, amount: int) -> None:
+def deposit(config: Config, amount: str, manner: Manner) -> None:
     """Coins of the key's address into the vault."""
-    from protocol.vault_calls import Deposit
+    units = parse_amount(amount)
+    _move(config, {"what": "deposit", "amount": str(units)}, f"deposited {units}", manner)
 
-    _transact(config, lambda me: Deposit(me, amount), f"deposited {amount}")
 
-
-def withdraw(config: Config, amount: int, to: str | None) -> None:
+def withdraw(config: Config, amount: str, to: str | None, manner: Manner) -> None:
     """Free money out of the vault."""
-    from protocol.vault_calls import Withdraw
+    units = None if amount.strip().lower() == ALL else parse_amount(amount)
+    wish = {"what": "withdraw", "amount": None if units is None else str(units), "to": _address(to, "--to")}
+    _move(config, wish, f"withdrew {ALL if units is None else units}", manner)
 
-    receiver = parse_address(to, "--to") if to is not None else None
-    _transact(config, lambda me: Withdraw(amount, receiver or me), f"withdrew {amount}")
+
+def delegate(config: Config, who: str, revoke: bool, manner: Manner) -> None:
+    """Let another address answer claims for this peer, or no longer."""
+    wish = {"what": "delegate", "to": _address(who, "the delegate"), "may": not revoke}
+    _move(config, wish, f"{who} {'speaks no longer' if revoke else 'may answer claims'} for this peer", manner)
 
 
-def _transact(config: Config, make: Any, done: str) -> None:
-    from node.keys import load_key
+def _address(text: str | None, what: str) -> str | None:
+    return None if text is None else parse_address(text, what).hex()
 
+
+class _Teller(Protocol):
+    """Who makes a move: the running node, or this process."""
+
+    async def preview(self, wish: Mapping[str, Any]) -> dict[str, str]: ...
+
+    async def begin(self, name: str, wish: Mapping[str, Any]) -> dict[str, str]: ...
+
+    async def progress(self, name: str) -> dict[str, Any]: ...
+
+
+class _Node:
+    """Asks the running node, whose key it is."""
+
+    def __init__(self, client: NodeClient) -> None:
+        self._client = client
+
+    async def preview(self, wish: Mapping[str, Any]) -> dict[str, str]:
+        found: dict[str, str] = await self._client.post("/api/v1/wallet/preview", dict(wish))
+        return found
+
+    async def begin(self, name: str, wish: Mapping[str, Any]) -> dict[str, str]:
+        found: dict[str, str] = await self._client.post(f"/api/v1/wallet/{name}", dict(wish))
+        return found
+
+    async def progress(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = await self._client.get(f"/api/v1/wallet/{name}")
+        return found
+
+
+def _move(config: Config, wish: Mapping[str, Any], done: str, manner: Manner) -> None:
     network = config.load_network(config.network)
-    key = load_key(config.key_file, passphrase())
+    result = run_trio(lambda: _make(config, network, wish, manner))
+    if result is None:
+        return
+    if manner.json:
+        print(json_format.dumps(result, indent=2))
+        return
+    print(f"{done}; {result['gas']} gas; free in the vault: {result['free']}, locked: {result['locked']}")
 
-    async def go() -> None:
-        from contracts.client import Intent
 
-        async with _client(config, network, key) as client:
-            intent = Intent(f"wallet:{secrets.token_hex(8)}", make(key.address))
-            receipt = await client.wait(await client.submit(intent))
-            account = (await client.accounts((key.address,)))[0]
-            print(f"{done}; {receipt.gas_used} gas; free in the vault: {account.free}, locked: {account.locked}")
+async def _make(config: Config, network: Network, wish: Mapping[str, Any], manner: Manner) -> dict[str, Any] | None:
+    async with _teller(config, network) as teller:
+        cost = await teller.preview(wish)
+        if not manner.json:
+            amount = f"{wish['what']} {show_amount(int(cost['amount']))}: " if int(cost["amount"]) else ""
+            print(f"{amount}about {show_amount(int(cost['fee']))} for {cost['gas']} gas", file=sys.stderr)
+        if manner.dry_run:
+            if manner.json:
+                print(json_format.dumps(cost, indent=2))
+            return None
+        if not (manner.yes or manner.json) and sys.stdin.isatty() and not _agreed():
+            raise UserError(ExitCode.INTERRUPTED, "nothing was sent")
+        name = secrets.token_hex(8)
+        sent = await teller.begin(name, wish)
+        return {**wish, **cost, **sent, **await _follow(teller, name, sent["hash"], quiet=manner.json)}
 
-    run_trio(go)
+
+def _agreed() -> bool:
+    print("Send it? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+async def _follow(teller: _Teller, name: str, hash_: str, *, quiet: bool) -> dict[str, Any]:
+    import trio
+
+    from contracts.errors import ChainError
+
+    told = -1
+    while True:
+        try:
+            found = await teller.progress(name)
+        except ChainError as error:
+            print(f"the chain does not answer ({error}); the transaction is kept and goes on", file=sys.stderr)
+            await trio.sleep(2.0)
+            continue
+        if not quiet and found["needed"] > 1 and found["confirmations"] != told:
+            told = found["confirmations"]
+            print(f"{hash_[:18]}… {told} of {found['needed']} confirmations", file=sys.stderr)
+        if found["done"]:
+            if not found["ok"]:
+                raise UserError(ExitCode.FUNDS_OR_KEY, f"the vault refused it when it was mined ({hash_})")
+            return found
+        await trio.sleep(_LOOK)
 
 
 @asynccontextmanager
-async def _client(config: Config, network: Any, key: Any) -> AsyncIterator[Any]:
-    import trio
-
-    from contracts.client import VaultClient
-    from contracts.journal import SqliteJournal
-    from contracts.profile import DEV
-    from contracts.rpc import Rpc
-    from contracts.sender import Sender
+async def _teller(config: Config, network: Network) -> AsyncIterator[_Teller]:
+    from contracts.connection import connect
+    from node.client import running_node
+    from node.keys import load_key
+    from node.lock import only_one, only_one_sender
+    from node.moves import Moves
     from node.store import Store
 
-    domain = network.rules.domain
-    config.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    store = Store(config.home / "state.sqlite")
-    try:
-        async with Rpc(network.rpc) as rpc, trio.open_nursery() as nursery:
-            journal = SqliteJournal(store.connection, domain.chain_id, key.address)
-            sender = Sender(rpc, journal, key.private, DEV)
-            nursery.start_soon(sender.run)
-            client = VaultClient(rpc, domain.chain_id, domain.vault, sender)
-            await client.check()
-            yield client
-            nursery.cancel_scope.cancel()
-    finally:
-        store.close()
+    node = running_node(config.home)
+    if node is not None:
+        async with node:
+            yield _Node(node)
+        return
+    key, domain = load_key(config.key_file, passphrase()), network.rules.domain
+    with only_one(config.home), only_one_sender(domain.chain_id, key.address):
+        store = Store(config.home / "state.sqlite")
+        try:
+            async with connect(network.access, domain, store.connection, key.private) as line:
+                await line.check()
+                yield Moves(line, key.address)
+        finally:
+            store.close()
 
 
 async def _money(config: Config, address: Address) -> dict[str, str]:
-    from contracts.client import VaultClient
-    from contracts.rpc import Rpc
+    from contracts.connection import connect
 
     network = config.load_network(config.network)
-    async with Rpc(network.rpc) as rpc:
-        client = VaultClient(rpc, network.rules.domain.chain_id, network.rules.domain.vault)
-        await client.check()
-        account = (await client.accounts((address,)))[0]
-        coins = await client.coins(address)
+    async with connect(network.access, network.rules.domain) as line:
+        await line.check()
+        account = (await line.client.accounts((address,)))[0]
+        coins = await line.client.coins(address)
     return {"free": str(account.free), "locked": str(account.locked), "coins": str(coins)}

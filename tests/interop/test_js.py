@@ -34,7 +34,7 @@ from content.walk import walk
 from contracts.chain_process import run_devchain
 from contracts.client import Intent, VaultClient
 from contracts.journal import SqliteJournal
-from contracts.profile import DEV
+from contracts.profile import DEV, ChainAccess
 from contracts.rpc import Rpc
 from contracts.sender import Sender
 from modules.wasm.pool import open_pool
@@ -326,7 +326,7 @@ async def market(tmp_path: Path, theirs: bytes, **role: Any) -> AsyncIterator[tu
     ):
         assert chain.vault is not None
         domain = Domain(chain.chain_id, chain.vault)
-        setup = Setup(key, tmp_path / "home", Rules(domain), chain.url, durable=False, **role)
+        setup = Setup(key, tmp_path / "home", Rules(domain), ChainAccess((chain.url,)), durable=False, **role)
         async with open_peer(setup, {"wasm": pool}) as peer:
             yield peer, domain
 
@@ -410,7 +410,7 @@ async def _open_in_vault(peer: Peer, buyer: Key, deal: Deal, theirs: bytes) -> N
     """The buyer's transaction: it locks both shares with the provider's signature."""
     client = peer.chain.client
     domain = peer.setup.rules.domain
-    async with Rpc(peer.setup.rpc) as rpc, trio.open_nursery() as nursery:
+    async with Rpc(peer.setup.access.urls[0]) as rpc, trio.open_nursery() as nursery:
         journal = SqliteJournal(sqlite3.connect(":memory:", isolation_level=None), domain.chain_id, buyer.address)
         sender = Sender(rpc, journal, buyer.private, DEV)
         nursery.start_soon(sender.run)

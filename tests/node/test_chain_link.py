@@ -8,25 +8,28 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import trio
 
 from agents.events import OWN_FUNDS, ChainSaw, Event, Refused
+from contracts.batching import Policy
 from contracts.chain_process import run_devchain
-from contracts.client import VaultClient
-from contracts.journal import SqliteJournal
-from contracts.profile import DEV
+from contracts.client import Intent
+from contracts.connection import connect
+from contracts.profile import DEV, ChainAccess, ChainProfile
 from contracts.rpc import Rpc
-from contracts.sender import Sender
 from node.chain_link import ChainLink, Landed
 from node.clock import Clock
+from node.errors import UserError
 from node.keys import Key, new_key
+from node.lock import only_one_sender
 from node.store import Store
 from protocol.deal import Deal
 from protocol.eip712 import Domain, digest
 from protocol.job import Job, Resources
 from protocol.rules import Rules
 from protocol.terms import deal_of
-from protocol.vault_calls import Open, Payment, Settle
+from protocol.vault_calls import Deliver, Open, Payment, Settle
 from protocol.vault_state import State
 from tests.helpers.waiting import until
 
@@ -36,12 +39,13 @@ FREE = 1_000_000
 class Line:
     """One party's link, and what it has told."""
 
-    def __init__(self, key: Key, link: ChainLink, clock: Clock, rpc: Rpc, rules: Rules) -> None:
+    def __init__(self, key: Key, link: ChainLink, clock: Clock, rpc: Rpc, rules: Rules, access: ChainAccess) -> None:
         self.key = key
         self.link = link
         self.clock = clock
         self.rpc = rpc
         self.rules = rules
+        self.access = access
         self.heard: list[Event] = []
         self.landed: list[Landed] = []
         link.landed = self.landed.append
@@ -53,21 +57,24 @@ class Line:
 
 
 @asynccontextmanager
-async def open_line(folder: Path, jc: Key, rp: Key, *, poll: float = 0.1) -> AsyncIterator[Line]:
+async def open_line(
+    folder: Path, jc: Key, rp: Key, *, poll: float = 0.1, profile: ChainProfile = DEV, batching: Policy | None = None
+) -> AsyncIterator[Line]:
     people = (jc.address, rp.address)
-    async with (
-        run_devchain(fund=dict.fromkeys(people, 10**20), deposits=dict.fromkeys(people, FREE)) as chain,
-        Rpc(chain.url) as rpc,
-        trio.open_nursery() as nursery,
-    ):
+    store, clock = Store(folder / "state.sqlite"), Clock()
+    async with run_devchain(fund=dict.fromkeys(people, 10**20), deposits=dict.fromkeys(people, FREE)) as chain:
         assert chain.vault is not None
-        store, clock = Store(folder / "state.sqlite"), Clock()
-        sender = Sender(rpc, SqliteJournal(store.connection, chain.chain_id, jc.address), jc.private, DEV)
-        link = ChainLink(VaultClient(rpc, chain.chain_id, chain.vault, sender), clock, poll, nursery)
-        nursery.start_soon(sender.run)
-        nursery.start_soon(link.run)
-        yield Line(jc, link, clock, rpc, Rules(Domain(chain.chain_id, chain.vault)))
-        nursery.cancel_scope.cancel()
+        domain = Domain(chain.chain_id, chain.vault)
+        access = ChainAccess((chain.url,), profile)
+        async with (
+            Rpc(chain.url) as rpc,
+            connect(access, domain, store.connection, jc.private) as line,
+            trio.open_nursery() as nursery,
+        ):
+            link = ChainLink(line, clock, poll, nursery, me=jc.address, batching=batching)
+            nursery.start_soon(link.run)
+            yield Line(jc, link, clock, rpc, Rules(domain), access)
+            nursery.cancel_scope.cancel()
     store.close()
 
 
@@ -135,3 +142,111 @@ async def test_the_clock_follows_a_chain_that_jumps_ahead(tmp_path: Path) -> Non
         await line.rpc.call("evm_mine")
         await until(lambda: jumps)
         assert 3500 < line.clock.now() - time.time() < 3700
+
+
+async def test_a_deal_counts_when_it_lies_deep_enough_for_its_sum(tmp_path: Path) -> None:
+    jc, rp = new_key(), new_key()
+    careful = replace(DEV, confirmations=2, secured_by_a_block=200, most_confirmations=50)
+    async with open_line(tmp_path, jc, rp, profile=careful) as line:
+        deal = make_deal(line.rules, jc, rp, 1000)
+        assert careful.depth(deal.jc_share) == 6
+        line.link.watch(deal, line.heard.append)
+        bond = rp.sign(digest(line.rules.domain, deal))
+        line.link.transact(deal.id(line.rules.domain), Open(deal, bond), line.heard.append)
+        first = await line.until(1)
+        assert isinstance(first, ChainSaw)
+        assert first.standing.state is State.NONE
+        while len(line.heard) < 2:
+            await line.rpc.call("evm_mine")
+            await trio.sleep(0.05)
+        second = line.heard[1]
+        assert isinstance(second, ChainSaw)
+        assert second.standing.state is State.OPEN
+        (landed,) = line.landed
+        receipt = await line.rpc.call("eth_getTransactionReceipt", "0x" + landed.hash.hex())
+        assert (await line.link.client.head()).number >= int(receipt["blockNumber"], 16) + 5
+
+
+async def test_a_claim_is_told_from_the_newest_block_and_warned_of(tmp_path: Path) -> None:
+    jc, rp = new_key(), new_key()
+    careful = replace(DEV, confirmations=3)
+    async with open_line(tmp_path, jc, rp, profile=careful) as line:
+        deal = make_deal(line.rules, jc, rp, 1000)
+        name = deal.id(line.rules.domain)
+        line.link.transact(name, Open(deal, rp.sign(digest(line.rules.domain, deal))), line.heard.append)
+        await until(lambda: line.landed)
+        other = Store(tmp_path / "other.sqlite")
+        async with connect(line.access, line.rules.domain, other.connection, rp.private) as theirs:
+            await theirs.client.submit(Intent("claim", Deliver(deal, b"\x05" * 32, None)))
+            line.link.watch(deal, line.heard.append)
+            await until(lambda: line.link.claims)
+            told = line.heard[-1]
+            assert isinstance(told, ChainSaw)
+            assert told.standing.state is State.DELIVERED
+            assert "a claim runs against it (delivered)" in line.link.claims[name]
+            window = deal.answer
+            await line.rpc.call("evm_increaseTime", window * 3 // 4 + 1)
+            await line.rpc.call("evm_mine")
+            await until(lambda: "75 %" in line.link.claims[name])
+        other.close()
+
+
+async def test_payments_keep_each_other_company(tmp_path: Path) -> None:
+    jc, rp = new_key(), new_key()
+    async with open_line(tmp_path, jc, rp, batching=Policy(wait=2)) as line:
+        deals = [make_deal(line.rules, jc, rp, 1000 + number) for number in range(4)]
+        for deal in deals:
+            name = deal.id(line.rules.domain)
+            line.link.transact(name, Open(deal, rp.sign(digest(line.rules.domain, deal))), line.heard.append)
+        await until(lambda: len(line.landed) == 4)
+        for _ in range(2):  # asked for again, as after a restart
+            for deal in deals:
+                payment = Payment(deal, deal.pay, final=True)
+                line.link.transact(deal.id(line.rules.domain), Settle((payment,)), line.heard.append)
+        await until(lambda: len(line.landed) == 12)
+        settled = {landed.hash for landed in line.landed if landed.call == "settle"}
+        assert len(settled) == 1, "one call for all"
+        (account,) = await line.link.client.accounts((rp.address,))
+        assert account.free == FREE + sum(deal.pay for deal in deals)
+        assert not line.heard
+        again = deals[0]
+        line.link.transact(
+            again.id(line.rules.domain), Settle((Payment(again, again.pay, final=True),)), line.heard.append
+        )
+        await until(lambda: len(line.landed) == 13)
+        assert {landed.hash for landed in line.landed if landed.call == "settle"} == settled
+
+
+async def test_a_call_mined_as_refused_says_why_and_may_be_made_again(tmp_path: Path) -> None:
+    jc, rp = new_key(), new_key()
+    async with open_line(tmp_path, jc, rp) as line:
+        await line.rpc.call("evm_setAutomine", False)
+        # both look good, only one can be: there is money for one
+        deals = [make_deal(line.rules, jc, rp, FREE // 12 - number) for number in range(2)]
+        for deal in deals:
+            name = deal.id(line.rules.domain)
+            line.link.transact(name, Open(deal, rp.sign(digest(line.rules.domain, deal))), line.heard.append)
+        await trio.sleep(1)
+        await line.rpc.call("evm_setAutomine", True)
+        await line.rpc.call("evm_mine")
+        await line.until(1)
+        (refused,) = [event for event in line.heard if isinstance(event, Refused)]
+        assert refused.reason == "the provider has not enough free in the vault"
+        assert len(line.landed) == 1
+        assert isinstance(refused.call, Open)
+        won = next(deal for deal in deals if deal != refused.call.deal)
+        line.link.transact(won.id(line.rules.domain), Settle((Payment(won, won.pay, final=True),)), print)
+        await until(lambda: len(line.landed) == 2)
+        lost = refused.call.deal
+        line.link.transact(lost.id(line.rules.domain), refused.call, line.heard.append)
+        await until(lambda: len(line.landed) == 3)
+
+
+async def test_two_processes_on_one_key_are_refused() -> None:
+    with only_one_sender(1337, new_key().address), only_one_sender(1337, (mine := new_key()).address):
+        with pytest.raises(UserError, match="uses the key"), only_one_sender(1337, mine.address):
+            pass
+        with only_one_sender(1, mine.address):
+            pass
+    with only_one_sender(1337, mine.address):
+        pass

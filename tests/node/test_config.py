@@ -46,13 +46,13 @@ def test_tables_of_both_files_add_up_and_variables_reach_into_the_network(
     (tmp_path / "config" / "lilypad" / "lilypad.toml").write_text(f'[networks.a]\nrpc = "http://x"\nvault = "{VAULT}"')
     Path("lilypad.toml").write_text("[networks.a]\nchain_id = 7\n[networks.a.rules]\nlock_within = 4")
     network = load_config().load_network("a")
-    assert (network.rpc, network.rules.domain.chain_id, network.rules.lock_within) == ("http://x", 7, 4)
+    assert (network.access.urls[0], network.rules.domain.chain_id, network.rules.lock_within) == ("http://x", 7, 4)
     assert network.rules.domain.vault == bytes.fromhex("ab" * 20)
     monkeypatch.setenv("LILYPAD_RPC", "http://y")
     monkeypatch.setenv("LILYPAD_CHAIN_ID", "8")
     monkeypatch.setenv("LILYPAD_BOOTSTRAP", "one,two")
     network = load_config().load_network("a")
-    assert (network.rpc, network.rules.domain.chain_id, network.bootstrap) == ("http://y", 8, ("one", "two"))
+    assert (network.access.urls[0], network.rules.domain.chain_id, network.bootstrap) == ("http://y", 8, ("one", "two"))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,131 @@
+"""A user's own moves of money: into the vault, out of it, and who may speak for this peer there.
+
+Both the command line (no node running) and the node itself (asked by the command line) go through here, so a key has
+one journal and one sender at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from contracts.client import Intent, Preview
+from contracts.connection import Connection
+from contracts.errors import NoCoins, Reverted
+from node.amounts import show_amount
+from node.errors import ExitCode, UserError
+from protocol.identity import Address, show
+from protocol.vault_calls import Delegate, Deposit, VaultCall, Withdraw
+
+_PREFIX = "wallet:"
+
+
+class Moves:
+    """Moves of one key's money."""
+
+    def __init__(self, line: Connection, me: Address) -> None:
+        self._line = line
+        self._me = me
+
+    async def preview(self, wish: Mapping[str, Any]) -> dict[str, str]:
+        """What a move would cost and take, in base units; raises `UserError` where it can't be made."""
+        call = await self._call(wish)
+        cost = await self._cost(call)
+        amount = getattr(call, "amount", getattr(call, "value", 0))
+        coins = await self._line.client.coins(self._me)
+        if cost.total > coins:
+            raise _too_few_coins(self._me, coins, cost)
+        return {
+            "amount": str(amount),
+            "gas": str(cost.gas),
+            "gas_price": str(cost.price),
+            "fee": str(cost.fee),
+            "total": str(cost.total),
+            "coins": str(coins),
+        }
+
+    async def begin(self, name: str, wish: Mapping[str, Any]) -> dict[str, str]:
+        """Send it, once for this name; its hash."""
+        call = await self._call(wish)
+        try:
+            sent = await self._line.client.submit(Intent(_PREFIX + name, call))
+        except Reverted as error:
+            raise await self._refused(call, error) from error
+        except NoCoins:
+            raise _too_few_coins(self._me, await self._line.client.coins(self._me), await self._cost(call)) from None
+        return {"hash": "0x" + sent.hash.hex()}
+
+    async def progress(self, name: str) -> dict[str, Any]:
+        """How far a move has come; with ``done`` its receipt and the money afterwards."""
+        journal = self._line.journal
+        assert journal is not None
+        attempts = journal.attempts(_PREFIX + name)
+        if not attempts:
+            raise UserError(ExitCode.USAGE, "no such move of money", "look at `lilypad wallet show`")
+        receipt = journal.receipt(_PREFIX + name)
+        needed = self._line.profile.confirmations
+        if receipt is None:
+            depth = await self._line.client.depth(_PREFIX + name)
+            return {"done": False, "confirmations": min(depth, needed), "needed": needed}
+        (account,) = await self._line.client.accounts((self._me,))
+        return {
+            "done": True,
+            "confirmations": needed,
+            "needed": needed,
+            "hash": "0x" + receipt.hash.hex(),
+            "block": receipt.block,
+            "gas": receipt.gas_used,
+            "ok": receipt.status == 1,
+            "free": str(account.free),
+            "locked": str(account.locked),
+        }
+
+    async def _call(self, wish: Mapping[str, Any]) -> VaultCall:
+        to = Address(bytes.fromhex(wish["to"])) if wish.get("to") else self._me
+        match wish["what"]:
+            case "deposit":
+                return Deposit(to, int(wish["amount"]))
+            case "withdraw":
+                if wish["amount"] is not None:
+                    return Withdraw(int(wish["amount"]), to)
+                (account,) = await self._line.client.accounts((self._me,))
+                if not account.free:
+                    raise UserError(ExitCode.FUNDS_OR_KEY, f"nothing is free in the vault ({account.locked} locked)")
+                return Withdraw(account.free, to)
+            case "delegate":
+                return Delegate(to, bool(wish.get("may", True)))
+            case other:
+                raise UserError(ExitCode.USAGE, f"'{other}' is no move of money")
+
+    async def _cost(self, call: VaultCall) -> Preview:
+        try:
+            return await self._line.client.preview(call, self._me)
+        except Reverted as error:
+            raise await self._refused(call, error) from error
+        except NoCoins as error:
+            coins = await self._line.client.coins(self._me)
+            value = call.value if isinstance(call, Deposit) else 0
+            raise UserError(
+                ExitCode.FUNDS_OR_KEY,
+                f"{show(self._me)} holds {show_amount(coins)}, and this takes {show_amount(value)} and its gas",
+                f"send coins to {show(self._me)}",
+            ) from error
+
+    async def _refused(self, call: VaultCall, error: Reverted) -> UserError:
+        if isinstance(call, Withdraw):
+            (account,) = await self._line.client.accounts((self._me,))
+            return UserError(
+                ExitCode.FUNDS_OR_KEY,
+                f"not enough free in the vault: {account.free} free, {account.locked} locked in deals",
+                "withdraw less (or `all`), or wait for open deals to end",
+            )
+        return UserError(ExitCode.FUNDS_OR_KEY, f"the vault refuses: {error.reason or 'no reason given'}")
+
+
+def _too_few_coins(me: Address, coins: int, cost: Preview) -> UserError:
+    return UserError(
+        ExitCode.FUNDS_OR_KEY,
+        f"{show(me)} holds {show_amount(coins)}, and this takes {show_amount(cost.value)} and about "
+        f"{show_amount(cost.fee)} for gas",
+        f"send coins to {show(me)}",
+    )
