@@ -253,9 +253,8 @@ class JobCreator:
             case Over(how, ruling, paid):
                 del self.purchases[DealId(after.id)]
                 return self._closed(now, before, how, Ruled(ruling), paid)
-            case Paying(delivery) if self.settles_later:
-                owed = amount(after, after.stage)
-                return self._end(after.wanted, _accepted(delivery.run, "paid by voucher", owed or after.deal.pay))
+            case Paying(delivery) if self.settles_later and (owed := amount(after, after.stage)) is not None:
+                return self._end(after.wanted, _accepted(delivery.run, "paid by voucher", owed))
             case Claiming(reason):
                 return [self._noted(now, after, kept=False), *self._another(now, after, reason)]
             case Refusing() | Contesting(wrong=True):  # the job ends with the ruling
