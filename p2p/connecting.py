@@ -10,6 +10,7 @@ import logging
 import random
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
 
@@ -66,6 +67,8 @@ class Connections:
         self.trust = Trust(settings)
         self.dialled_from: set[Scope] = set()
         """From how far away somebody has dialled us."""
+        self.crossing: set[bytes] = set()
+        """Peers that we dial while they dial us."""
         self._peers: dict[bytes, Peer] = {}
         self._accepts = Limiter(settings.accepts_per_ip)
         self._dialling: dict[bytes, trio.Lock] = defaultdict(trio.Lock)
@@ -196,16 +199,56 @@ class Connections:
             return
         raise Unreachable(peer.address, "no answer in time")
 
+    async def dial_directly(self, peer: Peer, place: str) -> None:
+        """One more connection to a peer, at that place; raises `Unreachable`."""
+        try:
+            await self._swarm.dial(Multiaddr(place), ID.from_base58(peer.id))
+        except Exception as error:  # whatever a dial raises
+            raise Unreachable(peer.address, str(error)) from error
+
+    async def cross(self, peer: Peer, place: str, *, initiator: bool) -> None:
+        """Dial from the port where we listen while the other does so too; raises `Unreachable`."""
+        source, target = self._source(place), ID.from_base58(peer.id)
+        if source is None:
+            raise Unreachable(peer.address, "we listen on no port to dial from")
+        self.crossing.add(peer.address)
+        try:
+            if initiator:
+                await self._swarm.dial(Multiaddr(place), target, source)
+            else:
+                await self._swarm.dial_as_listener(Multiaddr(place), target, source)
+        except Exception as error:  # whatever a dial raises
+            raise Unreachable(peer.address, str(error)) from error
+        finally:
+            self.crossing.discard(peer.address)
+
+    def _source(self, place: str) -> tuple[str, int] | None:
+        """The IP and port to dial a place from, so that a router shows the same outside as for those who dial us."""
+        kind = place.split("/")[1]
+        for listening in self._lines.machinery.host.get_transport_addrs():
+            parts = str(listening).split("/")
+            if parts[1] == kind and parts[3:4] == ["tcp"]:
+                return parts[2], int(parts[4])
+        return None
+
     async def _dial(self, place: str) -> Peer:
         peer = peer_at(place)
         self._counters.dials += 1
         if relay_of(place):
             await self._lines.dial_through(place)
         else:
-            await self._swarm.dial(Multiaddr(place), ID.from_base58(peer.id))
+            await self._dial_place(place, ID.from_base58(peer.id))
         self.book.learn(peer.address, [place])
         self.book.reached(peer.address, place)
         return peer
+
+    async def _dial_place(self, place: str, peer_id: Any) -> None:
+        if place in self._settings.relays and (source := self._source(place)) is not None:
+            # so that the relay sees, and tells us, what our router makes of the port where we listen
+            with suppress(Exception), trio.move_on_after(self._settings.dial_within / 2):
+                await self._swarm.dial(Multiaddr(place), peer_id, source)
+                return
+        await self._swarm.dial(Multiaddr(place), peer_id)
 
     def _failed(self, address: bytes) -> None:
         self._counters.dials_failed += 1
@@ -223,7 +266,10 @@ class Connections:
             self._lines.left(address)
         self._peers = connected
         for conn in self._swarm.get_connections():
-            if not conn.muxed_conn.is_initiator and (scope := scope_of_ip(conn.muxed_conn.remote_ip)) is not None:
+            muxed = conn.muxed_conn
+            if muxed.is_initiator or as_peer(muxed.peer_id).address in self.crossing:
+                continue
+            if (scope := scope_of_ip(muxed.remote_ip)) is not None:
                 self.dialled_from.add(scope)
         self._changed.set()
         self._redial.set()

@@ -25,7 +25,7 @@ from multiaddr import Multiaddr
 from p2p.dht_table import K, Table, key_of, key_of_peer, public_network_of
 from p2p.errors import TooFast, Unreachable
 from p2p.events import Peer
-from p2p.places import Scope, peer_at, scope_of_ip, scope_of_place
+from p2p.places import Scope, fits, peer_at, scope_of_ip, tcp_place
 from p2p.rates import Bucket, Limiter, Rate
 from p2p.settings import Settings
 from p2p.statistics import Counters
@@ -261,7 +261,7 @@ class Dht:
         return Message(
             type=asked.type,
             key=asked.key,
-            closerPeers=[_wire(peer, place) for peer, place in told if place and _fits(place, near)],
+            closerPeers=[_wire(peer, place) for peer, place in told if place and fits(place, near)],
         )
 
 
@@ -277,20 +277,13 @@ def _named(answer: Any, near: Scope | None) -> list[tuple[Peer, tuple[str, ...]]
         places = []
         for raw in wire.addrs[:_ADDRESSES]:
             with suppress(Exception):  # the parser raises whatever the bytes make it raise
-                text = str(Multiaddr(raw)).split("/p2p/")[0]
-                place = f"{text}/p2p/{ID(wire.id)}"
+                place = f"{tcp_place(raw)}/p2p/{ID(wire.id)}"
                 peer_at(place)
-                if _fits(place, near):
+                if fits(place, near):
                     places.append(place)
         if places:
             found.append((peer_at(places[0]), tuple(dict.fromkeys(places))))
     return found
-
-
-def _fits(place: str, near: Scope | None) -> bool:
-    """Whether a place means the same to whoever is that near: nobody far away may aim us at our own network."""
-    scope = scope_of_place(place)
-    return scope is None or near is None or scope >= near
 
 
 def _wanted(raw: bytes) -> Peer | None:

@@ -68,6 +68,10 @@ class FrameStream:
             self._waiting -= 1
         self.last_used = trio.current_time()
 
+    def carried_by(self, conn: Any) -> bool:
+        """Whether this is a stream of that muxed connection."""
+        return self._stream.muxed_conn is conn
+
     async def close(self) -> None:
         """Leave; politely if nothing is wrong with the stream. Never raises, bounded in time."""
         graceful, self.broken = not self.broken, True

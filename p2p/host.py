@@ -37,6 +37,8 @@ from p2p.gossiping import Gossip, Validate, wire_topics
 from p2p.metrics import render
 from p2p.outside import AUTONAT, Outside
 from p2p.places import peer_at, reachable
+from p2p.punching import PROTOCOL as DCUTR
+from p2p.punching import Punching
 from p2p.reachability import LanView, Reachability
 from p2p.relay import HOP, STOP, Relay, RelayClient
 from p2p.settings import Settings
@@ -128,6 +130,7 @@ class Host:
         self.outside = Outside(self, random.Random(secret))
         self.lan = LanView()
         self.relay_client = RelayClient(self)
+        self.punching = Punching(self)
         self.relay = Relay(self) if settings.relay else None
         self.bitswap: Bitswap | None = None
         """Blocks to and from IPFS peers, if the host was opened with a store."""
@@ -138,6 +141,7 @@ class Host:
         self._serve(AUTONAT, self.outside.accepted)
         if settings.dht:
             self._serve(KAD, self.dht.accepted)
+        self._serve(DCUTR, self.punching.accepted)
         self._serve(STOP, self.relay_client.accepted)
         if self.relay is not None:
             self._serve(HOP, self.relay.accepted)
@@ -210,6 +214,8 @@ class Host:
             asked=len(reached),
             reached=sum(reached),
             relays_wanted=len(self.settings.relays),
+            punched=self.counters.punched,
+            punches_failed=self.counters.punches_failed,
             dht=self.settings.dht,
             dht_peers=len(self.dht.table),
             dht_answered=self.dht.last_answers,
@@ -307,10 +313,14 @@ class Host:
     async def open_stream(self, to: bytes, protocol: str, *, dial: bool) -> Any:
         """A new stream to a peer, connecting first if ``dial`` allows it; raises `Unreachable`."""
         peer = await self.connections.connect(to, self.connections.book.addrs(to) if dial else ())
-        try:
-            return await self.machinery.host.new_stream(ID.from_base58(peer.id), [protocol])
-        except Exception as error:  # the library raises many kinds
-            raise Unreachable(to, f"no stream for {protocol}: {error}") from error
+        for lines_left in reversed(range(max(1, len(self.connections.to(to))))):
+            try:
+                return await self.machinery.host.new_stream(ID.from_base58(peer.id), [protocol])
+            except Exception as error:  # the library raises many kinds
+                # of two connections one may be ending, and the library may have chosen that
+                if not lines_left or not self.connections.to(to):
+                    raise Unreachable(to, f"no stream for {protocol}: {error}") from error
+        raise AssertionError("unreachable")
 
     async def dial_through(self, place: str) -> None:
         """Connect to a relayed multiaddr; raises `Unreachable` and whatever a handshake raises."""
@@ -319,6 +329,38 @@ class Host:
     def heard(self, topic: str, data: bytes) -> None:
         """A body that nobody knew yet."""
         self.gossip.heard(topic, data)
+
+    async def called(self, peer: Peer) -> None:
+        """A peer has reached us through a relay."""
+        await self.punching.called(peer)
+
+    def seen_at(self) -> tuple[str, ...]:
+        """Multiaddrs (without ``/p2p``) at which others see us."""
+        return self.outside.seen_at()
+
+    def relayed(self, address: bytes) -> list[Any]:
+        """The muxed connections to a peer that go through a relay."""
+        return [conn.muxed_conn for conn in self.connections.to(address) if conn.muxed_conn.relay_ip]
+
+    def direct(self, address: bytes) -> bool:
+        """Whether there is a connection to a peer that does not."""
+        return any(not conn.muxed_conn.relay_ip for conn in self.connections.to(address))
+
+    def relay_ip(self, address: bytes) -> str:
+        """The IP of the relay between us and a peer, or empty."""
+        return next((str(conn.relay_ip) for conn in self.relayed(address)), "")
+
+    async def dial_directly(self, peer: Peer, place: str) -> None:
+        """One more connection to a peer, at that place; raises `Unreachable`."""
+        await self.connections.dial_directly(peer, place)
+
+    async def cross(self, peer: Peer, place: str, *, initiator: bool) -> None:
+        """Dial from the port where we listen while the other does so too; raises `Unreachable`."""
+        await self.connections.cross(peer, place, initiator=initiator)
+
+    def leave(self, conn: Any) -> float:
+        """Write nothing more in talks on this connection; when something was last said on it, on trio's clock."""
+        return self.talking.leave(conn)
 
     async def reach_at(self, address: bytes, places: Sequence[str]) -> Peer:
         """Connect once, at one of these places; raises `Unreachable`."""

@@ -36,6 +36,8 @@ _COUNTERS = {
     "refused": "Connections and streams turned away.",
     "dials": "Connections tried.",
     "dials_failed": "Peers that could not be reached.",
+    "punched": "Relayed connections that became direct ones.",
+    "punches_failed": "Relayed connections that stayed what they were.",
     "dht_lookups": "Walks through the DHT.",
     "dht_answers": "Questions of others to the DHT that we answered.",
 }

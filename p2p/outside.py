@@ -26,7 +26,7 @@ from multiaddr import Multiaddr
 
 from p2p.errors import Unreachable
 from p2p.events import Peer
-from p2p.places import network_of
+from p2p.places import network_of, tcp_place
 from p2p.rates import Bucket, Limiter
 from p2p.settings import Settings
 from protocol.errors import PeerFault
@@ -103,10 +103,10 @@ class Outside:
         stream = await self._lines.open_stream(peer.address, IDENTIFY, dial=False)
         told = await _conversation(stream, None, Identify)
         ip = self._lines.remote_ip(peer.address)
-        if seen := _place_of(told.observed_addr):
+        if seen := tcp_place(told.observed_addr):
             _remember(self._seen, peer.address, seen)
         for raw in told.listen_addrs[:_MOST_PLACES]:
-            place = f"{_place_of(raw)}/p2p/{peer.id}"
+            place = f"{tcp_place(raw)}/p2p/{peer.id}"
             if ip and place.split("/")[2:3] == [ip]:
                 with suppress(PeerFault):
                     self._lines.learn(peer.address, [place])
@@ -170,7 +170,7 @@ class Outside:
         # through a relay we do not know where it is
         if not ip or not self._asked_by.take(network_of(ip), 1, now) or not self._dials.take(1, now):
             return Message.E_DIAL_REFUSED
-        places = list(_at(ip, map(_place_of, question.dial.peer.addrs[:_MOST_PLACES])))[:2]
+        places = list(_at(ip, map(tcp_place, question.dial.peer.addrs[:_MOST_PLACES])))[:2]
         if not places:
             return Message.E_DIAL_REFUSED
         for place in places:
@@ -195,15 +195,6 @@ async def _conversation(stream: Any, question: Any, kind: Any) -> Any:
 async def _close(stream: Any) -> None:
     with trio.CancelScope(shield=True), trio.move_on_after(1.0), suppress(Exception):
         await stream.close()
-
-
-def _place_of(raw: bytes) -> str:
-    """A multiaddr of TCP as text, or empty."""
-    with suppress(Exception):  # the parser raises whatever the bytes make it raise
-        parts = str(Multiaddr(raw)).split("/")
-        if len(raw) <= 64 and len(parts) >= 5 and parts[1] in ("ip4", "ip6") and parts[3] == "tcp":
-            return "/".join(parts[:5])
-    return ""
 
 
 def _at(ip: str, places: Iterable[str]) -> Iterable[str]:

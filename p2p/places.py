@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable
+from contextlib import suppress
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Network, ip_address
 
@@ -105,6 +106,21 @@ def scope_of_place(place: str) -> Scope | None:
     """The same for a multiaddr."""
     parts = place.split("/")
     return scope_of_ip(parts[2]) if len(parts) > 2 else None
+
+
+def tcp_place(raw: bytes) -> str:
+    """A binary multiaddr of an IP and TCP as text, without what follows; empty for any other bytes."""
+    with suppress(Exception):  # the parser raises whatever the bytes make it raise
+        parts = str(Multiaddr(raw)).split("/")
+        if len(raw) <= 128 and len(parts) >= 5 and parts[1] in ("ip4", "ip6") and parts[3] == "tcp":
+            return "/".join(parts[:5])
+    return ""
+
+
+def fits(place: str, near: Scope | None) -> bool:
+    """Whether a place means the same to us and to whoever is that near: nobody far away may aim us at our own net."""
+    scope = scope_of_place(place)
+    return scope is None or near is None or scope >= near
 
 
 def _own_ips(family: socket.AddressFamily) -> list[str]:

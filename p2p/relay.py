@@ -29,6 +29,7 @@ from libp2p.relay.circuit_v2.pb.circuit_pb2 import PeerId as WirePeer
 from libp2p.relay.circuit_v2.utils import read_delimited_msg, write_delimited_msg
 from multiaddr import Multiaddr
 
+from p2p.connecting import as_peer
 from p2p.errors import Unreachable
 from p2p.events import Peer
 from p2p.places import network_of, peer_at, relay_of
@@ -65,6 +66,9 @@ class Lines(Protocol):
     def admits_ip(self, ip: str) -> bool:
         """Whether a new connection from there may begin its handshake."""
 
+    async def called(self, peer: Peer) -> None:
+        """A peer has reached us through a relay."""
+
     def start(self, task: Callable[[], Awaitable[None]]) -> None:
         """Run a task for as long as the host lives."""
 
@@ -77,6 +81,8 @@ class _Carried(ReadWriteCloser):  # type: ignore[misc]
         # the corrections look for a socket below; its IP is nobody's, so all relayed peers share one peer's limits
         self.stream = SimpleNamespace(socket=SimpleNamespace(getpeername=lambda: ("", 0), close=self._sever))
         self._start = start
+        self.relay_ip = str(stream.muxed_conn.remote_ip)
+        """Where the relay is."""
 
     def _sever(self) -> None:
         self._start(partial(_reset, self._stream))
@@ -161,8 +167,9 @@ class RelayClient:
                 await _reset(stream)
                 return
             await write_delimited_msg(stream, StopMessage(type=StopMessage.STATUS, status=Status.OK))
-            raw = RawConnection(_Carried(stream, self._lines.start), False)
+            raw = RawConnection(_Carried(stream, self._lines.start), False, ConnectionType.RELAYED)
             muxed = await self._lines.machinery.swarm.upgrade_inbound_raw_conn(raw, Multiaddr("/p2p-circuit"))
+        self._lines.start(partial(self._lines.called, as_peer(muxed.peer_id)))
         await muxed.event_closed.wait()
 
     async def dial(self, place: str) -> None:
@@ -177,7 +184,7 @@ class RelayClient:
             answer = await read_delimited_msg(stream, HopMessage)
             if answer.status != Status.OK:
                 raise Unreachable(peer.address, f"the relay said {answer.status}")
-            raw = RawConnection(_Carried(stream, self._lines.start), True)
+            raw = RawConnection(_Carried(stream, self._lines.start), True, ConnectionType.RELAYED)
             await self._lines.machinery.swarm.upgrade_outbound_raw_conn(raw, ID.from_base58(peer.id))
             carried = True
         finally:

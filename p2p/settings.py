@@ -22,6 +22,7 @@ _PEER_ANSWERS = Rate(0.5, 10)
 _RELAY_RATE = Rate(256 * KIB, 512 * KIB)
 _IDS_IN = Rate(200, 2000)
 _BODIES_OUT = Rate(2 * KIB * KIB, 4 * KIB * KIB)
+_PUNCHES_EACH = Rate(1 / 30, 4)
 _DIAL_BACKS = Rate(0.5, 10)
 _DIAL_BACKS_EACH = Rate(1 / 30, 3)
 _DHT_ANSWERS = Rate(2, 40)
@@ -171,6 +172,10 @@ class Settings:
     """Whether to look for peers on the local network (mDNS), which tells everybody there that we run."""
     relays: tuple[str, ...] = ()
     """Multiaddrs of relays where to hold a place, for a host that can't be dialled."""
+    punch: bool = True
+    """Whether to try to replace relayed connections by direct ones."""
+    punches_each: Rate = _PUNCHES_EACH
+    """How often one peer may have us dial it that way."""
     relay: bool = False
     """Whether to be a relay for others; the bounds of that follow."""
     relay_places: int = 128

@@ -41,6 +41,9 @@ class Statistics:
     """Connections and streams turned away by a limit or a ban."""
     dials: int
     dials_failed: int
+    punched: int
+    """Relayed connections that became direct ones."""
+    punches_failed: int
     dht_lookups: int
     """Walks through the DHT."""
     dht_answers: int
@@ -68,6 +71,8 @@ class Counters:
     refused: int = 0
     dials: int = 0
     dials_failed: int = 0
+    punched: int = 0
+    punches_failed: int = 0
     dht_lookups: int = 0
     dht_answers: int = 0
 

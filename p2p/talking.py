@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -19,6 +20,9 @@ from p2p.statistics import Counters, Histogram
 from p2p.talks import Talk, Talks
 from p2p.trust import points_for
 from protocol.errors import PeerFault
+
+SETTLED = 1.0
+"""Seconds after which a frame that was handed over has arrived, or never will."""
 
 
 class Lines(Protocol):
@@ -88,6 +92,7 @@ class Talking:
             try:
                 if (talk := self.talks.live(to, protocol)) is not None:
                     return talk
+                await self._let_settle(to, protocol)
                 stream = await self._lines.open_stream(to, protocol, dial=True)
                 talk = self._new_talk(as_peer(stream.muxed_conn.peer_id), protocol, stream)
                 self._lines.start(partial(self._listen, talk))
@@ -95,6 +100,11 @@ class Talking:
             finally:
                 if not self._opening[key].statistics().tasks_waiting:
                     del self._opening[key]
+
+    async def _let_settle(self, to: bytes, protocol: str) -> None:
+        """What goes over another connection must not overtake what was said on one that we leave."""
+        said = max((talk.frames.last_used for talk in self.talks.left(to, protocol)), default=-math.inf)
+        await trio.sleep_until(max(trio.current_time(), said + SETTLED))
 
     def _new_talk(self, peer: Peer, protocol: str, stream: Any) -> Talk:
         talk = Talk(peer, protocol, FrameStream(stream, self._settings))
@@ -126,3 +136,12 @@ class Talking:
         finally:
             self.talks.remove(talk)
             await talk.frames.close()
+
+    def leave(self, conn: Any) -> float:
+        """Write nothing more in talks on this connection; when something was last said on it, on trio's clock."""
+        last = 0.0
+        for talk in self.talks:
+            if talk.frames.carried_by(conn):
+                talk.frames.broken = True
+                last = max(last, talk.frames.last_used)
+        return last

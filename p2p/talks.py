@@ -49,6 +49,10 @@ class Talks:
         """The stream to write on."""
         return next((talk for talk in self._by_key.get((address, protocol), ()) if not talk.frames.broken), None)
 
+    def left(self, address: bytes, protocol: str) -> list[Talk]:
+        """Streams that are still read, and no longer written on."""
+        return [talk for talk in self._by_key.get((address, protocol), ()) if talk.frames.broken]
+
     def with_peer(self, address: bytes) -> bool:
         """Whether there is any stream with that peer."""
         return any(key[0] == address for key in self._by_key)

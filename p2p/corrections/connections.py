@@ -89,6 +89,8 @@ class CorrectedYamux(Yamux):  # type: ignore[misc]
         """The IP at the other end of the socket."""
         if self._tcp is not None:
             _keep_alive(self._tcp, watch.settings.keepalive)
+        self.relay_ip = _relay_under(secured)
+        """The IP of the relay that carries this connection; empty for a direct one."""
         _read_ahead(secured)
         self._pace(secured)
 
@@ -229,11 +231,22 @@ class CorrectedSwarm(Swarm):  # type: ignore[misc]
             self.manager.run_task(extra.close)
         return await super().add_conn(muxed_conn, direction)
 
-    async def dial(self, addr: Multiaddr, peer_id: Any) -> Any:
-        """One attempt at one address. Mends: ``dial_peer`` waits 250 ms for the second address even when the first one
-        answered, and refuses a peer for 60 s after a failure.
+    async def dial(self, addr: Multiaddr, peer_id: Any, source: tuple[str, int] | None = None) -> Any:
+        """One attempt at one address, from an IP and port of ours if ``source`` says so. Mends: ``dial_peer`` waits 250
+        ms for the second address even when the first one answered, and refuses a peer for 60 s after a failure.
         """
-        return await self._dial_addr_single_attempt(addr, peer_id)
+        return await self._dial_addr_single_attempt(addr, peer_id, source)
+
+    async def dial_as_listener(self, addr: Multiaddr, peer_id: Any, source: tuple[str, int]) -> None:
+        """The same, but shake hands as whoever was dialled: the other side dials us at this moment (simultaneous open).
+        Raises whatever a dial or a handshake raises.
+        """
+        raw = await self.transport_manager.transport_for_dialing(addr).dial_with_source(addr, source)
+        raw.is_initiator = False
+        muxed = await self.upgrade_inbound_raw_conn(raw, addr)
+        if muxed.peer_id != peer_id:
+            muxed.sever()
+            raise SwarmException(f"not {peer_id}")
 
     async def prove(self, addr: Multiaddr, peer_id: Any) -> None:
         """Whether that peer lives at that address: a handshake on a connection that is used for nothing else. Raises
@@ -361,6 +374,11 @@ def _socket_under(secured: Any) -> Any:
     """The trio socket below Noise; None for a transport without sockets (the deterministic tests)."""
     raw = getattr(getattr(getattr(secured, "conn", None), "read_writer", None), "read_write_closer", None)
     return getattr(getattr(getattr(raw, "stream", None), "stream", None), "socket", None)
+
+
+def _relay_under(secured: Any) -> str:
+    raw = getattr(getattr(getattr(secured, "conn", None), "read_writer", None), "read_write_closer", None)
+    return str(getattr(getattr(raw, "stream", None), "relay_ip", ""))
 
 
 def _keep_alive(tcp: Any, seconds: int) -> None:

@@ -33,6 +33,8 @@ _ENVELOPE = 16 * 1024
 _TOLD_US = 20_000
 """Pairs of message and neighbour that are remembered, ``_TOLD_US_FOR`` seconds long."""
 _TOLD_US_FOR = 5.0
+_COME_BACK = 1.0
+"""Seconds before a gossip stream that ended is opened anew."""
 _RPC_IDS = 64
 """Message ids in one IHAVE or IWANT: each IWANT id may make us send a whole message."""
 
@@ -179,6 +181,7 @@ class CorrectedPubsub(Pubsub):  # type: ignore[misc]
         self._budget = Bucket(watch.settings.gossip_budget, trio.current_time())
         self._readers: dict[Any, list[trio.CancelScope]] = defaultdict(list)
         self._settling: dict[Any, int] = defaultdict(int)
+        self._returning: set[Any] = set()
         self._told_us = _Seen(_TOLD_US, _TOLD_US_FOR)
 
     async def run(self) -> None:
@@ -342,12 +345,33 @@ class CorrectedPubsub(Pubsub):  # type: ignore[misc]
             self._watch.gossiped(publish_message.topicIDs[0], publish_message.data, publish_message.from_id)
 
     def _handle_dead_peer(self, peer_id: Any) -> None:
-        """Mends: it is called from the loop that follows disconnections, which one exception would end."""
+        """Mends: it is called from the loop that follows disconnections, which one exception would end. And a peer
+        whose gossip stream ends with one of its two connections is never gossiped with again.
+        """
+        topics = {topic for topic, peers in self.peer_topics.items() if peer_id in peers}
         try:
             super()._handle_dead_peer(peer_id)
+            if self._is_connected(peer_id) and peer_id not in self._returning:
+                self.manager.run_task(self._come_back, peer_id, topics)
         except Exception as error:
             self._watch.counters.faults += 1
             log.warning("forgetting a gossip peer failed: %r", error)
+
+    async def _come_back(self, peer_id: Any, topics: set[str]) -> None:
+        """Gossip anew with a peer that is still connected, and remember what it has told on a stream that goes on."""
+        self._returning.add(peer_id)
+        try:
+            await trio.sleep(_COME_BACK)
+            if self._is_connected(peer_id) and peer_id not in self.peers:
+                await self._handle_new_peer_with_retry(peer_id, 10.0)
+                for topic in topics if peer_id in self._readers and peer_id in self.peers else ():
+                    self.peer_topics.setdefault(topic, set()).add(peer_id)
+        finally:
+            self._returning.discard(peer_id)
+
+    def _is_connected(self, peer_id: Any) -> bool:
+        conns = self.host.get_network().get_connections(peer_id)
+        return any(not conn.is_closed and not conn.muxed_conn.event_shutting_down.is_set() for conn in conns)
 
 
 def _varint(buffer: bytearray) -> tuple[int | None, int]:

@@ -187,8 +187,8 @@ async def test_nobody_is_dialled_but_by_us(honest, until):
         assert other.host.peers() == ()
 
 
-async def test_newcomers_are_not_asked_for_what_we_don_t_use(honest, stranger, meet, until):
-    async with honest() as host, stranger() as asked:
+async def test_newcomers_are_not_asked_by_the_library_who_they_are(honest, stranger, meet, until):
+    async with honest(settings=Settings(outside=False)) as host, stranger() as asked:
         questions = []
         asked.set_stream_handler(IDENTIFY, functools.partial(_note, questions))
         await meet(asked, host.host)
