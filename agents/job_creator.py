@@ -179,9 +179,10 @@ class JobCreator:
         return [Publish(offer), *self._tendered(now, request.id, tender.begin(now, now - self.began))]
 
     def _heard(self, now: float, event: Heard) -> list[Effect]:
-        if isinstance(event.offer, JobOffer):
+        offer = event.offer
+        if isinstance(offer, JobOffer) or not self.tenders:
             return []
-        return self._all_tenders(now, lambda tender: tender.heard(now))
+        return self._all_tenders(now, lambda tender: tender.heard(now, offer))
 
     def _talk(self, now: float, sender: Address, move: Move) -> list[Effect]:
         for job, tender in list(self.tenders.items()):

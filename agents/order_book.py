@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Any, TypeVar, assert_never
 
 from protocol.identity import Address
 from protocol.offers import JobOffer, MediatorOffer, Offer, ResourceOffer, Withdrawal
 
 MOST_OFFERS = 20_000
-"""Offers kept at most; beyond that, what expires first goes first."""
+"""Offers of one kind kept at most; beyond that, what expires first goes first."""
 LONGEST_LIFE = 600
 """Seconds: an offer that claims to live longer is not believed for longer."""
 
-Sought = TypeVar("Sought", ResourceOffer, MediatorOffer)
+Kept = TypeVar("Kept", ResourceOffer, MediatorOffer, JobOffer, Withdrawal)
 
 
 class OrderBook:
     """Offers by kind and author."""
 
     def __init__(self) -> None:
-        self._offers: dict[tuple[type[Offer], Address], Offer] = {}
+        self._providers: dict[Address, ResourceOffer] = {}
+        self._mediators: dict[Address, MediatorOffer] = {}
+        self._jobs: dict[Address, JobOffer] = {}
         self._withdrawn: dict[Address, Withdrawal] = {}
 
     def hear(self, now: float, offer: Offer) -> bool:
@@ -30,45 +32,55 @@ class OrderBook:
         withdrawn = self._withdrawn.get(offer.author)
         if withdrawn is not None and withdrawn.serial >= offer.serial:
             return False
-        if isinstance(offer, Withdrawal):
-            self._withdrawn[offer.author] = offer
-            for kind in (ResourceOffer, MediatorOffer, JobOffer):
-                known = self._offers.get((kind, offer.author))
-                if known is not None and known.serial <= offer.serial:
-                    del self._offers[kind, offer.author]
-            self._make_room(now)
-            return True
-        known = self._offers.get((type(offer), offer.author))
-        if known is not None and known.serial >= offer.serial:
-            return False
-        self._offers[type(offer), offer.author] = offer
-        self._make_room(now)
-        return True
+        match offer:
+            case Withdrawal():
+                return self._withdraw(now, offer)
+            case ResourceOffer():
+                return _take(self._providers, now, offer)
+            case MediatorOffer():
+                return _take(self._mediators, now, offer)
+            case JobOffer():
+                return _take(self._jobs, now, offer)
+            case _:
+                assert_never(offer)
 
     def providers(self, now: float) -> Iterator[ResourceOffer]:
         """Machines on offer at this moment, in the order in which they were first heard."""
-        return self._alive(now, ResourceOffer)
+        return (offer for offer in self._providers.values() if offer.expires > now)
+
+    def provider(self, now: float, who: Address) -> ResourceOffer | None:
+        """What this provider has on offer at this moment."""
+        offer = self._providers.get(who)
+        return offer if offer is not None and offer.expires > now else None
 
     def mediators(self, now: float) -> Iterator[MediatorOffer]:
         """Mediators on offer at this moment."""
-        return self._alive(now, MediatorOffer)
+        return (offer for offer in self._mediators.values() if offer.expires > now)
 
     def rivals(self, now: float, me: Address) -> int:
         """How many others look for a machine at this moment."""
-        alive = (offer for offer in self._offers.values() if isinstance(offer, JobOffer) and offer.expires > now)
-        return sum(1 for offer in alive if offer.creator != me)
+        return sum(1 for offer in self._jobs.values() if offer.expires > now and offer.creator != me)
 
     def __len__(self) -> int:
-        return len(self._offers)
+        return len(self._providers) + len(self._mediators) + len(self._jobs)
 
-    def _alive(self, now: float, kind: type[Sought]) -> Iterator[Sought]:
-        return (offer for offer in self._offers.values() if isinstance(offer, kind) and offer.expires > now)
+    def _withdraw(self, now: float, offer: Withdrawal) -> bool:
+        tables: tuple[dict[Address, Any], ...] = (self._providers, self._mediators, self._jobs)
+        for table in tables:
+            known = table.get(offer.author)
+            if known is not None and known.serial <= offer.serial:
+                del table[offer.author]
+        return _take(self._withdrawn, now, offer)
 
-    def _make_room(self, now: float) -> None:
-        for table in (self._offers, self._withdrawn):
-            if len(table) <= MOST_OFFERS:
-                continue
-            for key in [key for key, offer in table.items() if offer.expires <= now]:
-                del table[key]  # type: ignore[arg-type]
-            while len(table) > MOST_OFFERS:
-                del table[min(table, key=lambda key: table[key].expires)]  # type: ignore[arg-type]
+
+def _take(table: dict[Address, Kept], now: float, offer: Kept) -> bool:
+    known = table.get(offer.author)
+    if known is not None and known.serial >= offer.serial:
+        return False
+    table[offer.author] = offer
+    if len(table) > MOST_OFFERS:
+        for author in [author for author, old in table.items() if old.expires <= now]:
+            del table[author]
+    while len(table) > MOST_OFFERS:
+        del table[min(table, key=lambda author: table[author].expires)]
+    return True

@@ -56,7 +56,7 @@ from protocol.messages import (
 from protocol.negotiation import Phase, Side, Talk
 from protocol.negotiation import begin as begin_talk
 from protocol.negotiation import step as step_talk
-from protocol.offers import JobOffer, Price, ResourceOffer
+from protocol.offers import JobOffer, MediatorOffer, Price, ResourceOffer, Withdrawal
 from protocol.prices import pay_at
 from protocol.rules import Rules
 from protocol.terms import Terms, deal_of
@@ -100,6 +100,9 @@ class Haggle:
 
 class Provider:
     """The agent of one machine."""
+
+    deaf_to = (ResourceOffer, MediatorOffer, Withdrawal)
+    """Gossip that changes nothing here; a world need not bring it."""
 
     def __init__(self, me: Address, rules: Rules, shop: Shop, rng: Random) -> None:
         self.me = me

@@ -33,7 +33,7 @@ from protocol.identity import Address
 from protocol.messages import Accept, Bind, Confirm, Counter, Decline, Move, Outbid, Walk
 from protocol.negotiation import Phase, Side
 from protocol.negotiation import step as step_talk
-from protocol.offers import ResourceOffer
+from protocol.offers import Offer, ResourceOffer
 from protocol.rules import Rules
 from protocol.terms import MOST_MEDIATORS, Terms, deal_of
 from protocol.wire import agreement, digest
@@ -119,6 +119,10 @@ class Tender:
         """How to bid among many buyers; None where there are few."""
         self.mode = Mode.GATHERING
         self.bids = Bids(request.id, request.job, rules, rng)
+        self._judged_offers: dict[Address, tuple[int, str | None, Quote | None]] = {}
+        """Serial, misfit and quote of each provider's offer: each is looked at once."""
+        self._market: tuple[int, ...] = ()
+        """What those that fit ask for this job."""
         self.round = 0
         self.patience = 0
         """How often it was begun to wait for what is undecided; earlier waits are void."""
@@ -134,19 +138,25 @@ class Tender:
     def begin(self, now: float, listened: float) -> list[Effect]:
         """Start talking if enough is known, else listen a little first; ``listened`` seconds have passed doing so."""
         self.waited = listened >= HEARD_ALL
-        opened = self.heard(now)
+        opened = self._enough(now)
         if opened:
             return opened
-        pause = GATHER_KNOWN if self._judged(now) and any(True for _ in self._fitting(now)) else GATHER
+        pause = GATHER_KNOWN if self._judged(now) and self._fitting(now) else GATHER
         return self._timer(now + pause, "gather")
 
-    def heard(self, now: float) -> list[Effect]:
+    def heard(self, now: float, offer: Offer) -> list[Effect]:
         """Something new is on offer."""
-        if self.mode is not Mode.GATHERING:
-            self._hear_prices(now)
+        if self.mode is Mode.GATHERING:
+            return self._enough(now)
+        if isinstance(offer, ResourceOffer):
+            self._hear_price(now, offer)
+        return []
+
+    def _enough(self, now: float) -> list[Effect]:
+        if not self.waited and not self._judged(now):
             return []
-        known = sum(1 for _ in self._fitting(now))
-        if (known >= ENOUGH and self._judged(now)) or (self.waited and known):
+        known = len(self._fitting(now))
+        if known >= ENOUGH or (self.waited and known):
             return self._open_talks(now)
         return []
 
@@ -155,7 +165,7 @@ class Tender:
         match phase, self.mode:
             case "gather", Mode.GATHERING:
                 self.waited = True
-                opened = self.heard(now)
+                opened = self._enough(now)
                 if opened or now < self.request.deadline:
                     return opened or self._timer(min(now + RETRY, self.request.deadline), "gather")
                 self.end = self._nobody_fits(now)
@@ -260,7 +270,7 @@ class Tender:
         ]
 
     def _misfit(self, offer: ResourceOffer) -> str | None:
-        return misfit(offer, self.request.job, self.rules.vault, self.request.units)
+        return self._looked_at(offer)[1]
 
     def _swapped(self, bid: Bid, terms: Terms) -> str | None:
         """What a seller changed that is none of the issues: it could name its own judges, or do away with checks."""
@@ -271,7 +281,15 @@ class Tender:
         return f"{changed[0]} was changed" if changed else None
 
     def _quoted(self, offer: ResourceOffer) -> Quote | None:
-        return quoted(offer, self.request.job, self.request.units)
+        return self._looked_at(offer)[2]
+
+    def _looked_at(self, offer: ResourceOffer) -> tuple[int, str | None, Quote | None]:
+        known = self._judged_offers.get(offer.provider)
+        if known is None or known[0] != offer.serial:
+            job, units = self.request.job, self.request.units
+            known = (offer.serial, misfit(offer, job, self.rules.vault, units), quoted(offer, job, units))
+            self._judged_offers[offer.provider] = known
+        return known
 
     def _judged(self, now: float) -> bool:
         return bool(self.request.mediators) or any(True for _ in self.book.mediators(now))
@@ -288,8 +306,10 @@ class Tender:
         if self.auction is not None:
             self._hear_prices(now)
             return self._court(now)
+        fitting = self._fitting(now)
+        self._market = tuple(quote.pay for offer in fitting if (quote := self._quoted(offer)) is not None)
         offers = whom_to_ask(
-            self._fitting(now),
+            fitting,
             self.request.job,
             self.rng,
             doubt=lambda who: self.reputation.doubt(now, who),
@@ -325,8 +345,7 @@ class Tender:
         return self._timer(now + PATIENCE, f"patience:{self.patience}")
 
     def _ask(self, now: float, bid: Bid) -> list[Effect]:
-        market = (self._quoted(offer) for offer in self.book.providers(now))
-        return self.bids.consult(now, bid, tuple(quote.pay for quote in market if quote is not None))
+        return self.bids.consult(now, bid, self._market)
 
     def _base(self, now: float, offer: ResourceOffer) -> Terms:
         quote, wanted = self._quoted(offer), self.request
@@ -359,12 +378,18 @@ class Tender:
     def _hear_prices(self, now: float) -> None:
         if self.auction is None:
             return
-        for offer in self.book.providers(now):
-            known = self.auction.lots.get(offer.provider)
-            if known is not None and offer.serial > known.serial:
-                self.auction.hear(self._lot(now, offer, known.worth))
-                if self._misfit(offer) is not None:
-                    self.auction.lost(offer.provider)
+        for provider in self.auction.lots:
+            offer = self.book.provider(now, provider)
+            if offer is not None:
+                self._hear_price(now, offer)
+
+    def _hear_price(self, now: float, offer: ResourceOffer) -> None:
+        known = self.auction.lots.get(offer.provider) if self.auction is not None else None
+        if self.auction is None or known is None or offer.serial <= known.serial:
+            return
+        self.auction.hear(self._lot(now, offer, known.worth))
+        if self._misfit(offer) is not None:
+            self.auction.lost(offer.provider)
 
     def _give_up(self, provider: Address) -> None:
         if self.auction is not None:
@@ -392,7 +417,7 @@ class Tender:
         bid = self.bids.get(choice.lot.provider)
         if bid is None or bid.over or bid.talk is None:
             self.round += 1
-            offer = next((o for o in self.book.providers(now) if o.provider == choice.lot.provider), None)
+            offer = self.book.provider(now, choice.lot.provider)
             if offer is None:
                 self.auction.lost(choice.lot.provider)
                 return [*effects, *self._court(now)]
@@ -420,10 +445,10 @@ class Tender:
         held = [bid for bid in self.bids if bid.held]
         if not held:
             return []
-        offers = {offer.provider: offer for offer in self.book.providers(now)}
 
         def loss(bid: Bid) -> tuple[float, float]:
-            worth = self._worth(offers[bid.provider]) if bid.provider in offers else 0
+            offer = self.book.provider(now, bid.provider)
+            worth = self._worth(offer) if offer is not None else 0
             return cost(bid.table.pay, self.reputation.doubt(now, bid.provider)) - worth, self.rng.random()
 
         best = min(held, key=loss)

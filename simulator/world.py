@@ -84,6 +84,10 @@ class Agent(Protocol):
         ...
 
 
+ANY_LIFE = -1
+"""Gossip reaches whoever lives when it comes; what an agent itself waits for belongs to one of its lives."""
+
+
 @dataclass(slots=True)
 class Peer:
     """One agent and its machine."""
@@ -188,7 +192,7 @@ class World:
             self.now, _, peer, life, thing = heapq.heappop(heap)
             if peer is None:
                 thing()
-            elif peer.life == life:
+            elif life == ANY_LIFE or peer.life == life:
                 self._feed(peer, thing)
 
     # --- the heap ----------------------------------------------------------------------------------------------------
@@ -342,14 +346,17 @@ class World:
         return self.now + self._links.latency * (1 + 2 * self._rng.random())
 
     def _publish(self, peer: Peer, offer: Gossip) -> None:
-        rng = self._rng
+        rng, cuts = self._rng, self.plan.cuts
         heard = Heard(self._gossiped(peer.address, offer))
         for other in self.peers.values():
-            if other is peer or self._cut(peer.address, other.address, gossip=True):
+            if other is peer or (cuts and self._cut(peer.address, other.address, gossip=True)):
+                continue
+            if type(offer) in getattr(other.agent, "deaf_to", ()):
                 continue
             if rng.random() < self._links.gossip_reach:
                 moment = self._latency() + rng.expovariate(5.0)
-                self._call(moment, partial(self._feed, other, heard))
+                self._order += 1
+                heapq.heappush(self._heap, (moment, self._order, other, ANY_LIFE, heard))
 
     def _cut(self, sender: Address, receiver: Address, *, gossip: bool) -> bool:
         return any(cut.blocks(self.now, sender, receiver, gossip) for cut in self.plan.cuts)
