@@ -226,7 +226,7 @@ def _take(amount: uint256):
 @internal
 def _lock(who: uint256, amount: uint256):
     account: uint256 = self.accounts[who]
-    self._need(account & LOW128 >= (account >> 128) + amount, "not enough free")
+    self._need((account & LOW128) - (account >> 128) >= amount, "not enough free")
     self.accounts[who] = account + (amount << 128)
 
 

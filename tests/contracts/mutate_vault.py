@@ -11,26 +11,27 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import re
 import subprocess
 import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from contracts.build import SETTINGS, SOURCE, compiled
 from tests.contracts import recording
 from tests.contracts.recording import Story
-from tests.contracts.schemata import Mutant, alone, fits, mutants, schema
+from tests.contracts.schemata import Mutant, alone, fits, mutants, named_at, schema
 
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.toml")
 _TOGETHER = 60
 """Mutants in one compilation."""
 _TESTS = [
     str(Path(__file__).with_name(f"test_{name}.py"))
-    for name in ("vault_rows", "jury_rows", "batch_rows", "vacate_rows", "known_defects")
+    for name in ("vault_rows", "jury_rows", "batch_rows", "vacate_rows", "known_defects", "attacks")
 ]
 _stories: list[Story] = []
 
@@ -46,61 +47,51 @@ def record(folder: Path, seconds: float) -> list[Story]:
     return [*worlds[:2], *recording.read(told), *worlds[2:]]
 
 
-def code_of(text: str) -> bytes | None:
-    """Creation code of a source; None where it does not compile."""
+def code_of(text: str) -> bytes | int:
+    """Creation code of a source; the line of the fault where it does not compile, 0 where that isn't told."""
     try:
         return bytes.fromhex(compiled(text, SETTINGS)["bytecode"][2:])
-    except Exception:  # the compiler's own, of many kinds
-        return None
+    except Exception as fault:  # the compiler's own, of many kinds
+        told = re.search(r"line (\d+):\d+", str(fault))
+        return int(told[1]) if told else 0
 
 
 def survivors(chosen: Sequence[Mutant]) -> tuple[int, list[Mutant]]:
     """How many could be tried, and which of them no recorded call tells from the vault."""
-    text = SOURCE.read_text()
-    named = list(enumerate(chosen, 1))
-    code = code_of(schema(text, named))
-    if code is None and len(chosen) > 1:
-        # one that does not compile: it is found by halves
-        half = len(chosen) // 2
-        (tried, alive), (more, others) = survivors(chosen[:half]), survivors(chosen[half:])
-        return tried + more, alive + others
-    if code is None:
-        return 0, []
-    assert recording.survives(code, [_born_with(story, 0) for story in _stories[:3]]), (
-        "none of them: it must be the vault"
-    )
-    alive = [m for name, m in named if recording.survives(code, _Lazily(_stories, name))]
-    return len(chosen), alive
+    named = dict(enumerate(chosen, 1))
+    source = schema(SOURCE.read_text(), list(named.items()))
+    code = code_of(source)
+    apart: list[Mutant] = []
+    while isinstance(code, int):
+        faulty = named_at(source, code) if code else []
+        if not faulty:
+            raise ValueError(f"the schema does not compile, in line {code}")
+        gone = [named.pop(name) for name in faulty]
+        apart += gone if len(gone) > 1 else []
+        source = schema(SOURCE.read_text(), list(named.items()))
+        code = code_of(source)
+    assert recording.survives(code, _born_with(_stories[:3], 0)), "none of them: it must be the vault"
+    alive = [mutant for name, mutant in named.items() if recording.survives(code, _born_with(_stories, name))]
+    singly = [(mutant, alone_survives(mutant)) for mutant in apart]
+    tried = len(named) + sum(lives is not None for _, lives in singly)
+    return tried, alive + [mutant for mutant, lives in singly if lives]
 
 
-class _Lazily(Sequence[Story]):
-    """The stories for one mutant."""
-
-    def __init__(self, stories: list[Story], name: int) -> None:
-        self._stories = stories
-        self._name = name
-
-    def __len__(self) -> int:
-        return len(self._stories)
-
-    def __getitem__(self, at: int) -> Story:  # type: ignore[override]
-        return _born_with(self._stories[at], self._name)
-
-
-def _born_with(story: Story, name: int) -> Story:
-    return Story(story.maker, story.arguments + name.to_bytes(32, "big"), story.coins, story.born, story.steps)
+def _born_with(stories: Sequence[Story], name: int) -> Iterator[Story]:
+    for story in stories:
+        yield Story(story.maker, story.arguments + name.to_bytes(32, "big"), story.coins, story.born, story.steps)
 
 
 def alone_survives(mutant: Mutant) -> bool | None:
     """The same for one that stands in no schema; None where it does not compile."""
     code = code_of(alone(SOURCE.read_text(), mutant))
-    return None if code is None else recording.survives(code, _stories)
+    return None if isinstance(code, int) else recording.survives(code, _stories)
 
 
 def stories_see(mutant: Mutant, folder: Path) -> bool:
     """Whether a story test fails with the mutant in the vault's place."""
     code = code_of(alone(SOURCE.read_text(), mutant))
-    assert code is not None
+    assert not isinstance(code, int)
     place = folder / f"{mutant.number}.{abs(hash(mutant))}.bin"
     place.write_bytes(code)
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *_TESTS]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 import pickle
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,7 +52,7 @@ class Story:
         evm = new_evm()
         for who, coins in self.coins.items():
             evm.set_balance(show(who), coins)
-        vault = Bytecode(self.maker, creation, evm=evm, block=self.born)
+        vault = Bytecode(self.maker, creation + self.arguments, evm=evm, block=self.born)
         for step in self.steps:
             vault.set_block(step.block, step.now)
             if vault.send(step.by, step.payload, step.value) != step.told:
@@ -90,6 +90,6 @@ def environment(place: Path) -> dict[str, str]:
     return {**os.environ, _VARIABLE: str(place)}
 
 
-def survives(creation: bytes, stories: Sequence[Story]) -> bool:
+def survives(creation: bytes, stories: Iterable[Story]) -> bool:
     """Whether no story shows a difference."""
     return not any(story.differs(creation) for story in stories)

@@ -112,6 +112,15 @@ def schema(text: str, chosen: Sequence[tuple[int, Mutant]]) -> str:
     return changed
 
 
+def named_at(source: str, number: int) -> list[int]:
+    """Which mutants a line of a schema belongs to: those in its condition, or the one whose branch it is."""
+    lines = source.split("\n")
+    for line in (lines[number - 1], lines[number - 2]):
+        if found := [int(name) for name in re.findall(r"MUTANT == (\d+)", line)]:
+            return found
+    return []
+
+
 def fits(mutant: Mutant) -> bool:
     """Whether it can stand beside others; a loop's head can't."""
     return not mutant.line.strip().startswith("for ")
