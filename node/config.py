@@ -23,7 +23,7 @@ from protocol.job import Capacity
 from protocol.prices import PARTS
 from protocol.rules import Rules
 
-_NETWORK_KEYS = {"rpc", "vault", "chain_id", "bootstrap", "rules", "quorum", "chain", "batching"}
+_NETWORK_KEYS = {"rpc", "vault", "chain_id", "bootstrap", "relays", "rules", "quorum", "chain", "batching"}
 LOCAL = "local"
 """The network that exists when nothing is configured: a market on this machine, for one run."""
 FILE_NAME = "lilypad.toml"
@@ -38,6 +38,8 @@ class Network:
     rules: Rules
     bootstrap: tuple[str, ...]
     batching: Policy | None = None
+    relays: tuple[str, ...] = ()
+    """Multiaddrs of relays for whoever can't be dialled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,9 @@ class Config:
         access = chain_access(table, domain.chain_id, f"networks.{name}")
         check_depth(access.profile, numbers)
         bootstrap = texts(table.get("bootstrap", []), "bootstrap")
-        return Network(name, access, numbers, bootstrap, batching(table.get("batching"), f"networks.{name}.batching"))
+        relays = texts(table.get("relays", []), "relays")
+        batch = batching(table.get("batching"), f"networks.{name}.batching")
+        return Network(name, access, numbers, bootstrap, batch, relays)
 
 
 def load_config(home: Path | None = None, network: str | None = None) -> Config:

@@ -35,7 +35,7 @@ from node.setup import Setup
 from node.store import Store
 from node.strategies.advisers import open_advisers
 from node.workshop import Workshop
-from p2p.host import open_host
+from p2p.host import Host, open_host
 from protocol.identity import Address
 from protocol.messages import PROTOCOLS
 from protocol.offers import JOB_OFFERS, RESOURCE_OFFERS
@@ -91,7 +91,7 @@ async def open_peer(setup: Setup, executors: Mapping[str, Executor]) -> AsyncIte
             directory=directory,
             workshop=workshop,
             advisers=advisers,
-            agents=_agents(setup, host.addrs, workshop),
+            agents=_agents(setup, _told_places(setup, host), workshop),
         )
         peer.url = await stack.enter_async_context(serving(Api(peer).app(), setup.http))
         post = Post(host, ear, setup.rules.domain, setup.key, directory, nursery)
@@ -117,11 +117,17 @@ async def open_peer(setup: Setup, executors: Mapping[str, Executor]) -> AsyncIte
         yield peer
 
 
+def _told_places(setup: Setup, host: Host) -> tuple[str, ...]:
+    """Where offers say that we can be dialled: through our relays first, which were named for want of better."""
+    relayed = tuple(f"{relay}/p2p-circuit/p2p/{host.peer_id}" for relay in setup.settings.relays)
+    return relayed + host.addrs
+
+
 def _agents(setup: Setup, addrs: tuple[str, ...], workshop: Workshop) -> dict[str, Agent]:
     executors = workshop.executors
     agents: dict[str, Agent] = {}
     me, rng = setup.key.address, SystemRandom()
-    places = (setup.announce or addrs)[:8]
+    places = addrs[:8]
     names = tuple(sorted(executors))
     if setup.shop is not None:
         shop = replace(

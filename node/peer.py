@@ -24,6 +24,7 @@ from node.jobs import Jobs
 from node.mandate import with_most_stake
 from node.moves import Moves
 from node.purse import Purse
+from node.reach import describe_peers, describe_reach
 from node.runtime import Agent, Runtime
 from node.setup import Setup
 from node.store import Store
@@ -127,7 +128,8 @@ class Peer:
             "roles": list(self.agents),
             "addresses": list(self.host.addrs),
             "http": self.url,
-            "peers": [{"peer": peer.id, "address": show(peer.address)} for peer in self.host.peers()],
+            "peers": describe_peers(self.host),
+            "network": describe_reach(self.host),
             "chain": {"id": self.setup.rules.domain.chain_id, "vault": show(self.setup.rules.domain.vault)},
         }
         try:

@@ -16,6 +16,19 @@ class Peer:
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """One connection with a peer."""
+
+    peer: Peer
+    inbound: bool
+    """Whether the peer dialled us."""
+    ip: str
+    """The IP at the other end; empty through a relay."""
+    relay_ip: str
+    """That of the relay, or empty."""
+
+
+@dataclass(frozen=True, slots=True)
 class Heard:
     """Gossip from somebody else: signed by its sender, past our validator, not heard before."""
 

@@ -30,7 +30,7 @@ from p2p.connecting import Connections, as_peer
 from p2p.dht import PROTOCOL as KAD
 from p2p.dht import Dht
 from p2p.errors import Unreachable
-from p2p.events import HostEvent, Peer
+from p2p.events import HostEvent, Line, Peer
 from p2p.exchange import PROTOCOL as PEERS
 from p2p.exchange import Exchange
 from p2p.gossiping import Gossip, Validate, wire_topics
@@ -197,6 +197,14 @@ class Host:
     def peers(self) -> tuple[Peer, ...]:
         """Whoever is connected now."""
         return tuple(self.connections.connected().values())
+
+    def lines(self) -> tuple[Line, ...]:
+        """Every connection that stands."""
+        return tuple(
+            Line(peer, not conn.muxed_conn.is_initiator, conn.muxed_conn.remote_ip, conn.muxed_conn.relay_ip)
+            for address, peer in self.connections.connected().items()
+            for conn in self.connections.to(address)
+        )
 
     def remote_ip(self, address: bytes) -> str | None:
         """The IP of the live connection to that peer."""

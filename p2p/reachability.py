@@ -88,6 +88,12 @@ class Reachability:
             found.append(f"{self.punched} holes punched, {self.punches_failed} failed")
         return found
 
+    def finders(self) -> list[str]:
+        """How others are found, for people."""
+        dht = f"{self.dht_peers} peers in the table, {self.dht_answered} answered last" if self.dht else "off"
+        lan = f"{self.lan.value}, {self.lan_found} found" if self.lan is Lan.ON else self.lan.value
+        return [f"DHT: {dht}", f"local network: {lan}"]
+
     def _direct(self) -> str:
         if not self.listening:
             return "does not listen: others can't dial this node"

@@ -136,6 +136,13 @@ def node_start(
     bootstrap: Annotated[
         list[str] | None, typer.Option(help="Multiaddr of a first peer; may be given again.", show_default=False)
     ] = None,
+    relay: Annotated[
+        list[str] | None,
+        typer.Option(help="Multiaddr of a relay that keeps a place for us; may be given again.", show_default=False),
+    ] = None,
+    serve_relay: Annotated[bool, typer.Option("--serve-relay", help="Be a relay for others, within limits.")] = False,
+    lan: Annotated[bool, typer.Option("--lan", help="Find peers on the local network, and be found there.")] = False,
+    dht: Annotated[bool, typer.Option(help="Take part in the market's DHT.")] = True,
     http: Annotated[str, typer.Option(help="Address of the HTTP server.")] = "127.0.0.1:0",
     executors: Annotated[
         str | None, typer.Option(help="Of wasm, docker: what to run jobs on [all that work].", show_default=False)
@@ -147,7 +154,23 @@ def node_start(
     """Start a peer in the foreground; ^C ends it, its open deals go on at the next start."""
     from node.cli.node import Start, start
 
-    wish = Start(role, offer, strategy, fee, stake, listen, announce, tuple(bootstrap or ()), http, executors, json)
+    wish = Start(
+        role,
+        offer,
+        strategy,
+        fee,
+        stake,
+        listen,
+        announce,
+        tuple(bootstrap or ()),
+        http,
+        executors,
+        json,
+        tuple(relay or ()),
+        serve_relay,
+        lan,
+        dht,
+    )
     _do(start, home, network, wish)
 
 
@@ -161,7 +184,7 @@ def node_status(home: Home = None, json: Json = False) -> None:
 
 @node.command("peers")
 def node_peers(home: Home = None, json: Json = False) -> None:
-    """Who is connected."""
+    """Who is connected and how, and how others reach this node."""
     from node.cli.node import peers
 
     _do(peers, home, None, json)

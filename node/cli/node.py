@@ -21,6 +21,7 @@ from node.errors import ExitCode, UserError
 if TYPE_CHECKING:
     from node.executors import Trade
     from node.setup import Setup
+    from p2p.settings import Settings
 
 ROLES = ("provider", "mediator", "client")
 
@@ -40,6 +41,10 @@ class Start:
     http: str
     executors: str | None
     json: bool
+    relays: tuple[str, ...] = ()
+    serve_relay: bool = False
+    lan: bool = False
+    dht: bool = True
 
 
 def start(config: Config, wish: Start) -> None:
@@ -80,12 +85,27 @@ def start(config: Config, wish: Start) -> None:
         client="client" in roles,
         dishonest=check_kind(os.environ.get("LILYPAD_DISHONEST", "")),
         strategies={} if strategy is None else dict.fromkeys(roles, strategy),
+        settings=_network_settings(wish, network.relays),
     )
     logging.basicConfig(
         level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     run_trio(lambda: _serve(setup, trade, wish.json), lambda: None, _load)
     print("lilypad: ended; open deals go on at the next start", file=sys.stderr)
+
+
+def _network_settings(wish: Start, relays: tuple[str, ...]) -> Settings:
+    from p2p.errors import NotDialable
+    from p2p.places import peer_at
+    from p2p.settings import Settings
+
+    chosen = wish.relays or relays
+    for relay in chosen:
+        try:
+            peer_at(relay)
+        except NotDialable as error:
+            raise UserError(ExitCode.USAGE, f"--relay: {error}", "write /ip4/…/tcp/…/p2p/…") from None
+    return Settings(relays=chosen, relay=wish.serve_relay, lan=wish.lan, dht=wish.dht)
 
 
 def _load() -> None:
@@ -152,12 +172,15 @@ def status(config: Config, json: bool) -> None:
 
 
 def peers(config: Config, json: bool) -> None:
-    """Who is connected."""
-    found = _status(config)["peers"]
+    """Who is connected and how; and, for people, what is known of how others reach this node."""
+    status = _status(config)
+    found = status["peers"]
     if json:
         print(json_format.dumps(found, indent=2))
-    else:
-        print_table(("PEER", "ADDRESS"), [(peer["peer"], peer["address"]) for peer in found])
+        return
+    columns = ("peer", "address", "direction", "through", "ip")
+    print_table([name.upper() for name in columns], [[peer[name] for name in columns] for peer in found])
+    print("\n" + "\n".join(status["network"]["sentences"]))
 
 
 def stop(config: Config) -> None:
