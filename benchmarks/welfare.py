@@ -39,6 +39,7 @@ from protocol.messages import Counter as Countered
 from protocol.messages import Propose
 from protocol.offers import ResourceOffer
 from protocol.vault_state import State
+from simulator.assignment import best_total
 from simulator.faults import Links, Plan
 from simulator.ledger import Block
 from simulator.population import RULES, address
@@ -80,42 +81,8 @@ class Market:
 
 
 def optimum(market: Market, machines: list[int]) -> int:
-    """The largest sum of gains: the Hungarian algorithm with potentials, O(jobs^2 x machines)."""
-    gains = [[max(0, market.surplus(job, machine)) for machine in machines] for job in range(len(market.values))]
-    if len(gains) > len(machines):
-        gains = [list(column) for column in zip(*gains, strict=True)]
-    rows, columns = len(gains), len(gains[0])
-    of_row, of_column = [0] * (rows + 1), [0] * (columns + 1)
-    matched, way = [0] * (columns + 1), [0] * (columns + 1)
-    for row in range(1, rows + 1):
-        matched[0] = row
-        column = 0
-        least = [10**18] * (columns + 1)
-        used = [False] * (columns + 1)
-        while matched[column]:
-            used[column] = True
-            here, delta, following = matched[column], 10**18, 0
-            line = gains[here - 1]
-            for other in range(1, columns + 1):
-                if used[other]:
-                    continue
-                reduced = -line[other - 1] - of_row[here] - of_column[other]
-                if reduced < least[other]:
-                    least[other], way[other] = reduced, column
-                if least[other] < delta:
-                    delta, following = least[other], other
-            for other in range(columns + 1):
-                if used[other]:
-                    of_row[matched[other]] += delta
-                    of_column[other] -= delta
-                else:
-                    least[other] -= delta
-            column = following
-        while column:
-            before = way[column]
-            matched[column] = matched[before]
-            column = before
-    return sum(gains[matched[column] - 1][column - 1] for column in range(1, columns + 1) if matched[column])
+    """The largest sum of gains."""
+    return best_total([[market.surplus(job, machine) for machine in machines] for job in range(len(market.values))])
 
 
 def cheapest_first(market: Market, machines: list[int], rng: Random) -> int:

@@ -25,8 +25,8 @@ from protocol.identity import Address, show
 from protocol.vault_book import Windows
 from protocol.vault_calls import Deposit
 
-_START_SECONDS = 30.0
-_LISTENING = re.compile(rb"Listening on 127\.0\.0\.1:(\d+)")
+_START_SECONDS = 90.0
+_LISTENING = re.compile(rb"Listening on [\d.]+:(\d+)")
 _BINARIES = "node_modules/@foundry-rs/anvil-*/bin/anvil"
 _COINS = 1 << 100
 """What the account that deploys and pays deposits in begins with, wei."""
@@ -50,6 +50,7 @@ async def run_anvil(
     vault: bool = False,
     windows: Windows = Windows(1, 7 * 86400),  # noqa: B008  frozen
     chain_id: int = 1337,
+    host: str = "127.0.0.1",
     port: int = 0,
     block_time: float = 1.0,
 ) -> AsyncIterator[DevChain]:
@@ -59,6 +60,8 @@ async def run_anvil(
         raise ChainUnreachable("anvil is not installed")
     command = [
         str(binary),
+        "--host",
+        host,
         "--port",
         str(port),
         "--chain-id",

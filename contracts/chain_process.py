@@ -16,7 +16,7 @@ from contracts.errors import ChainUnreachable
 from protocol.identity import Address, show
 from protocol.vault_book import Windows
 
-_START_SECONDS = 30.0
+_START_SECONDS = 90.0
 _ROOT = Path(__file__).parent.parent
 
 
@@ -39,6 +39,7 @@ async def run_devchain(
     vault: bool = False,
     windows: Windows = Windows(1, 7 * 86400),  # noqa: B008  frozen
     chain_id: int = 1337,
+    host: str = "127.0.0.1",
     port: int = 0,
     block_time: float = 1.0,
 ) -> AsyncIterator[DevChain]:
@@ -46,8 +47,8 @@ async def run_devchain(
 
     While nothing happens an empty block comes every ``block_time`` seconds; 0: blocks only on demand.
     """
-    command = [sys.executable, "-m", "contracts.devchain", "--port", str(port), "--chain-id", str(chain_id)]
-    command += ["--block-time", str(block_time)]
+    command = [sys.executable, "-m", "contracts.devchain", "--host", host, "--port", str(port)]
+    command += ["--chain-id", str(chain_id), "--block-time", str(block_time)]
     command += [f"--fund={show(who)}={amount}" for who, amount in (fund or {}).items()]
     command += [f"--deposit={show(who)}={amount}" for who, amount in (deposits or {}).items()]
     if vault or deposits:

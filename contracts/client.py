@@ -164,10 +164,10 @@ class VaultClient:
             tuple(DealState.of(word) for part in read[len(people) :] for word in part),
         )
 
-    async def mediators(self, addresses: Sequence[Address]) -> tuple[Mediator, ...]:
-        """Mediators' stakes, in order."""
-        chunks = _chunks(addresses)
-        answers = await self._rpc.batch([self._view(mediators_query(chunk)) for chunk in chunks])
+    async def mediators(self, addresses: Sequence[Address], block: int | None = None) -> tuple[Mediator, ...]:
+        """Mediators' stakes, in order; as of an older block where one is named."""
+        chunks, tag = _chunks(addresses), "latest" if block is None else hex(block)
+        answers = await self._rpc.batch([self._view(mediators_query(chunk), tag) for chunk in chunks])
         read = [words(data(raw), len(chunk)) for raw, chunk in zip(answers, chunks, strict=True)]
         return tuple(Mediator.of(word) for part in read for word in part)
 

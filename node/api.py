@@ -29,6 +29,7 @@ from contracts.errors import ChainError
 from node.errors import UserError
 from node.gateway import gateway_routes
 from node.mandate import check_wishes, parse_mandate
+from node.metrics import render
 from node.peer import Peer
 from p2p.metrics import CONTENT_TYPE
 from protocol.errors import PeerFault
@@ -98,7 +99,8 @@ class Api:
         return PlainTextResponse("ok\n")
 
     async def _metrics(self, request: Request) -> Response:
-        return Response(self.peer.host.metrics(), media_type=CONTENT_TYPE)
+        own = render(self.peer.store, self.peer.agents, self.peer.setup.home, self.peer.tasks.failures)
+        return Response(own + self.peer.host.metrics(), media_type=CONTENT_TYPE)
 
     async def _status(self, request: Request) -> Response:
         return JSONResponse(await self.peer.status())

@@ -26,6 +26,7 @@ from contracts.journal import Receipt
 from contracts.watch import Notice, Side, Watch, WindowMissed, WindowPasses
 from node.clock import Clock
 from node.settling import Settling
+from node.supervision import Tasks
 from protocol.deal import Deal, DealId
 from protocol.identity import Address
 from protocol.vault_calls import Open, Payment, Settle, VaultCall
@@ -73,7 +74,7 @@ class ChainLink:
         line: Connection,
         clock: Clock,
         poll: float,
-        nursery: trio.Nursery,
+        tasks: Tasks,
         *,
         me: Address | None = None,
         batching: Policy | None = None,
@@ -88,7 +89,7 @@ class ChainLink:
         """What runs against us, in words, by deal."""
         self._clock = clock
         self._poll = poll
-        self._nursery = nursery
+        self._tasks = tasks
         self._me = me
         self._watched: dict[DealId, _Watched] = {}
         self._look = trio.Event()
@@ -96,7 +97,7 @@ class ChainLink:
 
     def transact(self, about: bytes, call: VaultCall, hear: Hear) -> None:
         """Ask the vault, once for this kind of call and subject, now and in every later life of the node."""
-        self._nursery.start_soon(self._submit, about, call, hear)
+        self._tasks.start_soon(self._submit, about, call, hear)
 
     def watch(self, deal: Deal, hear: Hear) -> None:
         """Report the deal's standing at the next look, which is now, and whenever it changes."""
@@ -124,7 +125,7 @@ class ChainLink:
 
     def look_up(self, who: Address, hear: Hear) -> None:
         """Tell how much free money an account has in the vault."""
-        self._nursery.start_soon(self._look_up, who, hear)
+        self._tasks.start_soon(self._look_up, who, hear)
 
     async def _look_up(self, who: Address, hear: Hear) -> None:
         try:
@@ -137,7 +138,7 @@ class ChainLink:
     async def run(self) -> None:
         """Look at the chain for as long as the node lives."""
         if self._settling is not None:
-            self._nursery.start_soon(self._settling.run)
+            self._tasks.start_soon(self._settling.run)
         while True:
             self._look = trio.Event()
             try:

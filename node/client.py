@@ -86,7 +86,9 @@ class NodeClient:
 
 
 def running_node(home: Path) -> NodeClient | None:
-    """The node that works in this data folder, if one does."""
+    """The node that works in this data folder, if one does; or that ``LILYPAD_NODE`` and ``LILYPAD_TOKEN`` name."""
+    if elsewhere := os.environ.get("LILYPAD_NODE"):
+        return NodeClient(elsewhere, os.environ.get("LILYPAD_TOKEN", ""))
     try:
         contact = json.loads((home / CONTACT).read_text())
         os.kill(contact["pid"], 0)

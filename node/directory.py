@@ -38,6 +38,10 @@ class Directory:
         """The multiaddrs that it signed last; empty where it never did."""
         return self._places.get(address, ())
 
+    def everybody(self) -> dict[Address, tuple[str, ...]]:
+        """All whose places are known."""
+        return dict(self._places)
+
     def name(self, address: Address) -> str:
         """The peer id if it is known, else the address in hex."""
         return self._ids.get(address) or show(address)

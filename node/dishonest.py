@@ -6,17 +6,28 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from agents.dishonest.copier import Copier
+from agents.dishonest.double_booker import DoubleBooker
+from agents.dishonest.guesser import Guesser
+from agents.dishonest.late import Late
 from agents.dishonest.liar import Liar
 from agents.dishonest.phantom import Phantom
+from agents.dishonest.sleeper import Sleeper
 from agents.dishonest.vanisher import Vanisher
+from agents.mediator import Mediator
 from agents.provider import Provider
 from content.adding import add_path
 from content.blocks import Blocks
 from node.errors import ExitCode, UserError
 
-KINDS = ("liar", "phantom", "hoarder", "vanisher")
+PROVIDERS = ("liar", "phantom", "hoarder", "vanisher", "double-booker", "late")
+MEDIATORS = ("copier", "guesser", "sleeper")
+KINDS = (*PROVIDERS, *MEDIATORS)
+COPIES = 3
+"""How often a double booker sells its machine."""
 
-Dishonest = Liar | Phantom | Vanisher
+DishonestProvider = Liar | Phantom | Vanisher | DoubleBooker | Late
+DishonestMediator = Copier | Guesser | Sleeper
 
 
 def check_kind(kind: str) -> str:
@@ -26,17 +37,34 @@ def check_kind(kind: str) -> str:
     return kind
 
 
-def corrupted(kind: str, honest: Provider, blocks: Blocks) -> Provider | Dishonest:
-    """The provider as it is, or one that cheats."""
+def corrupted_provider(kind: str, honest: Callable[[], Provider], blocks: Blocks) -> Provider | DishonestProvider:
+    """A provider as it is, or one that cheats."""
     match kind:
         case "liar":
-            return Liar(honest, _forger(blocks))
+            return Liar(honest(), _forger(blocks))
         case "phantom":
-            return Phantom(honest, runs=False)
+            return Phantom(honest(), runs=False)
         case "hoarder":
-            return Phantom(honest, runs=True)
+            return Phantom(honest(), runs=True)
         case "vanisher":
-            return Vanisher(honest)
+            return Vanisher(honest())
+        case "double-booker":
+            return DoubleBooker([honest() for _ in range(COPIES)])
+        case "late":
+            return Late(honest())
+        case _:
+            return honest()
+
+
+def corrupted_mediator(kind: str, honest: Mediator) -> Mediator | DishonestMediator:
+    """A mediator as it is, or one that cheats."""
+    match kind:
+        case "copier":
+            return Copier(honest)
+        case "guesser":
+            return Guesser(honest)
+        case "sleeper":
+            return Sleeper(honest)
         case _:
             return honest
 

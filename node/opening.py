@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
+from functools import partial
 from random import SystemRandom
 from urllib.parse import urlsplit
 
@@ -23,7 +24,7 @@ from node.api import Api
 from node.chain_link import ChainLink
 from node.clock import Clock
 from node.directory import Directory
-from node.dishonest import Dishonest, corrupted
+from node.dishonest import DishonestMediator, DishonestProvider, corrupted_mediator, corrupted_provider
 from node.errors import ExitCode, UserError
 from node.lock import only_one, only_one_sender
 from node.peer import Peer
@@ -34,12 +35,16 @@ from node.serving import serving
 from node.setup import Setup
 from node.store import Store
 from node.strategies.advisers import open_advisers
+from node.supervision import Tasks
 from node.workshop import Workshop
 from p2p.host import Host, open_host
+from protocol.errors import PeerFault
 from protocol.identity import Address
 from protocol.messages import PROTOCOLS
 from protocol.offers import JOB_OFFERS, RESOURCE_OFFERS
 
+LEAVE = 3.0
+"""Seconds at most in which a node that ends takes its offers back and hands over what it has said."""
 CHAIN_POLL = 1.0
 """Seconds between two looks at the chain when nothing calls for an earlier one."""
 
@@ -78,8 +83,9 @@ async def open_peer(setup: Setup, executors: Mapping[str, Executor]) -> AsyncIte
         )
         nursery = await stack.enter_async_context(trio.open_nursery())
         stack.callback(nursery.cancel_scope.cancel)
+        tasks = Tasks(nursery)
         poll = max(CHAIN_POLL, setup.access.profile.poll)
-        chain = ChainLink(line, clock, poll, nursery, me=setup.key.address, batching=setup.batching)
+        chain = ChainLink(line, clock, poll, tasks, me=setup.key.address, batching=setup.batching)
         if setup.bench is not None and setup.bench.stake:
             setup = replace(setup, bench=await _with_stake(setup.bench, line.client, setup.key.address))
         peer = Peer(
@@ -91,10 +97,12 @@ async def open_peer(setup: Setup, executors: Mapping[str, Executor]) -> AsyncIte
             directory=directory,
             workshop=workshop,
             advisers=advisers,
+            tasks=tasks,
             agents=_agents(setup, _told_places(setup, host), workshop),
         )
         peer.url = await stack.enter_async_context(serving(Api(peer).app(), setup.http))
-        post = Post(host, ear, setup.rules.domain, setup.key, directory, nursery)
+        post = Post(host, ear, setup.rules.domain, setup.key, directory, tasks)
+        peer.post = post
         post.gateway = urlsplit(peer.url).port or 0
         ports.remember(post.gateway, host.addrs)
         chain.landed = peer.jobs.landed
@@ -109,12 +117,15 @@ async def open_peer(setup: Setup, executors: Mapping[str, Executor]) -> AsyncIte
             advisers=advisers,
             strategy_for=peer.strategy_for,
             tell=peer.jobs.tell,
-            nursery=nursery,
+            tasks=tasks,
         )
-        nursery.start_soon(peer.purse.run)
-        nursery.start_soon(peer.runtime.run)
+        tasks.keep("the purse", peer.purse.run)
+        tasks.keep("the memory of peers", peer.remember_peers)
         _restore(peer)
+        peer.runtime.begin()
         yield peer
+        with trio.move_on_after(LEAVE):
+            await peer.leave()
 
 
 def _told_places(setup: Setup, host: Host) -> tuple[str, ...]:
@@ -136,11 +147,11 @@ def _agents(setup: Setup, addrs: tuple[str, ...], workshop: Workshop) -> dict[st
             executors=names,
             isolation=tuple(executors[name].isolation.word for name in names),
         )
-        agents["provider"] = corrupted(setup.dishonest, Provider(me, setup.rules, shop, rng), workshop.blocks)
+        make = partial(Provider, me, setup.rules, shop, rng)
+        agents["provider"] = corrupted_provider(setup.dishonest, make, workshop.blocks)
     if setup.bench is not None:
-        agents["mediator"] = Mediator(
-            me, setup.rules, replace(setup.bench, addresses=places, executors=setup.bench.executors or names), rng
-        )
+        bench = replace(setup.bench, addresses=places, executors=setup.bench.executors or names)
+        agents["mediator"] = corrupted_mediator(setup.dishonest, Mediator(me, setup.rules, bench, rng))
     if setup.client:
         agents["client"] = JobCreator(me, setup.rules, rng, settles_later=setup.batching is not None)
     return agents
@@ -165,9 +176,12 @@ async def _with_stake(bench: Bench, client: VaultClient, me: Address) -> Bench:
 
 def _restore(peer: Peer) -> None:
     for role, agent in peer.agents.items():
-        if isinstance(agent, Provider | Dishonest | Mediator | JobCreator):
+        if isinstance(agent, Provider | DishonestProvider | Mediator | DishonestMediator | JobCreator):
             agent.restore(peer.store.records(role))
-    for address, places in peer.jobs.partners():
-        # whoever owes us a result may announce itself only much later
-        peer.host.learn(address, places)
+    # whoever owes us a result may announce itself only much later, and first peers may be gone for good
+    for address, places in (*peer.store.peers(), *peer.jobs.partners()):
+        try:
+            peer.host.learn(address, places)
+        except PeerFault:
+            continue
         peer.directory.learn(address, places)

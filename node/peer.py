@@ -23,17 +23,24 @@ from node.errors import ExitCode, UserError
 from node.jobs import Jobs
 from node.mandate import with_most_stake
 from node.moves import Moves
+from node.post import Post
 from node.purse import Purse
 from node.reach import describe_peers, describe_reach
 from node.runtime import Agent, Runtime
 from node.setup import Setup
 from node.store import Store
 from node.strategies.advisers import Advisers
+from node.supervision import Tasks
 from node.workshop import Workshop
 from p2p.host import Host
-from protocol.identity import show
-from protocol.offers import MediatorOffer, ResourceOffer
+from protocol.identity import Address, show
+from protocol.offers import MediatorOffer, ResourceOffer, Withdrawal
 from protocol.rules import PERCENT
+
+REMEMBER = 10.0
+"""Seconds between two looks at whom to remember."""
+WITHDRAWN = 75
+"""Seconds for which a withdrawal is told: as long as an offer lives."""
 
 
 class Peer:
@@ -50,6 +57,7 @@ class Peer:
         directory: Directory,
         workshop: Workshop,
         advisers: Advisers,
+        tasks: Tasks,
         agents: Mapping[str, Agent],
     ) -> None:
         self.setup = setup
@@ -68,7 +76,9 @@ class Peer:
         self.moves = Moves(chain.line, setup.key.address)
         self.url = ""
         self.stop = trio.Event()
+        self.tasks = tasks
         self.runtime: Runtime | None = None
+        self.post: Post | None = None
 
     @property
     def buyer(self) -> JobCreator:
@@ -119,6 +129,25 @@ class Peer:
         now, book, name = self.clock.now(), self.buyer.book, self.directory.name
         machines = [_describe_provider(offer, name(offer.provider), now) for offer in book.providers(now)]
         return machines + [_describe_mediator(offer, name(offer.mediator), now) for offer in book.mediators(now)]
+
+    async def remember_peers(self) -> None:
+        """Write down where peers are, for a restart in which nobody else is there yet."""
+        before: dict[Address, tuple[str, ...]] = {}
+        while True:
+            now = self.directory.everybody()
+            news = {address: places for address, places in now.items() if before.get(address) != places}
+            if news:
+                self.store.meet(news, self.clock.now())
+            before = now
+            await trio.sleep(REMEMBER)
+
+    async def leave(self) -> None:
+        """Take our offers back, so that nobody else asks, and see out what has been said."""
+        assert self.post is not None
+        if self.setup.shop is not None or self.setup.bench is not None:
+            now = self.clock.now()
+            self.post.publish(Withdrawal(self.setup.key.address, int(now * 1000), int(now + WITHDRAWN)))
+        await self.post.wait_until_said()
 
     async def status(self) -> dict[str, Any]:
         """Who this peer is, whom it knows, what it has."""

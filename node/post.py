@@ -12,6 +12,7 @@ from agents.effects import CastOwn
 from agents.events import Event, Got, Heard, Unreached
 from node.directory import Directory
 from node.keys import Key
+from node.supervision import Tasks
 from p2p import events as net
 from p2p.errors import Unreachable
 from p2p.host import Host
@@ -69,9 +70,7 @@ class Ear:
 class Post:
     """Messages out and in."""
 
-    def __init__(
-        self, host: Host, ear: Ear, domain: Domain, key: Key, directory: Directory, nursery: trio.Nursery
-    ) -> None:
+    def __init__(self, host: Host, ear: Ear, domain: Domain, key: Key, directory: Directory, tasks: Tasks) -> None:
         self.gateway = 0
         """Our own HTTP port, filled in where a message names it."""
         self._host = host
@@ -79,7 +78,8 @@ class Post:
         self._domain = domain
         self._key = key
         self._directory = directory
-        self._nursery = nursery
+        self._tasks = tasks
+        self._telling = 0
         self._lanes: dict[tuple[Address, str], trio.MemorySendChannel[tuple[Message, bytes]]] = {}
 
     def send(self, to: Address, message: Message, failed: Callable[[Event], None]) -> None:
@@ -90,7 +90,7 @@ class Post:
         if lane is None:
             lane, mail = trio.open_memory_channel[tuple[Message, bytes]](WAITING)
             self._lanes[lane_name] = lane
-            self._nursery.start_soon(self._carry, lane_name, mail, failed)
+            self._tasks.start_soon(self._carry, lane_name, mail, failed)
         try:
             lane.send_nowait((message, frame))
         except trio.WouldBlock:
@@ -98,7 +98,12 @@ class Post:
 
     def publish(self, offer: Gossip) -> None:
         """Tell everybody."""
-        self._nursery.start_soon(self._host.publish, topic_of(offer), self._seal(offer))
+        self._tasks.start_soon(self._tell, topic_of(offer), self._seal(offer))
+
+    async def wait_until_said(self) -> None:
+        """Until nothing waits to be told or handed over."""
+        while self._telling or any(lane.statistics().current_buffer_used for lane in self._lanes.values()):  # noqa: ASYNC110  for a moment, at the end
+            await trio.sleep(0.02)
 
     def open(self, event: net.HostEvent) -> Event | None:
         """What a network event says to the agents; None where it says nothing, or is somebody's fault."""
@@ -121,6 +126,13 @@ class Post:
         if isinstance(message, Serving):
             message = replace(message, gateway=self.gateway)
         return seal(message, self._domain, self._key.sign)
+
+    async def _tell(self, topic: str, data: bytes) -> None:
+        self._telling += 1
+        try:
+            await self._host.publish(topic, data)
+        finally:
+            self._telling -= 1
 
     async def _carry(
         self,

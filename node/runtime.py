@@ -42,8 +42,10 @@ from agents.events import Began, Decided, Event, Fetched, NotFetched, Ran, Timer
 from node.chain_link import ChainLink, Hear
 from node.clock import Clock
 from node.post import Post
+from node.steps import Steps
 from node.store import Store
 from node.strategies.advisers import Advisers
+from node.supervision import Tasks
 from node.workshop import Workshop
 from p2p.host import Host
 from protocol.errors import PeerFault
@@ -79,7 +81,7 @@ class Runtime:
         advisers: Advisers,
         strategy_for: Callable[[str, bytes], str],
         tell: Callable[[Tell], None],
-        nursery: trio.Nursery,
+        tasks: Tasks,
     ) -> None:
         self.agents = dict(agents)
         self.clock = clock
@@ -91,26 +93,29 @@ class Runtime:
         self._advisers = advisers
         self._strategy_for = strategy_for
         self._tell = tell
-        self._nursery = nursery
+        self._tasks = tasks
         self._queue: deque[tuple[str, Event]] = deque()
         self._draining = False
+        self._steps = Steps(chain.client.domain)
         self._timers: list[tuple[float, int, str, Timer]] = []
         self._order = itertools.count()
         self._timers_changed = trio.Event()
         self._hears: dict[str, Hear] = {role: partial(self.feed, role) for role in agents}
         chain.jumped = self._timers_changed.set
 
-    async def run(self) -> None:
-        """Begin, and go on until cancelled."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._chain.run)
-            nursery.start_soon(self._fire_timers)
-            for role in self.agents:
-                self.feed(role, Began())
-            async for event in self._host.events:
-                opened = self._post.open(event)
-                if opened is not None:
-                    self.feed_all(opened)
+    def begin(self) -> None:
+        """Tell the agents, and go on for as long as the node lives."""
+        self._tasks.keep("the line to the chain", self._chain.run)
+        self._tasks.keep("the timers", self._fire_timers)
+        self._tasks.keep("the network's events", self._take_events)
+        for role in self.agents:
+            self.feed(role, Began())
+
+    async def _take_events(self) -> None:
+        async for event in self._host.events:
+            opened = self._post.open(event)
+            if opened is not None:
+                self.feed_all(opened)
 
     def feed_all(self, event: Event) -> None:
         """Every agent hears this; those whom it does not concern ignore it."""
@@ -129,10 +134,19 @@ class Runtime:
         try:
             while self._queue:
                 role, event = self._queue.popleft()
-                effects = self.agents[role].handle(self.clock.now(), event)
-                self._carry_out(role, effects)
+                self._take(role, event)
         finally:
             self._draining = False
+
+    def _take(self, role: str, event: Event) -> None:
+        self._steps.heard(role, event)
+        try:
+            effects = self.agents[role].handle(self.clock.now(), event)
+        except Exception:  # our own mistake, of one agent about one event; the others and the next go on
+            self._tasks.failed(f"the {role}'s agent, at {type(event).__name__},")
+            return
+        self._steps.does(role, event, effects)
+        self._carry_out(role, effects)
 
     def _carry_out(self, role: str, effects: Iterable[Effect]) -> None:
         effects = list(effects)
@@ -178,9 +192,9 @@ class Runtime:
             case LookUp(who):
                 self._chain.look_up(who, hear)
             case Fetch():
-                self._nursery.start_soon(self._fetch, hear, effect)
+                self._tasks.start_soon(self._fetch, hear, effect)
             case Execute():
-                self._nursery.start_soon(self._execute, hear, effect)
+                self._tasks.start_soon(self._execute, hear, effect)
             case _:
                 assert_never(effect)
 

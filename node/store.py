@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,22 +19,14 @@ from agents.juror import Case
 from agents.purchase_stages import Purchase
 from agents.reputation import Standing
 from agents.sale import Sale
-from protocol.wire import name_of, pack, structure, unpack, wire_converter
+from node.migrations import migrate
+from protocol.identity import Address
+from protocol.wire import name_of, pack, recall, unpack, wire_converter
 
 _KINDS: dict[str, type] = {name_of(kind): kind for kind in (Wanted, Purchase, Sale, Standing, Case)}
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS records (
-    agent TEXT NOT NULL, key TEXT NOT NULL, kind TEXT NOT NULL, content BLOB NOT NULL, PRIMARY KEY (agent, key)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS jobs (
-    id TEXT PRIMARY KEY, started REAL NOT NULL, about TEXT NOT NULL, document TEXT, ended TEXT
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS job_events (
-    job TEXT NOT NULL, number INTEGER NOT NULL, at REAL NOT NULL, event TEXT NOT NULL, PRIMARY KEY (job, number)
-) WITHOUT ROWID;
-"""
-SCHEMA_VERSION = 1
+MOST_PEERS = 256
+"""Of those met, the ones that are remembered over a restart."""
 
 
 class Store:
@@ -45,11 +37,7 @@ class Store:
         self.connection.execute("PRAGMA journal_mode = WAL")
         # FULL: a committed state survives a power cut, not only a killed process
         self.connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
-        found = self.connection.execute("PRAGMA user_version").fetchone()[0]
-        if found not in (0, SCHEMA_VERSION):
-            raise ValueError(f"{path} has schema {found}, this version knows {SCHEMA_VERSION}")
-        self.connection.executescript(_SCHEMA)
-        self.connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        migrate(self.connection, path)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -76,7 +64,31 @@ class Store:
     def records(self, agent: str) -> list[Any]:
         """Everything that one agent saved and did not forget."""
         rows = self.connection.execute("SELECT kind, content FROM records WHERE agent = ? ORDER BY key", (agent,))
-        return [structure(unpack(content), _KINDS[kind]) for kind, content in rows]
+        return [recall(unpack(content), _KINDS[kind]) for kind, content in rows]
+
+    def count_records(self, agent: str) -> dict[str, int]:
+        """How many of each kind an agent saved."""
+        rows = self.connection.execute("SELECT kind, COUNT(*) FROM records WHERE agent = ? GROUP BY kind", (agent,))
+        return dict(rows.fetchall())
+
+    # --- peers -------------------------------------------------------------------------------------------------------
+
+    def meet(self, peers: Mapping[Address, Sequence[str]], now: float) -> None:
+        """Remember where peers are; those that were met longest ago are forgotten."""
+        with self.transaction():
+            self.connection.executemany(
+                "INSERT OR REPLACE INTO peers VALUES (?, ?, ?)",
+                [(address, json.dumps(list(places)), now) for address, places in peers.items()],
+            )
+            self.connection.execute(
+                "DELETE FROM peers WHERE address NOT IN (SELECT address FROM peers ORDER BY met DESC LIMIT ?)",
+                (MOST_PEERS,),
+            )
+
+    def peers(self) -> list[tuple[Address, list[str]]]:
+        """Everybody that is remembered, and the multiaddrs where they were; those met last come first."""
+        rows = self.connection.execute("SELECT address, places FROM peers ORDER BY met DESC")
+        return [(Address(address), json.loads(places)) for address, places in rows]
 
     # --- jobs --------------------------------------------------------------------------------------------------------
 

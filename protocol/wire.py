@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
@@ -82,8 +82,20 @@ def unpack(data: bytes) -> dict[str, Any]:
 
 def structure(content: Any, kind: Any) -> Any:
     """Plain values into dataclasses, strictly; raises `Malformed`."""
+    return _structure(content, kind, wire_converter())
+
+
+def recall(content: Any, kind: Any) -> Any:
+    """As `structure`, but of what an older version of this node wrote: fields that have come since get their defaults.
+
+    Raises `Malformed`.
+    """
+    return _structure(content, kind, _lenient_converter())
+
+
+def _structure(content: Any, kind: Any, converter: Converter) -> Any:
     try:
-        return wire_converter().structure(content, kind)
+        return converter.structure(content, kind)
     except Malformed:
         raise
     except (BaseValidationError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -130,8 +142,17 @@ def name_of(kind: type) -> str:
 @cache
 def wire_converter() -> Converter:
     """One cattrs converter for the wire and the state store: bounds come from the fields' types."""
+    return _converter(lenient=False)
+
+
+@cache
+def _lenient_converter() -> Converter:
+    return _converter(lenient=True)
+
+
+def _converter(*, lenient: bool) -> Converter:
     converter = Converter(detailed_validation=False)
-    converter.register_structure_hook_factory(is_dataclass, lambda kind: _strict_dataclass(kind, converter))
+    converter.register_structure_hook_factory(is_dataclass, lambda kind: _dataclass(kind, converter, lenient))
     converter.register_unstructure_hook_factory(
         is_dataclass, lambda kind: make_dict_unstructure_fn(_with_bounds(kind), converter)
     )
@@ -152,14 +173,16 @@ def _with_bounds(kind: type) -> type:
     return kind
 
 
-def _strict_dataclass(kind: type, converter: Converter) -> Callable[[Any, Any], Any]:
+def _dataclass(kind: type, converter: Converter, lenient: bool) -> Callable[[Any, Any], Any]:
     build: Callable[[Any, Any], Any] = make_dict_structure_fn(
         _with_bounds(kind), converter, _cattrs_detailed_validation=False
     )
     names = {field.name for field in fields(kind)}
+    may_miss = {it.name for it in fields(kind) if it.default is not MISSING or it.default_factory is not MISSING}
+    needed = names - may_miss if lenient else names
 
     def structure_one(content: Any, _: Any) -> Any:
-        if not isinstance(content, dict) or content.keys() != names:
+        if not isinstance(content, dict) or not needed <= content.keys() <= names:
             raise Malformed(f"{kind.__name__} has the fields {', '.join(sorted(names))}")
         return build(content, kind)
 

@@ -29,6 +29,7 @@ def _amount(text: str) -> tuple[bytes, int]:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m contracts.devchain", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--chain-id", type=int, default=_DEFAULT_CHAIN_ID)
     parser.add_argument("--fund", type=_amount, action="append", default=[], metavar="ADDRESS=WEI")
@@ -59,7 +60,7 @@ async def _main() -> None:
         ledger = Ledger(wanted.chain_id, dict(wanted.fund))
     server = DevServer(ledger)
     async with trio.open_nursery() as nursery:
-        listeners = await trio.open_tcp_listeners(wanted.port, host="127.0.0.1")
+        listeners = await trio.open_tcp_listeners(wanted.port, host=wanted.host)
         port = listeners[0].socket.getsockname()[1]
         nursery.start_soon(server.mine_on_demand)
         if wanted.block_time > 0:

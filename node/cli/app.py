@@ -36,6 +36,7 @@ for group, name in (
 Home = Annotated[Path | None, typer.Option("--home", help="Data folder (LILYPAD_HOME).", show_default=False)]
 Network = Annotated[str | None, typer.Option("--network", help="Network (LILYPAD_NETWORK).", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+JsonLines = Annotated[bool, typer.Option("--json-lines", help="Print each event as a line of JSON, as it happens.")]
 
 
 def run_app() -> None:
@@ -90,6 +91,7 @@ def run(
     network: Network = None,
     home: Home = None,
     json: Json = False,
+    json_lines: JsonLines = False,
 ) -> None:
     """Run a module on somebody's machine: find, haggle, lock, run, verify, pay.
 
@@ -115,24 +117,41 @@ def run(
         dry_run=dry_run,
         detach=detach,
         json=json,
+        json_lines=json_lines,
     )
     _do(run_job, home, network, wish)
 
 
 @node.command("start")
 def node_start(
-    role: Annotated[str, typer.Option(help="Any of provider, mediator, client, joined by commas.")] = "client",
-    offer: Annotated[Path | None, typer.Option(help="offer.toml: what a provider sells.", show_default=False)] = None,
-    strategy: Annotated[
-        str | None, typer.Option(help="Who haggles for this node, see `lilypad strategy ls`.", show_default=False)
+    role: Annotated[
+        str, typer.Option(help="Any of provider, mediator, client, joined by commas.", envvar="LILYPAD_ROLE")
+    ] = "client",
+    offer: Annotated[
+        Path | None, typer.Option(help="offer.toml: what a provider sells.", envvar="LILYPAD_OFFER", show_default=False)
     ] = None,
-    fee: Annotated[int, typer.Option(help="What a mediator takes for a re-run, in base units.")] = 0,
+    strategy: Annotated[
+        str | None,
+        typer.Option(
+            help="Who haggles for this node, see `lilypad strategy ls`.", envvar="LILYPAD_STRATEGY", show_default=False
+        ),
+    ] = None,
+    fee: Annotated[
+        int, typer.Option(help="What a mediator takes for a re-run, in base units.", envvar="LILYPAD_FEE")
+    ] = 0,
     stake: Annotated[
         int,
-        typer.Option(help="What a mediator has at stake on juries at least, in base units, out of its vault money."),
+        typer.Option(
+            help="What a mediator has at stake on juries at least, in base units, out of its vault money.",
+            envvar="LILYPAD_STAKE",
+        ),
     ] = 0,
-    listen: Annotated[str, typer.Option(help="Multiaddr to listen on.")] = "/ip4/127.0.0.1/tcp/0",
-    announce: Annotated[str | None, typer.Option(help="Multiaddr to give out instead.", show_default=False)] = None,
+    listen: Annotated[
+        str, typer.Option(help="Multiaddr to listen on.", envvar="LILYPAD_LISTEN")
+    ] = "/ip4/127.0.0.1/tcp/0",
+    announce: Annotated[
+        str | None, typer.Option(help="Multiaddr to give out instead.", envvar="LILYPAD_ANNOUNCE", show_default=False)
+    ] = None,
     bootstrap: Annotated[
         list[str] | None, typer.Option(help="Multiaddr of a first peer; may be given again.", show_default=False)
     ] = None,
@@ -143,9 +162,12 @@ def node_start(
     serve_relay: Annotated[bool, typer.Option("--serve-relay", help="Be a relay for others, within limits.")] = False,
     lan: Annotated[bool, typer.Option("--lan", help="Find peers on the local network, and be found there.")] = False,
     dht: Annotated[bool, typer.Option(help="Take part in the market's DHT.")] = True,
-    http: Annotated[str, typer.Option(help="Address of the HTTP server.")] = "127.0.0.1:0",
+    http: Annotated[str, typer.Option(help="Address of the HTTP server.", envvar="LILYPAD_HTTP")] = "127.0.0.1:0",
     executors: Annotated[
-        str | None, typer.Option(help="Of wasm, docker: what to run jobs on [all that work].", show_default=False)
+        str | None,
+        typer.Option(
+            help="Of wasm, docker: what to run jobs on [all that work].", envvar="LILYPAD_EXECUTORS", show_default=False
+        ),
     ] = None,
     network: Network = None,
     home: Home = None,
@@ -203,6 +225,26 @@ Amount = Annotated[
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before it is sent.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what it would cost.")]
+
+
+@node.command("backup")
+def node_backup(
+    file: Annotated[Path, typer.Argument(help="Where to: a new tar file.")],
+    content: Annotated[bool, typer.Option(help="With the blocks that others may still fetch, and the results.")] = True,
+    home: Home = None,
+) -> None:
+    """Copy the data folder into one file, also while the node runs."""
+    from node.cli.backup import backup
+
+    _do(backup, home, None, file, content)
+
+
+@node.command("restore")
+def node_restore(file: Annotated[Path, typer.Argument(help="What `node backup` wrote.")], home: Home = None) -> None:
+    """Make the data folder out of a back-up; never over one that is there."""
+    from node.cli.backup import restore
+
+    _do(restore, home, None, file)
 
 
 @wallet.command("new")
@@ -358,6 +400,19 @@ def jobs_show(job: str, home: Home = None, json: Json = False) -> None:
     _do(show, home, None, job, json)
 
 
+@jobs.command("logs")
+def jobs_logs(
+    job: str,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on to the job's end.")] = False,
+    home: Home = None,
+    json_lines: JsonLines = False,
+) -> None:
+    """All that happened to a job, event by event, with the moment of each."""
+    from node.cli.jobs import logs
+
+    _do(logs, home, None, job, follow, json_lines)
+
+
 @jobs.command("explain")
 def jobs_explain(job: str, home: Home = None, json: Json = False) -> None:
     """Why this provider, or why none: who was asked, who said no to what, and when."""
@@ -372,11 +427,12 @@ def jobs_get(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to put the result directory.")] = None,
     home: Home = None,
     json: Json = False,
+    json_lines: JsonLines = False,
 ) -> None:
     """Wait for a job's end and fetch its result."""
     from node.cli.run import get_job
 
-    _do(get_job, home, None, job, output, json)
+    _do(get_job, home, None, job, output, json, json_lines)
 
 
 @jobs.command("resume")
@@ -385,11 +441,12 @@ def jobs_resume(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to put the result directory.")] = None,
     home: Home = None,
     json: Json = False,
+    json_lines: JsonLines = False,
 ) -> None:
     """Follow a job again, after ^C or from elsewhere, and fetch its result; the same as `get`."""
     from node.cli.run import get_job
 
-    _do(get_job, home, None, job, output, json)
+    _do(get_job, home, None, job, output, json, json_lines)
 
 
 @jobs.command("cancel")
@@ -403,9 +460,25 @@ def jobs_cancel(job: str, home: Home = None) -> None:
 @offers.command("ls")
 def offers_ls(home: Home = None, json: Json = False) -> None:
     """What is on offer now."""
-    from node.cli.jobs import offers_ls as ls
+    from node.cli.offers import ls
 
     _do(ls, home, None, json)
+
+
+@offers.command("watch")
+def offers_watch(home: Home = None, json_lines: JsonLines = False) -> None:
+    """What comes on offer, changes and goes, as this node hears of it; ^C ends it."""
+    from node.cli.offers import watch
+
+    _do(watch, home, None, json_lines)
+
+
+@app.command()
+def doctor(home: Home = None, network: Network = None, json: Json = False) -> None:
+    """Look over machine, data folder, network and running node; say what is wrong, and what mends it."""
+    from node.cli.doctor import doctor as examine
+
+    _do(examine, home, network, json)
 
 
 @strategy.command("ls")

@@ -1,4 +1,4 @@
-"""``lilypad jobs`` and ``lilypad offers``: what a running node knows."""
+"""``lilypad jobs``: what a running node knows of the jobs that its user asked for."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import time
 from typing import Any
 
 from node.cli.ending import run_trio
-from node.cli.progress import Progress, short
-from node.cli.tables import print_offers, print_table
+from node.cli.progress import Progress, short, tell
+from node.cli.tables import print_event, print_table
 from node.config import Config
 
 
@@ -45,6 +45,30 @@ def show(config: Config, job: str, json: bool) -> None:
     print(f"provider {document['provider']}  agreed {document['price']['agreed']}  paid {document['price']['paid']}")
     print(f"result {document['result']['cid']}  exit code {document['result']['exit_code']}")
     print(f"deal {document['deal']}  {document['chain']['gas']:,} gas")
+
+
+def logs(config: Config, job: str, follow: bool, json_lines: bool) -> None:
+    """Every event of a job's story, and with ``follow`` those to come."""
+    from node.client import need_node
+
+    async def go() -> None:
+        async with need_node(config.home) as client:
+            if follow:
+                async for event in client.follow(job):
+                    _log(event, json_lines)
+            else:
+                for event in await client.get(f"/api/v1/jobs/{job}/story"):
+                    _log(event, json_lines)
+
+    run_trio(go)
+
+
+def _log(event: dict[str, Any], json_lines: bool) -> None:
+    if json_lines:
+        print_event(event)
+        return
+    moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event["at"])) + f"{event['at'] % 1:.3f}"[1:]
+    print(f"{moment}  {event['event']:12} {_explained(event) or tell(event)}".rstrip(), flush=True)
 
 
 def explain(config: Config, job: str, json: bool) -> None:
@@ -91,12 +115,3 @@ def cancel(config: Config, job: str) -> None:
     """Drop a job that has no deal yet."""
     _ask(config, f"/api/v1/jobs/{job}/cancel", "post")
     Progress(quiet=False).say("told the node; a signed deal goes on")
-
-
-def offers_ls(config: Config, json: bool) -> None:
-    """What is on offer now."""
-    found = _ask(config, "/api/v1/offers")
-    if json:
-        print(json_format.dumps(found, indent=2))
-    else:
-        print_offers(found)

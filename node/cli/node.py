@@ -5,11 +5,15 @@ from __future__ import annotations
 import json as json_format
 import logging
 import os
+import signal
 import sys
+import threading
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import trio
 
 from node.cli.ending import run_trio
 from node.cli.passphrase import passphrase
@@ -23,6 +27,10 @@ if TYPE_CHECKING:
     from node.setup import Setup
     from p2p.settings import Settings
 
+log = logging.getLogger("lilypad.node")
+
+END = 15.0
+"""Seconds at most from the wish to end to the end of the process."""
 ROLES = ("provider", "mediator", "client")
 
 
@@ -68,6 +76,7 @@ def start(config: Config, wish: Start) -> None:
 
     from node.dishonest import check_kind
     from node.keys import load_key
+    from node.logs import begin_logging
     from node.setup import Setup
 
     setup = Setup(
@@ -87,9 +96,7 @@ def start(config: Config, wish: Start) -> None:
         strategies={} if strategy is None else dict.fromkeys(roles, strategy),
         settings=_network_settings(wish, network.relays),
     )
-    logging.basicConfig(
-        level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    begin_logging()
     run_trio(lambda: _serve(setup, trade, wish.json), lambda: None, _load)
     print("lilypad: ended; open deals go on at the next start", file=sys.stderr)
 
@@ -118,6 +125,8 @@ async def _serve(setup: Setup, trade: Trade, json: bool) -> None:
     from node.executors import ChoosyShop, open_executors, prepare_containers, with_gpus
     from node.opening import open_peer
 
+    watchdog = threading.Timer(END, _give_up)
+    watchdog.daemon = True
     runs = setup.shop is not None or setup.bench is not None
     trade = trade if runs else replace(trade, executors=())
     async with open_executors(trade, os.cpu_count() or 1) as executors:
@@ -132,9 +141,30 @@ async def _serve(setup: Setup, trade: Trade, json: bool) -> None:
             leave_contact(setup.home, peer.url, peer.token)
             try:
                 _introduce(await peer.status(), json)
-                await peer.stop.wait()
+                await _wait_for_end(peer.stop)
+                watchdog.start()
             finally:
                 forget_contact(setup.home)
+    watchdog.cancel()
+
+
+async def _wait_for_end(stop: trio.Event) -> None:
+    """Until somebody says stop; a second signal is taken less gently."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_stop_on_signal, stop)
+        await stop.wait()
+        nursery.cancel_scope.cancel()
+
+
+async def _stop_on_signal(stop: trio.Event) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for _ in signals:
+            stop.set()
+
+
+def _give_up() -> None:
+    log.error("this node did not end within %g s, so its process does; all that it must remember is on disk", END)
+    os._exit(0)
 
 
 def _introduce(status: dict[str, Any], json: bool) -> None:

@@ -26,12 +26,13 @@ class Progress:
 
     def event(self, event: dict[str, Any]) -> None:
         """One event of a job's story."""
-        text = _tell(event)
+        text = tell(event)
         if text:
             self.say(text)
 
 
-def _tell(event: dict[str, Any]) -> str:
+def tell(event: dict[str, Any]) -> str:
+    """An event in a few words; empty where people need not hear of it."""
     match event["event"]:
         case "tendering":
             return f"haggling with {len(event['contacted'])} providers"

@@ -16,6 +16,7 @@ import typer
 from node.cli.ending import complain, run_trio
 from node.cli.progress import Progress
 from node.cli.strategies import check_strategy
+from node.cli.tables import print_event, print_offers
 from node.config import LOCAL, Config
 from node.errors import ExitCode, UserError
 from node.mandate import parse_mandate
@@ -48,6 +49,26 @@ EXIT_CODES = {
 
 
 @dataclass(frozen=True, slots=True)
+class Form:
+    """How a job's progress and end are told: to people, as one document, or as lines of JSON with the document last."""
+
+    json: bool
+    lines: bool
+
+    @property
+    def quiet(self) -> bool:
+        """Whether no progress goes to stderr."""
+        return self.json or self.lines
+
+    def end(self, document: dict[str, Any]) -> None:
+        """Print the job's document."""
+        if self.lines:
+            print_event({"event": "document", "document": document})
+        elif self.json:
+            print(json_format.dumps(document, indent=2))
+
+
+@dataclass(frozen=True, slots=True)
 class Wish:
     """What the user typed."""
 
@@ -67,6 +88,12 @@ class Wish:
     dry_run: bool
     detach: bool
     json: bool
+    json_lines: bool = False
+
+    @property
+    def form(self) -> Form:
+        """How its progress and its end are told."""
+        return Form(self.json, self.json_lines)
 
 
 def run_job(config: Config, wish: Wish) -> None:
@@ -79,7 +106,7 @@ def run_job(config: Config, wish: Wish) -> None:
         raise UserError(ExitCode.USAGE, f"{wish.output} exists already", "name a new folder with -o")
     with tempfile.TemporaryDirectory(prefix="lilypad-run-") as folder:
         prepared = prepare(module, bound, Path(folder), str(mandate.get("isolation") or ""))
-        attempt, progress = _Attempt(mandate), Progress(quiet=wish.json)
+        attempt, progress = _Attempt(mandate), Progress(quiet=wish.form.quiet)
 
         def interrupted() -> int:
             attempt.broken_off(wish, "CANCELLED", "interrupted")
@@ -98,14 +125,14 @@ def run_job(config: Config, wish: Wish) -> None:
         raise typer.Exit(code)
 
 
-def get_job(config: Config, job: str, output: Path | None, json: bool) -> None:
+def get_job(config: Config, job: str, output: Path | None, json: bool, json_lines: bool) -> None:
     """Wait for a job of the running node and fetch its result."""
     from node.client import need_node
 
     async def get() -> int:
-        progress = Progress(quiet=json)
+        form = Form(json, json_lines)
         async with need_node(config.home) as client:
-            return await _finish(config, client, job, output, json, progress)
+            return await _finish(config, client, job, output, form, Progress(quiet=form.quiet))
 
     if output is not None and output.exists():
         raise UserError(ExitCode.USAGE, f"{output} exists already", "name a new folder with -o")
@@ -141,11 +168,11 @@ class _Attempt:
 
     def broken_off(self, wish: Wish, outcome: str, reason: str) -> None:
         """Print the document of a run that did not come to its end."""
-        if not wish.json or self.document is None:
+        if not wish.form.quiet or self.document is None:
             return
         if self.document["outcome"] in ("RUNNING", "CANCELLED"):
             self.document |= {"outcome": outcome, "reason": reason}
-        _print_document(self.document)
+        wish.form.end(self.document)
 
 
 async def _run(
@@ -168,7 +195,7 @@ async def _ask(
     config: Config, wish: Wish, prepared: Prepared, attempt: _Attempt, client: NodeClient, progress: Progress
 ) -> int:
     if wish.dry_run:
-        _show_offers(await client.get("/api/v1/offers"), wish.json)
+        _show_offers(await client.get("/api/v1/offers"), wish.form.quiet)
         return ExitCode.OK
     if attempt.local and wish.detach:
         raise UserError(ExitCode.USAGE, "--detach needs a running node", "start one with `lilypad node start`")
@@ -176,10 +203,10 @@ async def _ask(
     await client.upload(prepared.inputs_cid, prepared.blocks)
     job = attempt.job = (await client.post("/api/v1/jobs", _request(wish, prepared, attempt)))["job"]
     if wish.detach:
-        print(json_format.dumps({"job": job}) if wish.json else job)
+        print(json_format.dumps({"job": job}) if wish.form.quiet else job)
         return ExitCode.OK
     try:
-        return await _finish(config, client, job, wish.output, wish.json, progress)
+        return await _finish(config, client, job, wish.output, wish.form, progress)
     except BaseException:
         attempt.document = await _let_go(client, job)
         raise
@@ -256,12 +283,14 @@ def _request(wish: Wish, prepared: Prepared, attempt: _Attempt) -> dict[str, Any
 
 
 async def _finish(
-    config: Config, client: NodeClient, job: str, output: Path | None, json: bool, progress: Progress
+    config: Config, client: NodeClient, job: str, output: Path | None, form: Form, progress: Progress
 ) -> int:
     from content.cid import Cid
 
     async for event in client.follow(job):
         progress.event(event)
+        if form.lines:
+            print_event(event)
     document = await client.get(f"/api/v1/jobs/{job}")
     if document["outcome"] not in EXIT_CODES:
         raise UserError(
@@ -277,7 +306,7 @@ async def _finish(
             place.parent.mkdir(parents=True, exist_ok=True)
             await client.download(Cid.parse(cid), place)
         document["result"] |= _content(place)
-    _print(document, json)
+    _print(document, form)
     return EXIT_CODES[document["outcome"]]
 
 
@@ -293,10 +322,10 @@ def _text(file: Path) -> str:
     return text if len(text) <= MOST_TEXT else text[:MOST_TEXT] + "… (the file has the rest)\n"
 
 
-def _print(document: dict[str, Any], json: bool) -> None:
+def _print(document: dict[str, Any], form: Form) -> None:
     result = document["result"]
-    if json:
-        _print_document(document)
+    if form.quiet:
+        form.end(document)
     else:
         sys.stdout.write(result.get("stdout", ""))
         sys.stdout.flush()
@@ -304,12 +333,8 @@ def _print(document: dict[str, Any], json: bool) -> None:
     there = f"paid {document['price']['paid']}; the result is in {result['path']}" if "path" in result else ""
     if document["outcome"] != "DONE":
         complain(_outcome_text(document), _outcome_mend(document) or there)
-    elif not json:
+    elif not form.quiet:
         print(f"lilypad: {there}", file=sys.stderr)
-
-
-def _print_document(document: dict[str, Any]) -> None:
-    print(json_format.dumps(document, indent=2))
 
 
 def _outcome_text(document: dict[str, Any]) -> str:
@@ -334,8 +359,6 @@ def _outcome_mend(document: dict[str, Any]) -> str:
 
 
 def _show_offers(offers: list[dict[str, Any]], json: bool) -> None:
-    from node.cli.tables import print_offers
-
     if json:
         print(json_format.dumps(offers, indent=2))
     else:

@@ -1,7 +1,8 @@
-"""Plain tables on stdout."""
+"""Plain tables on stdout, and lines of JSON."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,11 @@ def print_table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     widths = [max(len(row[column]) for row in texts) for column in range(len(heads))]
     for row in texts:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def print_event(event: dict[str, Any]) -> None:
+    """One event as one line of JSON, at once: somebody may be following."""
+    print(json.dumps(event), flush=True)
 
 
 def print_offers(offers: Sequence[dict[str, Any]]) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMAND = (sys.executable, "-c", "from node.cli import main; main()")
+COMMAND = (sys.executable, "-c", "from testnet.cli import main; main()")
 PASSPHRASE = "correct horse"
 _PR_SET_CHILD_SUBREAPER = 36
 

@@ -71,7 +71,7 @@ async def open_line(
             connect(access, domain, store.connection, jc.private) as line,
             trio.open_nursery() as nursery,
         ):
-            link = ChainLink(line, clock, poll, nursery, me=jc.address, batching=batching)
+            link = ChainLink(line, clock, poll, Tasks(nursery), me=jc.address, batching=batching)
             nursery.start_soon(link.run)
             yield Line(jc, link, clock, rpc, Rules(domain), access)
             nursery.cancel_scope.cancel()

@@ -12,6 +12,7 @@ from agents.events import Event, Got, Unreached
 from node.directory import Directory
 from node.keys import Key, new_key
 from node.post import Ear, Post
+from node.supervision import Tasks
 from p2p.events import Got as Frame
 from p2p.host import Host, open_host
 from protocol.eip712 import Domain
@@ -61,7 +62,7 @@ async def open_offices(count: int) -> AsyncIterator[list[Office]]:
                     validate=ear.validate,
                 )
             )
-            offices.append(Office(key, host, Post(host, ear, DOMAIN, key, Directory(), nursery)))
+            offices.append(Office(key, host, Post(host, ear, DOMAIN, key, Directory(), Tasks(nursery))))
         yield offices
         nursery.cancel_scope.cancel()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,11 @@ import pytest
 from agents.effects import Forget, Save
 from agents.job_creator import Wanted
 from agents.request import Request
-from node.store import Store
+from node import migrations
+from node.errors import UserError
+from node.migrations import SCHEMA_VERSION
+from node.store import MOST_PEERS, Store
+from protocol.identity import Address
 from protocol.job import Job, Resources
 
 RESOURCES = Resources(cpu_millis=1, memory_mib=2, disk_mib=3, gpus=0, vram_mib=0, timeout=4)
@@ -111,5 +116,45 @@ def test_a_file_of_a_later_version_is_not_touched(tmp_path: Path) -> None:
     store = Store(tmp_path / "state.sqlite")
     store.connection.execute("PRAGMA user_version = 99")
     store.close()
-    with pytest.raises(ValueError, match="schema 99"):
+    with pytest.raises(UserError, match="schema 99"):
         Store(tmp_path / "state.sqlite")
+
+
+def test_a_store_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    old = sqlite3.connect(tmp_path / "state.sqlite")
+    old.executescript((Path(__file__).parent / "stores" / "version_1.sql").read_text())
+    old.close()
+    store = Store(tmp_path / "state.sqlite")
+    assert store.connection.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
+    assert store.records("client") == [wanted(1)]
+    assert [job for job, _, _, _ in store.jobs()] == ["01" * 16]
+    assert [event["event"] for _, _, event in store.events("01" * 16)] == ["tendering"]
+    assert store.peers() == []
+    store.close()
+    Store(tmp_path / "state.sqlite").close()  # a second time nothing is left to do
+
+
+def test_a_step_that_fails_leaves_the_old_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(store: sqlite3.Connection) -> None:
+        store.execute("CREATE TABLE half (done TEXT)")
+        raise RuntimeError("no further")
+
+    Store(tmp_path / "state.sqlite").close()
+    monkeypatch.setattr(migrations, "STEPS", (*migrations.STEPS, broken))
+    monkeypatch.setattr(migrations, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
+    with pytest.raises(RuntimeError):
+        Store(tmp_path / "state.sqlite")
+    monkeypatch.undo()
+    store = Store(tmp_path / "state.sqlite")
+    assert store.connection.execute("SELECT name FROM sqlite_master WHERE name = 'half'").fetchall() == []
+    store.close()
+
+
+def test_peers_are_remembered_up_to_a_number(tmp_path: Path) -> None:
+    store = Store(tmp_path / "state.sqlite")
+    for number in range(MOST_PEERS + 10):
+        store.meet({Address(number.to_bytes(20, "big")): [f"/ip4/10.0.0.1/tcp/{number}"]}, float(number))
+    met = store.peers()
+    assert len(met) == MOST_PEERS
+    assert met[0] == (Address((MOST_PEERS + 9).to_bytes(20, "big")), [f"/ip4/10.0.0.1/tcp/{MOST_PEERS + 9}"])
+    store.close()

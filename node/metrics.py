@@ -1,0 +1,84 @@
+"""What a node counts of itself, beside its network layer, as Prometheus reads it: process, jobs, state, queue.
+
+Names that start with ``process_`` are the ones that Prometheus' own clients use.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import trio
+
+from node.store import Store
+
+_BEGAN = time.time()
+_PAGE = resource.getpagesize()
+
+
+def render(store: Store, roles: Mapping[str, object], home: Path, failures: Mapping[str, int]) -> str:
+    """Everything, one metric after another; ``failures`` are the node's own, by part."""
+    lines = [*_process(), *_node(home), *_jobs(store), *_records(store, roles)]
+    lines += _one("lilypad_failures_total", "counter", "Parts of this node that failed.", sum(failures.values()))
+    return "\n".join(lines) + "\n"
+
+
+def _process() -> Iterator[str]:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    yield from _one(
+        "process_cpu_seconds_total", "counter", "CPU time of this process.", usage.ru_utime + usage.ru_stime
+    )
+    yield from _one("process_start_time_seconds", "gauge", "When this process began, Unix time.", _BEGAN)
+    resident = _resident()
+    if resident is not None:
+        yield from _one("process_resident_memory_bytes", "gauge", "Memory that lies in RAM.", resident)
+    try:
+        files = len(os.listdir("/proc/self/fd")) - 1  # one is this look's own
+    except OSError:
+        return
+    yield from _one("process_open_fds", "gauge", "Open files and sockets.", files)
+
+
+def _resident() -> int | None:
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _node(home: Path) -> Iterator[str]:
+    tasks = trio.lowlevel.current_statistics().tasks_living
+    yield from _one("lilypad_tasks", "gauge", "Tasks of this node.", tasks)
+    state = home / "state.sqlite"
+    if state.exists():
+        yield from _one("lilypad_state_bytes", "gauge", "Size of the state on disk.", state.stat().st_size)
+    yield from _one(
+        "lilypad_disk_free_bytes", "gauge", "Room where the data folder lies.", shutil.disk_usage(home).free
+    )
+
+
+def _jobs(store: Store) -> Iterator[str]:
+    counts = Counter(ended or "RUNNING" for _, _, _, ended in store.jobs())
+    yield "# HELP lilypad_jobs Jobs that this node's user asked for, by how they ended."
+    yield "# TYPE lilypad_jobs gauge"
+    for outcome, count in sorted(counts.items()):
+        yield f'lilypad_jobs{{outcome="{outcome}"}} {count}'
+
+
+def _records(store: Store, roles: Mapping[str, object]) -> Iterator[str]:
+    yield "# HELP lilypad_records What the agents must not forget, by role and kind."
+    yield "# TYPE lilypad_records gauge"
+    for role in roles:
+        for kind, count in store.count_records(role).items():
+            yield f'lilypad_records{{role="{role}",kind="{kind}"}} {count}'
+
+
+def _one(name: str, kind: str, what: str, value: float) -> Iterator[str]:
+    yield f"# HELP {name} {what}"
+    yield f"# TYPE {name} {kind}"
+    yield f"{name} {value}"

@@ -1,0 +1,1 @@
+"""Networks of many peers on one machine, as containers or processes: made, loaded, broken on purpose, and measured."""

@@ -1,0 +1,185 @@
+"""A testnet while somebody works on it: brings it up, talks to its peers over HTTP, and takes it down."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import httpx
+
+from node.errors import ExitCode, UserError
+from testnet.containers import Containers, choose_subnet
+from testnet.engine import Engine, side_by_side, wait_for
+from testnet.layout import READY_FILE, lay_out, write_networks
+from testnet.plan import Member, Plan, draw_members, load_plan, with_addresses, with_ports
+from testnet.processes import Processes
+from testnet.scenario import Scenario, as_table
+
+READY = 180.0
+"""Seconds at most until every peer is there and every client has heard every offer."""
+ANSWERS = 30.0
+"""Seconds that a peer gets to answer one request; a machine full of peers is slow."""
+
+Say = Callable[[str], None]
+
+
+class Town:
+    """One testnet."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.engine: Engine = Containers(plan) if plan.engine == "containers" else Processes(plan)
+
+    @classmethod
+    def at(cls, folder: Path) -> Town:
+        """The testnet of a folder; raises `UserError`."""
+        return cls(load_plan(folder))
+
+    # --- from the beginning to the end -------------------------------------------------------------------------------
+
+    def up(self, say: Say) -> None:
+        """Start everything that does not run, and wait until it can be used."""
+        began = time.monotonic()
+        self.engine.start_chain()
+        ready = self.plan.folder / "chain" / READY_FILE
+        wait_for(ready.exists, READY, "the chain did not start")
+        told = json.loads(ready.read_text())
+        self.plan = replace(self.plan, vault=told["vault"], chain_id=told["chain_id"], reorg=told["reorg"])
+        self.engine.plan = self.plan
+        self.plan.save()
+        write_networks(self.plan, self.engine.rpc())
+        say(f"{self.plan.chain} chain with the vault {told['vault']}")
+        self.engine.start([member.name for member in self.plan.members])
+        self.wait_until_ready()
+        say(f"{len(self.plan.members)} peers are there and know each other, after {time.monotonic() - began:.0f} s")
+
+    def wait_until_ready(self, within: float = READY) -> None:
+        """Until every peer answers, is connected, and every client has heard of everybody."""
+        until = time.monotonic() + within
+
+        def wait(member: Member) -> None:
+            wait_for(lambda: self._is_ready(member), until - time.monotonic(), f"{member.name} is not ready")
+
+        side_by_side(wait, self.plan.members)
+
+    def down(self) -> None:
+        """End everything; the folder stays."""
+        self.engine.down()
+
+    def _is_ready(self, member: Member) -> bool:
+        try:
+            if member.role != "client":
+                return bool(self.get(member, "/api/v1/status")["peers"])
+            offers = self.get(member, "/api/v1/offers")
+        except UserError:
+            return False
+        heard = {offer["address"] for offer in offers}
+        return {other.address for other in self.plan.members if other.role != "client"} <= heard
+
+    # --- its peers ---------------------------------------------------------------------------------------------------
+
+    def token(self, member: Member) -> str:
+        """Whoever has it may spend the peer's money; raises `UserError` where the peer is not there."""
+        try:
+            return str(json.loads((self.plan.home(member.name) / "node.json").read_text())["token"])
+        except (OSError, ValueError, KeyError):
+            raise UserError(ExitCode.UNREACHABLE, f"{member.name} is not there", "see `lilypad testnet ps`") from None
+
+    def url(self, member: Member) -> str:
+        """Its HTTP server, from this machine."""
+        return f"http://127.0.0.1:{member.http}"
+
+    def get(self, member: Member, path: str) -> Any:
+        """JSON from a peer's HTTP interface; raises `UserError`."""
+        return self._answer(member, path).json()
+
+    def text(self, member: Member, path: str) -> str:
+        """Text from a peer's HTTP interface; raises `UserError`."""
+        return self._answer(member, path).text
+
+    def chain(self, method: str, *params: Any) -> Any:
+        """One JSON-RPC call; raises `UserError`."""
+        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
+        try:
+            answer = httpx.post(self.plan.rpc, json=body, timeout=ANSWERS, trust_env=False).json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise UserError(ExitCode.UNREACHABLE, f"the chain does not answer: {error!r}") from None
+        if "error" in answer:
+            raise UserError(ExitCode.UNREACHABLE, f"the chain refused {method}: {answer['error']}")
+        return answer["result"]
+
+    def _answer(self, member: Member, path: str) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self.token(member)}"}
+        try:
+            answer = httpx.get(self.url(member) + path, headers=headers, timeout=ANSWERS, trust_env=False)
+        except httpx.HTTPError as error:
+            raise UserError(ExitCode.UNREACHABLE, f"{member.name} does not answer: {error!r}") from None
+        if answer.status_code >= 400:
+            raise UserError(ExitCode.UNREACHABLE, f"{member.name} refused {path}: HTTP {answer.status_code}")
+        return answer
+
+
+def make(
+    folder: Path,
+    scenario: Scenario,
+    engine: Literal["processes", "containers"],
+    chain: Literal["anvil", "py-evm"],
+    image: str,
+) -> Town:
+    """Lay a new testnet out in a folder that is not there yet; raises `UserError`."""
+    folder = folder.resolve()
+    if folder.exists() and any(folder.iterdir()):
+        raise UserError(
+            ExitCode.USAGE,
+            f"there is something in {folder} already",
+            "`lilypad testnet down`, or name another --folder",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    members, subnet = draw_members(scenario), ""
+    if engine == "containers":
+        subnet = choose_subnet()
+        members, port = with_addresses(members, subnet)
+    else:
+        members, port = with_ports(members)
+    plan = Plan(
+        folder,
+        folder.name,
+        engine,
+        chain,
+        members,
+        scenario=as_table(scenario),
+        subnet=subnet,
+        image=image,
+        chain_port=port,
+    )
+    with undone(folder):
+        plan = lay_out(plan)
+        plan.save()
+        return Town(plan)
+
+
+@contextlib.contextmanager
+def undone(folder: Path) -> Iterator[None]:
+    """Leave no half-made folder behind."""
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def node_variables(town: Town, member: Member) -> dict[str, str]:
+    """The variables by which `lilypad` commands on this machine speak to that peer."""
+    return {
+        **os.environ,
+        "LILYPAD_NODE": town.url(member),
+        "LILYPAD_TOKEN": town.token(member),
+        "LILYPAD_HOME": str(town.plan.folder / "outside" / member.name),
+    }
