@@ -24,6 +24,7 @@ from node.errors import UserError
 from node.keys import Key, new_key
 from node.lock import only_one_sender
 from node.store import Store
+from node.supervision import Tasks
 from protocol.deal import Deal
 from protocol.eip712 import Domain, digest
 from protocol.job import Job, Resources
