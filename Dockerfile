@@ -7,6 +7,13 @@ ARG BASE=python:3.11-slim-bookworm
 ARG BUILD_BASE=python:3.11-bookworm
 ARG WIRE_BASE=${BASE}
 
+# what the testnet's helpers run in: the packet filter's tools, and nothing of a peer
+FROM ${WIRE_BASE} AS wire
+RUN command -v iptables >/dev/null \
+ || { apt-get update -qq && apt-get install -y -qq --no-install-recommends iptables && rm -rf /var/lib/apt/lists/*; }
+COPY testnet/__init__.py testnet/delayer.py /opt/wire/testnet/
+WORKDIR /opt/wire
+
 FROM ${BUILD_BASE} AS build
 # docker/build puts wheels into the context and sets PIP_NO_INDEX=1; otherwise pip fetches what the lock file names
 ARG PIP_NO_INDEX=
@@ -32,13 +39,6 @@ COPY node /opt/lilypad/app/node
 COPY testnet /opt/lilypad/app/testnet
 COPY docker/lilypad docker/healthy /opt/lilypad/bin/
 RUN /opt/lilypad/bin/python3 -m compileall -q -j 0 /opt/lilypad/lib /opt/lilypad/app || true
-
-# what the testnet's helpers run in: the packet filter's tools, and nothing of a peer
-FROM ${WIRE_BASE} AS wire
-RUN command -v iptables >/dev/null \
- || { apt-get update -qq && apt-get install -y -qq --no-install-recommends iptables && rm -rf /var/lib/apt/lists/*; }
-COPY testnet/__init__.py testnet/delayer.py /opt/wire/testnet/
-WORKDIR /opt/wire
 
 FROM ${BASE} AS node
 COPY --from=build /opt/lilypad /opt/lilypad

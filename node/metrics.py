@@ -5,8 +5,10 @@ Names that start with ``process_`` are the ones that Prometheus' own clients use
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
+import secrets
 import shutil
 import time
 from collections import Counter
@@ -17,6 +19,8 @@ import trio
 
 from node.store import Store
 
+SCRAPE_TOKEN = "metrics-token"
+"""In the data folder; for Prometheus' ``credentials_file``."""
 _BEGAN = time.time()
 _PAGE = resource.getpagesize()
 
@@ -26,6 +30,17 @@ def render(store: Store, roles: Mapping[str, object], home: Path, failures: Mapp
     lines = [*_process(), *_node(home), *_jobs(store), *_records(store, roles)]
     lines += _one("lilypad_failures_total", "counter", "Parts of this node that failed.", sum(failures.values()))
     return "\n".join(lines) + "\n"
+
+
+def scrape_token(home: Path) -> str:
+    """What a scraper shows instead of the user's token: it lasts over restarts, and opens nothing but the metrics."""
+    path = home / SCRAPE_TOKEN
+    with contextlib.suppress(FileNotFoundError):
+        return path.read_text().strip()
+    token = secrets.token_urlsafe(32)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(token + "\n")
+    return token
 
 
 def _process() -> Iterator[str]:

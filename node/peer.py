@@ -22,6 +22,7 @@ from node.directory import Directory
 from node.errors import ExitCode, UserError
 from node.jobs import Jobs
 from node.mandate import with_most_stake
+from node.metrics import scrape_token
 from node.moves import Moves
 from node.post import Post
 from node.purse import Purse
@@ -71,6 +72,7 @@ class Peer:
         self.agents = agents
         self.token = secrets.token_urlsafe(32)
         """Whoever has it may spend this peer's money."""
+        self.scrape_token = scrape_token(setup.home)
         self.advisers = advisers
         self.purse = Purse(setup, chain.client)
         self.moves = Moves(chain.line, setup.key.address)
