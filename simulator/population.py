@@ -16,14 +16,17 @@ from agents.dishonest.double_booker import DoubleBooker
 from agents.dishonest.guesser import Guesser
 from agents.dishonest.liar import Liar
 from agents.dishonest.phantom import Phantom
+from agents.dishonest.price_spammer import PriceSpammer
 from agents.dishonest.sleeper import Sleeper
+from agents.dishonest.tyre_kicker import TyreKicker
 from agents.dishonest.vanisher import Vanisher
-from agents.job_creator import JobCreator
+from agents.job_creator import JobCreator, most_pay
 from agents.mediator import Bench, Mediator
 from agents.provider import Provider
 from agents.request import Request
 from agents.shop import Sheet, Shop
 from agents.strategies.built_in import BUILT_IN, DEFAULT
+from agents.tender import Appraise
 from protocol.eip712 import Domain
 from protocol.identity import Address
 from protocol.job import Capacity
@@ -76,14 +79,16 @@ def buyer(
     clock: Clock = EXACT,
     kind: str = "honest",
     rules: Rules = RULES,
+    appraise: Appraise = most_pay,
 ) -> Peer:
     """A job creator; kinds other than honest are in `agents.dishonest`."""
     who = address(name)
-    honest = partial(JobCreator, who, rules)
+    honest = partial(JobCreator, who, rules, appraise=appraise)
     makers: dict[str, Callable[[Random], Agent]] = {
         "honest": honest,
         "accuser": lambda rng: Accuser(honest(rng)),
         "defaulter": lambda rng: Defaulter(honest(rng)),
+        "tyre kicker": lambda rng: TyreKicker(honest(rng)),
     }
     return Peer(who, name, makers[kind], BUILT_IN[strategy](), 4000 + number, clock, honest=kind == "honest", kind=kind)
 
@@ -106,6 +111,7 @@ def provider(
         "phantom": lambda rng: Phantom(honest(rng), runs=False),
         "hoarder": lambda rng: Phantom(honest(rng), runs=True),
         "vanisher": lambda rng: Vanisher(honest(rng)),
+        "price spammer": lambda rng: PriceSpammer(honest(rng)),
         "double booker": lambda rng: DoubleBooker([honest(Random(rng.random())) for _ in range(3)]),
     }
     return Peer(who, name, makers[kind], BUILT_IN[strategy](), 5000 + number, clock, honest=kind == "honest", kind=kind)

@@ -417,7 +417,9 @@ class World:
         about, job = effect.about, effect.job
         peer.running[about] = job.resources
         # a machine that sold more than it has is slower for everybody
-        load = max(1.0, len(peer.running) / 2.0) if not peer.honest else 1.0
+        shop = getattr(peer.agent, "shop", None)
+        taken = sum(running.cpu_millis for running in peer.running.values())
+        load = 1.0 if shop is None else max(1.0, taken / shop.capacity.cpu_millis)
         took = job.resources.timeout * self._rng.uniform(0.05, 0.9) * load
         life = peer.life
         self._call(self.now + took, lambda: self._ran(peer, life, effect))

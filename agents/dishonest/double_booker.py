@@ -8,6 +8,7 @@ from agents.effects import Effect, Publish, WakeAt
 from agents.events import Began, Event, Got, Heard, Timer, Woke
 from agents.provider import Provider
 from agents.sale import Sale
+from agents.shop import Shop
 from protocol.messages import Move
 
 
@@ -16,6 +17,11 @@ class DoubleBooker:
 
     def __init__(self, copies: Sequence[Provider]) -> None:
         self.copies = copies
+
+    @property
+    def shop(self) -> Shop:
+        """What it has once, and sells more often."""
+        return self.copies[0].shop
 
     def restore(self, records: Iterable[Sale]) -> None:
         """Which copy made which deal is of no matter."""
