@@ -20,7 +20,8 @@ LITTLE = 0.035
 """Share of a machine's worth by which a bid goes beyond indifference; the market's loss is at most that."""
 SETTLE_EACH = 0.16
 """Seconds that a hold must stand before it is confirmed, for each other buyer that may still overbid it."""
-
+MOST_RIVALS = 60
+"""Other buyers that one machine may have, however many there are: each buyer asks few machines."""
 AFTER_OUTBID = 0.6
 """Seconds until the machine's new price has got round."""
 SPREAD_EACH = 0.02

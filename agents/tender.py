@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from random import Random
 
-from agents.auction import AFTER_OUTBID, CROWD, SETTLE_EACH, SPREAD_EACH, Auction, Lot
+from agents.auction import AFTER_OUTBID, CROWD, MOST_RIVALS, SETTLE_EACH, SPREAD_EACH, Auction, Lot
 from agents.bids import Bid, Bids
 from agents.effects import Effect, Tell, WakeAt
 from agents.events import Timer
@@ -398,8 +398,11 @@ class Tender:
     def _court_soon(self, now: float) -> list[Effect]:
         """Bid again once it can be known what the others pay now, and not all at the same moment."""
         self.patience += 1
-        pause = AFTER_OUTBID + self.rng.random() * SPREAD_EACH * self.book.rivals(now, self.me)
+        pause = AFTER_OUTBID + self.rng.random() * SPREAD_EACH * self._rivals(now)
         return self._timer(now + pause, f"court:{self.patience}")
+
+    def _rivals(self, now: float) -> int:
+        return min(MOST_RIVALS, self.book.rivals(now, self.me))
 
     def _court(self, now: float) -> list[Effect]:
         """Bid where it is best now; one talk at a time, so one hold at most."""
@@ -438,7 +441,7 @@ class Tender:
             return self._confirm(now)
         # others may still overbid it; whoever confirms at once takes what is worth more to somebody else
         self.patience += 1
-        settle = min(self.rules.hold - SETTLE_MARGIN, SETTLE_EACH * self.book.rivals(now, self.me))
+        settle = min(self.rules.hold - SETTLE_MARGIN, SETTLE_EACH * self._rivals(now))
         return self._timer(now + max(0.0, settle), f"settle:{self.patience}")
 
     def _confirm(self, now: float) -> list[Effect]:

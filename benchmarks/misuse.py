@@ -3,7 +3,7 @@
 A market of equally many jobs and machines is played to the end, deals, runs, pay and stakes included, once with honest
 peers only and once for each kind of misuse with a tenth of the sellers (or of the buyers) given to it:
 
-- *double bookers* sell their machine three times over and hope to be quick enough; a machine runs n jobs n times slower;
+- *double bookers* sell their machine three times over and hope to be quick enough: n jobs at once take n times as long;
 - *tyre kickers* are buyers beside the others that have machines held and never confirm;
 - *price spammers* announce a tenth of their price, every second;
 - *30 % markup*: sellers that never take less than 1.3 times their cost.
@@ -55,6 +55,9 @@ END = 1500
 """Seconds until every stake is home."""
 SHARE = 0.1
 """Of the sellers, or the buyers, that are up to something."""
+KEEP = 0.95
+FRAUDS = ("double booker", "tyre kicker")
+"""Those that break their word. Asking for more, or lying in an announcement, may pay: that is what haggling is for."""
 KINDS = ("double booker", "tyre kicker", "price spammer", "30 % markup")
 
 
@@ -183,29 +186,30 @@ def row(kind: str, size: int, honest: list[Played], played: list[Played]) -> dic
 
 
 def main() -> int:
-    """Print the table; 1 if a misuse pays, or costs the others more than a tenth."""
+    """Print the table; 1 if a goal is missed."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--markets", type=int, default=5)
     parser.add_argument("--size", type=int, default=30, help="jobs, and machines")
     parser.add_argument("--json", type=Path)
     wish = parser.parse_args()
     honest = [play(seed, wish.size, "honest") for seed in range(wish.markets)]
-    print(
-        f"{wish.markets} markets of {wish.size} x {wish.size}; {fmean(it.deals for it in honest):.1f} deals when honest"
-    )
+    deals = fmean(it.deals for it in honest)
+    print(f"{wish.markets} markets of {wish.size} x {wish.size}; {deals:.1f} deals when all are honest")
     print(f"{'misuse':16}{'gain each':>12}{'if honest':>12}{'the others keep':>18}{'deals':>8}")
     rows = {}
     missed = 0
     for kind in KINDS:
         rows[kind] = found = row(kind, wish.size, honest, [play(seed, wish.size, kind) for seed in range(wish.markets)])
-        ok = found["gain"] <= found["gain_if_honest"] and found["others_keep"] >= 0.9
+        ok = found["others_keep"] >= KEEP and (kind not in FRAUDS or found["gain"] <= found["gain_if_honest"])
         missed += not ok
         print(
             f"{kind:16}{found['gain']:12,.0f}{found['gain_if_honest']:12,.0f}{found['others_keep']:18.3f}"
             f"{found['deals']:8.1f}  {'ok' if ok else 'MISSED'}",
             flush=True,
         )
-    print("goals: no misuse gains more than honesty does, and the others keep at least .90 of what they gain together")
+    print(
+        f"goals: the others keep at least {KEEP} of what they gain together; {' and '.join(FRAUDS)} gain nothing by it"
+    )
     if wish.json:
         wish.json.write_text(json.dumps(rows, indent=2))
     return 1 if missed else 0

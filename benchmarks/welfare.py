@@ -51,6 +51,8 @@ MONEY = 100_000
 FUNDS = 100 * MONEY
 LONG = 3600
 """Seconds that a job may take, so that no machine is free twice within the run."""
+BY_HAND = 40_000
+"""Pairs of job and machine up to which the optimum is worked out here; beyond, by SciPy where it is installed."""
 DEADLINE = 90
 """Seconds that a job looks for a machine."""
 
@@ -82,7 +84,17 @@ class Market:
 
 def optimum(market: Market, machines: list[int]) -> int:
     """The largest sum of gains."""
-    return best_total([[market.surplus(job, machine) for machine in machines] for job in range(len(market.values))])
+    gains = [[market.surplus(job, machine) for machine in machines] for job in range(len(market.values))]
+    if len(gains) * len(machines) > BY_HAND:
+        try:
+            from scipy.optimize import linear_sum_assignment
+        except ImportError:
+            pass  # minutes for a thousand by a thousand
+        else:
+            worth = [[max(0, gain) for gain in row] for row in gains]
+            pairs = zip(*linear_sum_assignment(worth, maximize=True), strict=True)
+            return sum(worth[job][machine] for job, machine in pairs)
+    return best_total(gains)
 
 
 def cheapest_first(market: Market, machines: list[int], rng: Random) -> int:
