@@ -16,16 +16,12 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-import httpx
-import trio
-
-from contracts.anvil import find_anvil, run_anvil
-from protocol.identity import Address, show
-from tests.contracts.gas_paths import CHAIN, COIN, POOR, RICH, WINDOWS, Cost, LedgerChain, measure
+from contracts.anvil import find_anvil
+from tests.contracts.chains import LedgerChain, on_anvil
+from tests.contracts.gas_paths import Cost, measure
 
 OTHERS = (
     ("MODiCuM-Online, published", 793_525, 887_386),
@@ -35,55 +31,6 @@ OTHERS = (
 """A happy deal, and one with mediation."""
 HAPPY = ("lone deal, final payment", "one of a line of 100 jobs", "one of 100 partners in a batch")
 DISPUTED = ("dispute, named 2 of 3", "dispute, drawn 3 of 5 from 21, appeal window")
-
-
-class AnvilChain:
-    """An anvil over HTTP, one request at a time."""
-
-    def __init__(self, url: str, vault: Address) -> None:
-        self.vault = vault
-        self._client = httpx.Client(base_url=url, timeout=60, trust_env=False)
-
-    def send(self, raw: bytes) -> tuple[bool, int]:
-        """Mine a signed transaction: whether it was done, and its gas."""
-        name = self._ask("eth_sendRawTransaction", "0x" + raw.hex())
-        while (receipt := self._ask("eth_getTransactionReceipt", name)) is None:
-            pass
-        return receipt["status"] == "0x1", int(receipt["gasUsed"], 16)
-
-    def read(self, payload: bytes) -> bytes:
-        """What the vault answers."""
-        told = self._ask("eth_call", {"to": show(self.vault), "data": "0x" + payload.hex()}, "latest")
-        return bytes.fromhex(told[2:])
-
-    def now(self) -> int:
-        """Moment of the newest block."""
-        return int(self._ask("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
-
-    def move_to(self, moment: int) -> None:
-        """Let time pass."""
-        self._ask("evm_setNextBlockTimestamp", moment)
-        self.mine()
-
-    def mine(self) -> None:
-        """An empty block."""
-        self._ask("evm_mine")
-
-    def _ask(self, method: str, *params: Any) -> Any:
-        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-        answer = self._client.post("/", json=body).json()
-        if "error" in answer:
-            raise RuntimeError(f"{method}: {answer['error']['message']}")
-        return answer["result"]
-
-
-async def _on_anvil() -> list[Cost]:
-    funds = {person.address: 100 * COIN for person in RICH}
-    coins = funds | {person.address: 100 * COIN for person in POOR}
-    async with run_anvil(coins, funds, windows=WINDOWS, chain_id=CHAIN, block_time=0) as chain:
-        assert chain.vault is not None
-        paths = AnvilChain(chain.url, chain.vault)
-        return await trio.to_thread.run_sync(lambda: list(measure(paths)))
 
 
 def _show(costs: list[Cost], where: str) -> None:
@@ -109,7 +56,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     wanted = parser.parse_args()
     found = find_anvil() is not None
-    costs = trio.run(_on_anvil) if found else list(measure(LedgerChain()))
+    costs = on_anvil(lambda chain: list(measure(chain))) if found else list(measure(LedgerChain()))
     where = "anvil" if found else "py-evm (anvil was not found)"
     if wanted.json:
         print(json.dumps({"chain": where, "gas": {cost.title: cost.gas for cost in costs}}))

@@ -92,7 +92,7 @@ class World:
         elif self.rng.random() < 0.1:
             by, call = self._money()
         elif self.rng.random() < 0.03:
-            self._agree_on_many()
+            self.agree_on_many()
             return
         else:
             by, call = self._about(self._a_deal())
@@ -156,7 +156,8 @@ class World:
                 return deal
         return self.rng.choice(self.deals)
 
-    def _agree_on_many(self) -> None:
+    def agree_on_many(self) -> None:
+        """Deals of one payer, whose parties will commit to them."""
         jc, *rps = self.rng.sample(PARTIES, self.rng.randrange(2, len(PARTIES) + 1))
         drafts = [self._draft(jc, self.rng.choice(rps)) for _ in range(self.rng.randrange(1, 6))]
         self.deals += self.batches.agree(drafts)
@@ -176,7 +177,7 @@ class World:
             fee=fee,
             jc_stake=rng.randrange(300),
             rp_stake=rng.randrange(300),
-            cheat=pay + jurors * fee + rng.choice((-1, 0, 0, 1, 1, 1, 500, 500)),
+            cheat=max(0, pay + jurors * fee + rng.choice((-1, 0, 0, 1, 1, 1, 500, 500))),
             jurors=jurors,
             quorum=quorum,
             juror_stake=rng.choice((0, 100, 101, 600)),
@@ -233,7 +234,7 @@ class World:
             fitting = ("draw", "draw", "draw", "finalize")
         anything = [name for names in _FITTING.values() for name in names]
         name = self.rng.choice(fitting if fitting and self.rng.random() < 0.9 else anything)
-        return _MOVES[name](self, deal, standing)
+        return MOVES[name](self, deal, standing)
 
     def _sign(self, by: Person, struct: object) -> bytes:
         if self.rng.random() < 0.03:
@@ -364,7 +365,7 @@ class World:
 
 _MAY_COST_OTHERS = (Redeem, Part, Deliver, CastVotes, Finalize)
 """A voucher, a release or a receipt they signed; a ruling; a deadline they missed."""
-_MOVES: dict[str, Callable[[World, Deal, DealState], tuple[Person, VaultCall]]] = {
+MOVES: dict[str, Callable[[World, Deal, DealState], tuple[Person, VaultCall]]] = {
     "settle": World._settle,
     "redeem": World._redeem,
     "part": World._part,

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from eth_hash.auto import keccak
 
-from contracts.artifact import vault_artifact
-from contracts.devchain.genesis import born
 from contracts.encoding import deals_query, encode_call, lock_query, words
 from contracts.transaction import Transaction, sign
 from protocol.deal import Bill, Deal, Receipt, Result, Ruling, Vote, Voucher
 from protocol.eip712 import Domain, digest
 from protocol.identity import Address
-from protocol.vault_book import Windows
 from protocol.vault_calls import (
     Absent,
     Accuse,
@@ -39,76 +35,23 @@ from protocol.vault_calls import (
 from protocol.vault_disputes import SEED_DELAY
 from protocol.vault_state import DealState, Lock
 from protocol.vault_tree import Path, SeatName, Tree, payer_leaf, provider_leaf
+from tests.contracts.chains import (
+    CHAIN,
+    COIN,
+    JC,
+    MEDIATORS,
+    NAMED,
+    NEW_JC,
+    NEW_RP,
+    PARTNERS,
+    POOL,
+    POOR,
+    RP,
+    Chain,
+)
 from tests.contracts.twin import Person, draft
 
-COIN = 10**18
-CHAIN = 1337
-WINDOWS = Windows(60, 86400)
-JC, RP = Person.number(1), Person.number(2)
-NEW_JC, NEW_RP = Person.number(77), Person.number(78)
-PARTNERS = [Person.number(n) for n in range(100, 200)]
-MEDIATORS = sorted((Person.number(n) for n in range(11, 32)), key=lambda person: person.address)
-POOL = b"".join(member.address for member in MEDIATORS)
-NAMED = b"".join(member.address for member in MEDIATORS[:3])
-RICH = [JC, RP, *PARTNERS, *MEDIATORS]
-"""Who has coins and a deposit when the chain begins."""
-POOR = [NEW_JC, NEW_RP]
-"""Who has coins only."""
 SEALED = b"\x05" * 32
-
-
-class Chain(Protocol):
-    """What a chain must do to be measured on."""
-
-    vault: Address
-
-    def send(self, raw: bytes) -> tuple[bool, int]:
-        """Mine a signed transaction: whether it was done, and its gas."""
-
-    def read(self, payload: bytes) -> bytes:
-        """What the vault answers."""
-
-    def now(self) -> int:
-        """Moment of the newest block."""
-
-    def move_to(self, moment: int) -> None:
-        """Let time pass."""
-
-    def mine(self) -> None:
-        """An empty block."""
-
-
-class LedgerChain:
-    """The dev chain's ledger, py-evm, without HTTP between."""
-
-    def __init__(self) -> None:
-        funds = {person.address: 100 * COIN for person in RICH}
-        coins = funds | {person.address: 100 * COIN for person in POOR}
-        self._ledger, vault = born(CHAIN, coins, funds, WINDOWS.shortest, WINDOWS.longest, vault_artifact())
-        self.vault = Address(vault)
-
-    def send(self, raw: bytes) -> tuple[bool, int]:
-        """See `Chain`."""
-        self._ledger.take(raw)
-        (mined,) = self._ledger.mine().transactions
-        return mined.status == 1, mined.gas_used
-
-    def read(self, payload: bytes) -> bytes:
-        """See `Chain`."""
-        state = self._ledger.state_at(self._ledger.head)
-        return bytes(self._ledger.execute(state, bytes(20), self.vault, 0, payload, 10**7).output)
-
-    def now(self) -> int:
-        """See `Chain`."""
-        return self._ledger.now()
-
-    def move_to(self, moment: int) -> None:
-        """See `Chain`."""
-        self._ledger.next_timestamp = moment
-
-    def mine(self) -> None:
-        """See `Chain`."""
-        self._ledger.mine()
 
 
 @dataclass(frozen=True)

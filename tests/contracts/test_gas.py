@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from contracts.anvil import find_anvil
-from tests.contracts.gas_paths import Cost, LedgerChain, measure
+from tests.contracts.chains import LedgerChain
+from tests.contracts.gas_paths import Cost, measure
 
 SNAPSHOT = Path(__file__).with_name("gas_snapshot.json")
 TOLERANCE = 0.01
@@ -48,4 +49,7 @@ def test_the_benchmark_measures_the_same_on_anvil() -> None:
     found = json.loads(told.stdout)
     assert found["chain"] == "anvil"
     before = json.loads(SNAPSHOT.read_text())
-    assert not {name: (gas, before[name]) for name, gas in found["gas"].items() if abs(gas / before[name] - 1) > 0.001}
+    for name, gas in found["gas"].items():
+        # which seats are drawn depends on a block's hash, and a seat far back in the pool costs a little more
+        drawn = "drawn" in name or "appeal" in name
+        assert abs(gas / before[name] - 1) <= (0.03 if drawn else 0.001), (name, gas, before[name])
