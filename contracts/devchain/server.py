@@ -59,7 +59,7 @@ class DevServer:
                     if len(body) > _MOST_BODY:
                         return
                 elif isinstance(event, h11.EndOfMessage):
-                    await self._reply(connection, stream, self._answer(body))
+                    await self._reply(connection, stream, await self.answer(body))
                     if connection.our_state is h11.MUST_CLOSE:
                         return
                     connection.start_next_cycle()
@@ -79,7 +79,8 @@ class DevServer:
             + (connection.send(h11.EndOfMessage()) or b"")
         )
 
-    def _answer(self, body: bytes) -> bytes:
+    async def answer(self, body: bytes) -> bytes:
+        """The body of the answer to a request's body."""
         try:
             request = json.loads(body)
         except ValueError:

@@ -87,10 +87,10 @@ class Forgetful(Methods):
 class Single(DevServer):
     """Takes no batches."""
 
-    def _answer(self, body: bytes) -> bytes:
+    async def answer(self, body: bytes) -> bytes:
         if body.startswith(b"["):
             return b'{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"batches are not supported"}}'
-        return super()._answer(body)
+        return await super().answer(body)
 
 
 class Babbling(DevServer):
@@ -104,8 +104,8 @@ class Babbling(DevServer):
         b'{"id":3,"result":"moon"}',
     ]
 
-    def _answer(self, body: bytes) -> bytes:
-        return self.replies.pop(0) if self.replies else super()._answer(body)
+    async def answer(self, body: bytes) -> bytes:
+        return self.replies.pop(0) if self.replies else await super().answer(body)
 
 
 async def pay_in_three_times(url: str, vault: Address, folder: Path) -> None:

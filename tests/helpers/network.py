@@ -8,15 +8,16 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import httpx
 
@@ -46,6 +47,8 @@ class Chain:
         self.url: str = told["url"]
         self.vault: str = told["vault"]
         self.chain_id: int = told["chain_id"]
+        self.front = self.url
+        """Where nodes ask; an endpoint with habits of its own may stand in front."""
 
     def call(self, method: str, *parameters: Any) -> Any:
         """One JSON-RPC call."""
@@ -53,6 +56,23 @@ class Chain:
         answer = httpx.post(self.url, json=body, timeout=30, trust_env=False).json()
         assert "error" not in answer, answer
         return answer["result"]
+
+    @contextmanager
+    def behind(self, kind: str) -> Iterator[IO[str]]:
+        """Put an odd endpoint in front for nodes that are configured meanwhile; the file has what it was forbidden."""
+        with tempfile.TemporaryFile("w+") as log:
+            command = [sys.executable, "-m", "tests.helpers.odd_chain", self.url, "--kind", kind]
+            environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env=environment, cwd=ROOT
+            )
+            try:
+                assert process.stdout is not None
+                self.front = json.loads(process.stdout.readline())["url"]
+                yield log
+            finally:
+                self.front = self.url
+                end_process(process)
 
     def pass_time(self, seconds: int) -> None:
         """Let the chain's clock jump."""
@@ -159,6 +179,8 @@ class Network:
     folder: Path
     chain: Chain
     nodes: dict[str, Node]
+    forbidden: IO[str] | None = None
+    """What an odd endpoint was asked for and should not have been."""
 
     def total(self) -> int:
         """All money in the vault that belongs to somebody here."""
@@ -177,7 +199,7 @@ def money_report(network: Network) -> dict[str, tuple[int, int]]:
 def configuration(chain: Chain, bootstrap: tuple[str, ...] = (), rules: str = "") -> str:
     """A lilypad.toml."""
     return (
-        f'network = "devnet"\n[networks.devnet]\nrpc = "{chain.url}"\nvault = "{chain.vault}"\n'
+        f'network = "devnet"\n[networks.devnet]\nrpc = "{chain.front}"\nvault = "{chain.vault}"\n'
         f"chain_id = {chain.chain_id}\nbootstrap = {json.dumps(list(bootstrap))}\n[networks.devnet.rules]\n{rules}\n"
     )
 
@@ -200,6 +222,7 @@ def open_network(
     hub: str = "",
     arguments: Mapping[str, tuple[object, ...]] = MappingProxyType({}),
     environment: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+    front: str = "",
 ) -> Iterator[Network]:
     """Start a chain and a node for each name, which says its roles; all are there and have heard each other.
 
@@ -210,7 +233,9 @@ def open_network(
     addresses = [key.address for key in keys.values()]
     chain = Chain(dict.fromkeys(addresses, COINS), dict.fromkeys(addresses, DEPOSIT))
     nodes: dict[str, Node] = {}
+    standing = ExitStack()
     try:
+        forbidden = standing.enter_context(chain.behind(front)) if front else None
         for name, key in keys.items():
             node = nodes[name] = Node(folder / name, environment.get(name, {}), key, port=_free_port())
             save_cheap_key(key, node.home / "key.json")
@@ -221,7 +246,7 @@ def open_network(
             (node.here / "lilypad.toml").write_text(configuration(chain, others, rules))
         begins = [partial(nodes[name].begin, "--role", role, *arguments.get(name, ())) for name, role in roles.items()]
         side_by_side(begins)
-        network = Network(folder, chain, nodes)
+        network = Network(folder, chain, nodes, forbidden)
         providers = sum("provider" in role for role in roles.values())
         mediators = sum("mediator" in role for role in roles.values())
         for name, role in roles.items():
@@ -231,6 +256,7 @@ def open_network(
     finally:
         for node in nodes.values():
             node.end()
+        standing.close()
         chain.end()
 
 
