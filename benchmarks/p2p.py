@@ -198,7 +198,7 @@ async def our_host(**options: Any) -> AsyncIterator[Any]:
     from p2p.host import open_host
     from p2p.settings import Settings
 
-    settings = replace(Settings(wanted_peers=0), **options)
+    settings = replace(Settings(wanted_peers=0, dht=False, outside=False), **options)
     async with open_host(
         os.urandom(32),
         listen=[LOOPBACK],

@@ -93,6 +93,8 @@ class Settings:
     degree_high: int = 12
     gossip_linger: float = 0.05
     """What we pass on waits this long, give or take half: for company, or for its neighbour to send it first."""
+    gossip_linger_known: float = 0.3
+    """The same for what its author told us, while no more listen than an author tells by itself."""
     outbox: int = 512
     """Gossip waiting for one slow peer; more is dropped."""
     remember: int = 50_000

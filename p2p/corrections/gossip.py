@@ -57,6 +57,9 @@ class CorrectedRouter(GossipSub):  # type: ignore[misc]
             eclipse_protection_enabled=False,
             adaptive_gossip_enabled=False,
         )
+        # its thresholds are infinite, one of its signs is wrong, and it is asked for each message and peer; who
+        # misbehaves is scored, and banned, by `trust`
+        self.scorer = None
         self._watch = watch
         self._topics = frozenset(topics)
         self.max_iwant_requests_per_second = 4.0
@@ -269,7 +272,7 @@ class CorrectedPubsub(Pubsub):  # type: ignore[misc]
         try:
             while (rpc := await queue.pop()) is not None:
                 if not waiting._priority and not self.router._can_t_wait(rpc):
-                    linger = self._watch.settings.gossip_linger
+                    linger = self._linger(rpc)
                     until = trio.current_time() + linger * (0.5 + random.random())
                     with trio.CancelScope(deadline=until):
                         while not waiting._priority and not queue.closed:
@@ -286,6 +289,15 @@ class CorrectedPubsub(Pubsub):  # type: ignore[misc]
         except Exception as error:  # whatever a stranger's stream raises
             log.debug("gossip to %s ended: %r", peer_id, error)
             self._handle_dead_peer(peer_id)
+
+    def _linger(self, rpc: Any) -> float:
+        """Seconds. Where few listen, an author tells everybody whom it knows: what came from it is old news to most."""
+        settings = self._watch.settings
+        for message in rpc.publish:
+            from_author = self._told_us.has(message.from_id + self.get_message_id(message)[:128])
+            if not from_author or len(self.peer_topics.get(message.topicIDs[0], ())) > settings.degree:
+                return settings.gossip_linger
+        return settings.gossip_linger_known
 
     def _add(self, envelope: Any, rpc: Any, peer_id: Any) -> None:
         known = peer_id.to_bytes()

@@ -15,7 +15,7 @@ from p2p.rates import Rate
 from p2p.settings import Settings
 
 OFFERS = "/lilypad/1/resource-offers"
-BY_ID = Settings(announce_peers=0)
+BY_ID = Settings(dht=False, announce_peers=0)
 
 
 async def _meshed(until, *hosts):

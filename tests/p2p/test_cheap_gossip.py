@@ -28,7 +28,7 @@ def _count_envelopes(host) -> list[rpc_pb2.RPC]:
 
 
 async def test_what_is_passed_on_shares_envelopes(honest, until):
-    patient = Settings(gossip_linger=0.2)
+    patient = Settings(gossip_linger=0.2, gossip_linger_known=0.2)
     async with honest() as host_a, honest(settings=patient) as host_b, honest() as host_c:
         await host_a.host.connect(host_b.host.addrs[0])
         await host_c.host.connect(host_b.host.addrs[0])
@@ -41,8 +41,8 @@ async def test_what_is_passed_on_shares_envelopes(honest, until):
 
 
 async def test_nobody_is_told_what_they_have_just_told_us(honest, until):
-    patient = Settings(gossip_linger=0.4)
-    async with honest() as host_a, honest(settings=patient) as host_b, honest() as host_c:
+    patient, hasty = Settings(gossip_linger_known=1.0), Settings(gossip_linger_known=0.05)
+    async with honest() as host_a, honest(settings=patient) as host_b, honest(settings=hasty) as host_c:
         for one, other in ((host_a, host_b), (host_c, host_b), (host_a, host_c)):
             await one.host.connect(other.host.addrs[0])
         routers = [each.host.machinery.router for each in (host_a, host_b, host_c)]
@@ -50,7 +50,7 @@ async def test_nobody_is_told_what_they_have_just_told_us(honest, until):
         written = _count_envelopes(host_b.host)
         await host_a.host.publish(OFFERS, b"to both of you")
         await until(lambda: host_b.heard and host_c.heard)
-        await trio.sleep(0.8)  # host_c passed it to host_b long before host_b's turn came
+        await trio.sleep(1.8)  # host_c passed it to host_b long before host_b's turn came
         assert [rpc for rpc in written if rpc.publish] == []
 
 

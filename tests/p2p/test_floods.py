@@ -61,7 +61,7 @@ async def test_strangers_who_came_and_went_leave_nothing_in_memory(honest, stran
         await trio.sleep(0.3)
         parts = (machinery.swarm, machinery.swarm.auto_connector, machinery.swarm.tag_store, machinery.pubsub)
         host = victim.host
-        parts += (machinery.router, machinery.router.scorer, host, host.connections, host.talking, host.talking.talks)
+        parts += (machinery.router, host, host.connections, host.talking, host.talking.talks)
         parts += (host.gossip, host.gossip.bodies)
         for part in parts:
             for name, value in vars(part).items():
