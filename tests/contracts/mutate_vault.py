@@ -1,9 +1,9 @@
 """Breaks the vault on purpose, one small change at a time, and counts which changes the tests see.
 
-``python -m tests.contracts.mutate_vault [--sample N] [--processes N]``: the calls of all story tests and of some fuzzed
-worlds are recorded once and made again to each mutant. What answers and remembers the same lives; the story tests
-themselves have the last word. ``equivalent_mutants.toml`` lists those that can't be told apart, with the reason. Exit
-code 1 where another one lives.
+``python -m tests.contracts.mutate_vault [--sample N] [--part 3/18] [--processes N]``: the calls of all story tests and
+of some fuzzed worlds are recorded once and made again to each mutant. What answers and remembers the same lives; the
+story tests themselves have the last word. ``equivalent_mutants.toml`` lists those that can't be told apart, with the
+reason. Exit code 1 where another one lives.
 """
 
 from __future__ import annotations
@@ -40,9 +40,10 @@ def record(folder: Path, seconds: float) -> list[Story]:
     """The calls of every story test, and of ``seconds`` of fuzzing; the shortest first."""
     told, fuzzed = folder / "told", folder / "fuzzed"
     pytest = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *_TESTS]
-    subprocess.run(pytest, env=recording.environment(told), check=True, capture_output=True)
     code = f"from tests.contracts.fuzz_vault import fuzz; fuzz({seconds}, 'mutants')"
-    subprocess.run([sys.executable, "-c", code], env=recording.environment(fuzzed), check=True, capture_output=True)
+    for place, command in ((told, pytest), (fuzzed, [sys.executable, "-c", code])):
+        if not place.exists():
+            subprocess.run(command, env=recording.environment(place), check=True, capture_output=True)
     worlds = recording.read(fuzzed)
     return [*worlds[:2], *recording.read(told), *worlds[2:]]
 
@@ -116,15 +117,19 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=30, help="of fuzzing to record")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--part", default="1/1", help="which of how many equal parts, as 3/18")
+    parser.add_argument("--recorded", type=Path, help="a folder to keep the recorded calls in, for the next part")
     wanted = parser.parse_args()
     began = time.monotonic()
     everyone = list(mutants(SOURCE.read_text()))
     chosen = everyone
     if wanted.sample:
         chosen = sorted(random.Random(wanted.seed).sample(everyone, wanted.sample), key=lambda one: one.number)
+    part, parts = map(int, wanted.part.split("/"))
+    chosen = chosen[len(chosen) * (part - 1) // parts : len(chosen) * part // parts]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        stories = record(folder, wanted.seconds)
+        stories = record(wanted.recorded or folder, wanted.seconds)
         print(f"{sum(len(story.steps) for story in stories):,} calls to make again", flush=True)
         tried, alive = _try_all(chosen, stories, wanted.processes)
         known = excused()

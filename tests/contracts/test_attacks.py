@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 from eth_hash.auto import keccak
+from pyrevm import EVM, AccountInfo, BlockEnv, CfgEnv, Env
 
 from contracts.build import compiled
 from contracts.encoding import accounts_query, compact, deal_words, encode_call, words
 from protocol.deal import Bill, Deal, Receipt, Release, Result, Ruling, Started, Vote, Voucher
+from protocol.eip712 import Domain, digest
 from protocol.identity import Address, show
 from protocol.vault_calls import (
     Absent,
@@ -38,11 +40,13 @@ from protocol.vault_calls import (
     Settle,
     SettleLock,
     Transfer,
+    VaultCall,
     Withdraw,
 )
 from protocol.vault_disputes import SEED_DELAY, Ballot
 from protocol.vault_state import Account, Flag, Outcome, State
 from protocol.vault_tree import SeatName, Tree, payer_leaf, provider_leaf
+from tests.contracts.bytecode import reason_of
 from tests.contracts.test_batch_rows import UNTIL, Market
 from tests.contracts.twin import BIRTH, Person, Twin, draft, drain, funded
 
@@ -133,6 +137,33 @@ def test_a_signature_of_nobody_opens_no_deal_with_nobody() -> None:
     deal = replace(draft(JC, RP, twin.now), rp=Address(bytes(20)), rp_stake=0, cheat=0, pay=0, fee=0)
     for garbage in (bytes(64), b"\xff" * 32 + bytes(32), bytes(32) + b"\x01" * 32):
         assert twin.do(JC, Open(deal, garbage)) == "not signed"
+
+
+def test_on_a_fork_with_another_id_old_signatures_are_refused_and_new_ones_count() -> None:
+    home = funded([JC, RP], PURSE)
+    fork = EVM(env=Env(cfg=CfgEnv(chain_id=4242)))
+    fork.insert_account_info(home.vault, AccountInfo(code=bytes(home.evm.get_code(home.vault) or b"")))
+    fork.set_block_env(BlockEnv(number=1001, timestamp=BIRTH))
+
+    def send(by: Person, call: VaultCall) -> str | None:
+        payload, value = encode_call(call)
+        try:
+            fork.message_call(show(by.address), home.vault, calldata=payload, value=value)
+        except RuntimeError as error:
+            return reason_of(str(error))
+        return None
+
+    for person in (JC, RP):
+        fork.set_balance(show(person.address), PURSE)
+        assert send(person, Deposit(person.address, PURSE)) is None
+    deal = draft(JC, RP, BIRTH)
+    assert send(JC, Open(deal, home.sign(RP, deal))) == "not signed"
+    there = Domain(4242, home.domain.vault)
+    assert send(JC, Open(deal, RP.sign(digest(there, deal)))) is None
+    voucher = Voucher(deal.id(home.domain), 5)
+    assert send(RP, Redeem(deal, 5, home.sign(JC, voucher))) == "not signed"
+    assert send(RP, Redeem(deal, 5, JC.sign(digest(there, Voucher(deal.id(there), 5))))) is None
+    assert home.do(JC, Open(deal, home.sign(RP, deal))) is None, "at home nothing happened"
 
 
 def test_one_vote_is_not_another_rounds_nor_another_deals() -> None:

@@ -63,7 +63,8 @@ contract VaultCheck {
         (bool done,) = address(vault).call(abi.encodeCall(vault.transfer, (to, amount)));
         (uint256 mine,) = _account(who);
         (uint256 theirs,) = _account(to);
-        assert(mine + theirs == coins && (done == (amount <= coins)));
+        assert(done == (amount <= coins));
+        assert(mine == (done ? coins - amount : coins) && theirs == (done ? amount : 0));
     }
 
     /// Locked <= balance after any commit, and locked money can't leave.
