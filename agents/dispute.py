@@ -33,7 +33,8 @@ from protocol.vault_calls import Appeal, CastVotes, Draw, Finalize
 from protocol.vault_state import DealState, Flag, State
 
 SUMMON_EVERY = 5.0
-"""Seconds between two summons of a juror that has not voted yet."""
+"""Seconds after which a juror that has not voted yet is summoned again; doubles up to `SUMMON_MOST`."""
+SUMMON_MOST = 20.0
 AGAIN = 4.0
 """Seconds after which a call that the vault refused is asked again."""
 STRAGGLERS = 3.0
@@ -195,8 +196,8 @@ def _woke(it: Dispute, now: float, phase: str) -> Step[Dispute]:
     match phase.split(":"):
         case ["draw", block] if int(block) == it.block and not it.drawn:
             return Step(it, (Transact(subject(it.id, "draw", it.block), Draw(it.deal, it.pool)),))
-        case ["summon", deadline] if int(deadline) == it.deadline and now < it.deadline:
-            return Step(it, _summon(it, now))
+        case ["summon", deadline, pause] if int(deadline) == it.deadline and now < it.deadline:
+            return Step(it, _summon(it, now, float(pause)))
         case ["open", deadline] if int(deadline) == it.deadline:
             return _open(it)
         case ["relay", deadline] if int(deadline) == it.deadline:
@@ -212,7 +213,7 @@ def _woke(it: Dispute, now: float, phase: str) -> Step[Dispute]:
 # --- jurors ----------------------------------------------------------------------------------------------------------
 
 
-def _summon(it: Dispute, now: float) -> tuple[Effect, ...]:
+def _summon(it: Dispute, now: float, pause: float) -> tuple[Effect, ...]:
     due = [seat for seat in range(len(it.mediators)) if it.sitting >> seat & 1 and not it.voted >> seat & 1]
     due = [seat for seat in due if not it.witness(seat).vote]
     if not due:
@@ -221,7 +222,8 @@ def _summon(it: Dispute, now: float) -> tuple[Effect, ...]:
     shown = [_exhibit(it)] if it.shown and it.cid else []
     said: list[Effect] = [Send(it.mediators[seat], summons) for seat in due]
     said += [Send(it.mediators[seat], message) for seat in due for message in shown]
-    return (*said, WakeAt(now + SUMMON_EVERY, _timer(it, f"summon:{it.deadline}")))
+    later = min(SUMMON_MOST, 2 * pause)
+    return (*said, WakeAt(now + pause, _timer(it, f"summon:{it.deadline}:{later}")))
 
 
 def _heard(it: Dispute, now: float, sender: Address, message: Testimony) -> Step[Dispute]:
@@ -334,8 +336,9 @@ def _deadline(it: Dispute) -> tuple[Effect, ...]:
 
 
 def _timers(it: Dispute, now: float) -> tuple[Effect, ...]:
-    phases = {"summon": now, "open": it.left(OPEN_AT), "promises": it.left(PROMISES_AT), "relay": it.left(OPEN_AT / 2)}
+    phases = {"open": it.left(OPEN_AT), "promises": it.left(PROMISES_AT), "relay": it.left(OPEN_AT / 2)}
     timers = tuple(WakeAt(moment, _timer(it, f"{phase}:{it.deadline}")) for phase, moment in phases.items())
+    timers = (WakeAt(now, _timer(it, f"summon:{it.deadline}:{SUMMON_EVERY}")), *timers)
     if not it.drawn:
         timers = (WakeAt(now, _timer(it, f"draw:{it.block}")),)
     return (*timers, *_deadline(it))

@@ -235,6 +235,8 @@ def _saw(case: Case, now: float, standing: DealState, sealed_cid: bytes) -> Step
             return Step(case)
         if not standing.sitting >> case.seat & 1 or standing.voted >> case.seat & 1:
             return Step(case)  # may be seated in a later round, until we give up waiting
+        if now > standing.deadline - OPEN_AT * case.deal.judge:
+            return Step(case)  # too late for a run of our own, and a vote without one would be a guess
         case = _heard_of(case, standing, sealed_cid)
         return _enter(case, Preparing((case.job.module_cid, case.job.inputs_cid)), *_timers(case))
     turn = int(Flag.APPEALED in standing.flags)
@@ -331,6 +333,8 @@ def _without_proof(case: Case) -> Step[Case]:
     match case.stage:
         case Collecting():
             return _vote(case, Ruling.NOT_FETCHABLE)
+        case Running() if not case.own:
+            return Step(case)  # the fault is this machine's, and says nothing of the result
         case Preparing() | Holding() | Running():
             unopened = case.contested and not case.claimed
             return _vote(case, Ruling.NOT_FETCHABLE if unopened else Ruling.RIGHT)

@@ -75,6 +75,8 @@ class Mediator:
         """By deal."""
         self.cases: dict[bytes, Case] = {}
         """Disputes, by deal."""
+        self.seats: dict[bytes, ChainSaw] = {}
+        """What the chain said of disputes that we were too busy to take, by deal."""
         self.announced = float("-inf")
 
     def restore(self, records: Iterable[Case]) -> None:
@@ -98,6 +100,7 @@ class Mediator:
             case Got(message=Committed(deal=deal) | Exhibit(deal=deal)):
                 return self._judge(now, deal, event)
             case ChainSaw(deal=deal):
+                self.seats.pop(deal, None)
                 return self._seated(now, deal, event)
             case Fetched(about, cid) if about in self.checks:
                 return self._fetched(about, cid)
@@ -161,6 +164,7 @@ class Mediator:
         dropped: list[Effect] = []
         if len(waiting) >= MOST_SUMMONED:
             del self.cases[waiting[0].id]
+            self.seats.pop(waiting[0].id, None)
             dropped = [Unwatch(waiting[0].deal)]
         self.cases[name], effects = juror.opened(self.me, sender, summons, name, self.rng.randbytes(32), now)
         return [*dropped, *effects]
@@ -178,11 +182,12 @@ class Mediator:
             or deal.fee < self.bench.juror_fee
         )
 
-    def _seated(self, now: float, name: bytes, event: Event) -> list[Effect]:
+    def _seated(self, now: float, name: bytes, event: ChainSaw) -> list[Effect]:
         case = self.cases.get(name)
         if case is not None and isinstance(case.stage, Summoned):
             sitting = sum(not isinstance(other.stage, Summoned) for other in self.cases.values())
             if sitting >= MOST_CASES:
+                self.seats[name] = event
                 return []
         return self._judge(now, name, event)
 
@@ -191,11 +196,15 @@ class Mediator:
         if case is None:
             return []
         after, effects = juror.step(case, now, event)
-        if isinstance(after.stage, juror.Over):
-            del self.cases[name]
-        else:
+        if not isinstance(after.stage, juror.Over):
             self.cases[name] = after
-        return list(effects)
+            return list(effects)
+        del self.cases[name]
+        self.seats.pop(name, None)
+        if not self.seats:
+            return list(effects)
+        oldest = next(iter(self.seats))
+        return [*effects, *self._seated(now, oldest, self.seats.pop(oldest))]
 
     # --- checks ------------------------------------------------------------------------------------------------------
 

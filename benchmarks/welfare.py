@@ -204,7 +204,8 @@ def play(seed: int, jobs: int, machines: int, own: float, markup: float, *, faul
         for job, buyer in enumerate(buyers)
         if buyer.address in watcher.deals and number_of[watcher.deals[buyer.address]] in there
     )
-    locked = Counter(it.rp for it in watcher.signed if world.ledger.standing(it).state is State.OPEN)
+    standing, domain = world.ledger.standing, world.rules.domain
+    locked = Counter(it.rp for it in watcher.signed if standing(it.id(domain)).state is State.OPEN)
     return Outcome(
         gained / best,
         cheapest_first(market, there, rng) / best,

@@ -24,7 +24,7 @@ from node.api import Api
 from node.chain_link import ChainLink
 from node.clock import Clock
 from node.directory import Directory
-from node.dishonest import DishonestMediator, DishonestProvider, corrupted_mediator, corrupted_provider
+from node.dishonest import Dishonest, corrupted_buyer, corrupted_mediator, corrupted_provider
 from node.errors import ExitCode, UserError
 from node.lock import only_one, only_one_sender
 from node.peer import Peer
@@ -148,12 +148,13 @@ def _agents(setup: Setup, addrs: tuple[str, ...], workshop: Workshop) -> dict[st
             isolation=tuple(executors[name].isolation.word for name in names),
         )
         make = partial(Provider, me, setup.rules, shop, rng)
-        agents["provider"] = corrupted_provider(setup.dishonest, make, workshop.blocks)
+        agents["provider"] = corrupted_provider(setup.habit, make, workshop.blocks)
     if setup.bench is not None:
         bench = replace(setup.bench, addresses=places, executors=setup.bench.executors or names)
-        agents["mediator"] = corrupted_mediator(setup.dishonest, Mediator(me, setup.rules, bench, rng))
+        agents["mediator"] = corrupted_mediator(setup.habit, Mediator(me, setup.rules, bench, rng), workshop.blocks)
     if setup.client:
-        agents["client"] = JobCreator(me, setup.rules, rng, settles_later=setup.batching is not None)
+        buyer = JobCreator(me, setup.rules, rng, settles_later=setup.batching is not None)
+        agents["client"] = corrupted_buyer(setup.habit, buyer)
     return agents
 
 
@@ -176,7 +177,7 @@ async def _with_stake(bench: Bench, client: VaultClient, me: Address) -> Bench:
 
 def _restore(peer: Peer) -> None:
     for role, agent in peer.agents.items():
-        if isinstance(agent, Provider | DishonestProvider | Mediator | DishonestMediator | JobCreator):
+        if isinstance(agent, Provider | Mediator | JobCreator | Dishonest):
             agent.restore(peer.store.records(role))
     # whoever owes us a result may announce itself only much later, and first peers may be gone for good
     for address, places in (*peer.store.peers(), *peer.jobs.partners()):

@@ -19,6 +19,7 @@ from contracts.errors import ChainError
 from node.chain_link import ChainLink
 from node.clock import Clock
 from node.directory import Directory
+from node.dishonest import DishonestBuyer
 from node.errors import ExitCode, UserError
 from node.jobs import Jobs
 from node.mandate import with_most_stake
@@ -86,6 +87,8 @@ class Peer:
     def buyer(self) -> JobCreator:
         """The agent that buys for this peer's user."""
         found = self.agents.get("client")
+        if isinstance(found, DishonestBuyer):
+            return found.honest
         if not isinstance(found, JobCreator):
             raise UserError(ExitCode.USAGE, "this node has no client role", "start it with --role client")
         return found
@@ -166,10 +169,17 @@ class Peer:
         try:
             account = (await self.chain.client.accounts((self.setup.key.address,)))[0]
             coins = await self.chain.client.coins(self.setup.key.address)
+            stake = (await self.chain.client.mediators((self.setup.key.address,)))[0]
         except ChainError as error:
             found["money"] = {"error": str(error)}
         else:
-            found["money"] = {"free": str(account.free), "locked": str(account.locked), "coins": str(coins)}
+            found["money"] = {
+                "free": str(account.free),
+                "locked": str(account.locked),
+                "coins": str(coins),
+                "stake": str(stake.stake),
+                "at_risk": str(stake.busy),
+            }
         found["warnings"] = [str(lack) for lack in self.purse.lacks]
         found["claims"] = {f"0x{name.hex()}": words for name, words in self.chain.claims.items()}
         return found

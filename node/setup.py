@@ -10,6 +10,7 @@ from agents.mediator import Bench
 from agents.shop import Shop
 from contracts.batching import Policy
 from contracts.profile import ChainAccess
+from node.dishonest import HONEST, Habit
 from node.keys import Key
 from p2p.settings import Settings
 from protocol.rules import Rules
@@ -36,8 +37,8 @@ class Setup:
     """What it re-runs, if it is a mediator."""
     client: bool = True
     """Whether it buys for its user."""
-    dishonest: str = ""
-    """How it cheats as a provider, in tests; see `node.dishonest`."""
+    habit: Habit = HONEST
+    """How it cheats, in tests."""
     strategies: Mapping[str, str] | None = None
     """Strategy names by role."""
     durable: bool = True

@@ -9,7 +9,7 @@ Source: EIP-712, "Definition of hashStruct" and "Definition of encodeData".
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, get_args, get_type_hints
 
 from eth_hash.auto import keccak
@@ -85,6 +85,7 @@ def struct_hash(struct: Any) -> bytes:
     return keccak(plan.hash + b"".join(_word(kind, getattr(struct, name), name) for name, kind in plan.fields))
 
 
+@lru_cache(maxsize=4096)  # a deal's id is asked for with every message about it
 def digest(domain: Domain, struct: Any) -> bytes:
     """The 32 bytes that are signed; for a deal this is its id everywhere."""
     return keccak(b"\x19\x01" + domain.separator() + struct_hash(struct))

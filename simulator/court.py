@@ -6,6 +6,7 @@ from random import Random
 
 from agents.request import Request
 from agents.shop import Sheet, Shop
+from agents.strategies.built_in import DEFAULT
 from protocol.identity import Address
 from protocol.job import Capacity
 from simulator import faults
@@ -24,19 +25,29 @@ ALWAYS = 1_000_000
 MACHINE = Capacity(64_000, 65_536, 65_536, 3600)
 
 
-def build(seed: int, *, traced: bool = False, observers: tuple[Observer, ...] = ()) -> tuple[World, Oracle]:
-    """A small market in which most deals end before a jury; half of the worlds have faults on top."""
+BUSY_COURT = (60, 120)
+"""Jobs of a world that is there for its many disputes."""
+
+
+def build(
+    seed: int, *, busy: bool = False, traced: bool = False, observers: tuple[Observer, ...] = ()
+) -> tuple[World, Oracle]:
+    """A small market in which most deals end before a jury; half of the worlds have faults on top.
+
+    A ``busy`` one has many more jobs for the same few peers, and does without the encoding of every message.
+    """
     rng = Random(f"court {seed}")
     rules = rng.choice((RULES, APPEALING))
     kinds = [rng.choice(PROVIDERS) for _ in range(rng.randint(1, 3))]
     friends = frozenset(address(f"provider {i}") for i, kind in enumerate(kinds) if kind in ("liar", "phantom"))
     bad = rng.choice((0.0, 0.0, 0.2, 0.5, 1.0))
-    peers = [buyer(f"buyer {i}", i, kind=rng.choice(BUYERS), rules=rules) for i in range(rng.randint(1, 3))]
+    haggling = "fixed" if busy else DEFAULT  # prices are not what these worlds are about
+    peers = [buyer(f"buyer {i}", i, haggling, kind=rng.choice(BUYERS), rules=rules) for i in range(rng.randint(1, 3))]
     buyers = len(peers)
     for i, kind in enumerate(kinds):
         floor = rng.randint(50, 400)
         shop = Shop(MACHINE, ("wasm",), ("sandboxed_wasm",), (Sheet("*", floor, floor),))
-        peers.append(provider(f"provider {i}", i, shop, kind=kind, rules=rules))
+        peers.append(provider(f"provider {i}", i, shop, haggling, kind=kind, rules=rules))
     for i in range(rng.choice(POOLS)):
         kind = rng.choice(JURORS) if rng.random() < bad else "honest"
         peers.append(mediator(f"mediator {i}", i, kind=kind, friends=friends, rules=rules))
@@ -44,10 +55,10 @@ def build(seed: int, *, traced: bool = False, observers: tuple[Observer, ...] = 
     plan = calm if rng.random() < 0.5 else faults.draw(rng, [peer.address for peer in peers], START, BUSY)
     requests: dict[Address, list[Request]] = {}
     oracle = Oracle(requests)
-    world = World(seed, rules, peers, plan, traced=traced, observers=(oracle, *observers))
+    world = World(seed, rules, peers, plan, wire=not busy, traced=traced, observers=(oracle, *observers))
     for peer in peers:
         world.ledger.deposit(peer.address, FUNDS)
-    for _ in range(rng.randint(2, 8)):
+    for _ in range(rng.randint(*(BUSY_COURT if busy else (2, 8)))):
         peer, moment = peers[rng.randrange(buyers)], START + rng.uniform(5, 0.6 * BUSY)
         request = draw_request(rng, moment, check_ppm=ALWAYS)
         requests.setdefault(peer.address, []).append(request)
@@ -55,7 +66,7 @@ def build(seed: int, *, traced: bool = False, observers: tuple[Observer, ...] = 
     return world, oracle
 
 
-def run(seed: int, *, traced: bool = False, observers: tuple[Observer, ...] = ()) -> Report:
+def run(seed: int, *, busy: bool = False, traced: bool = False, observers: tuple[Observer, ...] = ()) -> Report:
     """Run a seed to its end; raises `Violation` at the first rule that does not hold."""
-    world, oracle = build(seed, traced=traced, observers=observers)
-    return finish(seed, world, oracle, " --court")
+    world, oracle = build(seed, busy=busy, traced=traced, observers=observers)
+    return finish(seed, world, oracle, " --busy-court" if busy else " --court")

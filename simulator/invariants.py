@@ -105,8 +105,8 @@ class Oracle:
         before = DealStates(block.before.deals)
         for transaction in block.taken:
             self._took(world, block, transaction.sender, transaction.about, transaction.call, before)
-        self._money(world)
         if block.taken:
+            self._money(world)
             self._stakes(world)
             self._paid_once()
 
@@ -198,13 +198,14 @@ class Oracle:
         self._hold(vault.total() == world.ledger.deposited, "money was made or lost")
         locked: Counter[Address] = Counter()
         for name, state in vault.deals.items():
+            if state.state is State.CLOSED:
+                continue
             deal = self.deals[name]
-            paid = state.paid or state.state is State.CLOSED
-            jc = 0 if paid else deal.jc_share
+            jc = 0 if state.paid else deal.jc_share
             if state.state in (State.ABSENT, State.JURY, State.RULED):
                 jc += bond(deal)
             locked[deal.jc] += jc
-            locked[deal.rp] += 0 if state.state is State.CLOSED else deal.rp_share
+            locked[deal.rp] += deal.rp_share
             if Flag.APPEALED in state.flags:
                 appellant = deal.rp if Flag.BY_PROVIDER in state.flags else deal.jc
                 locked[appellant] += (2 * deal.jurors + 1) * deal.fee

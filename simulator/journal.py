@@ -19,7 +19,9 @@ class Journal:
     """One agent's durable memory."""
 
     def __init__(self) -> None:
-        self.records: dict[str, tuple[str, bytes]] = {}
+        self.records: dict[str, tuple[str, Any]] = {}
+        self.encodes = True
+        """False where speed counts more: states are kept as they are, which nobody can change."""
 
     def write(self, change: Save | Forget) -> None:
         """Save or forget, at once and for good."""
@@ -27,8 +29,10 @@ class Journal:
             self.records.pop(change.key, None)
             return
         kind = type(change.state)
-        self.records[change.key] = (name_of(kind), pack(wire_converter().unstructure(change.state, kind)))
+        written = pack(wire_converter().unstructure(change.state, kind)) if self.encodes else change.state
+        self.records[change.key] = (name_of(kind), written)
 
     def read(self) -> list[Any]:
         """Everything saved and not forgotten, by key."""
-        return [structure(unpack(data), KINDS[kind]) for _, (kind, data) in sorted(self.records.items())]
+        found = [self.records[key] for key in sorted(self.records)]
+        return [structure(unpack(data), KINDS[kind]) if self.encodes else data for kind, data in found]

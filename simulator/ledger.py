@@ -11,13 +11,15 @@ from dataclasses import dataclass, field, replace
 
 from eth_hash.auto import keccak
 
-from protocol.deal import Deal, DealId
+from protocol.deal import DealId
 from protocol.eip712 import Domain
 from protocol.identity import Address
 from protocol.vault import Vault
 from protocol.vault_book import Call, Recover, Refused, Windows
 from protocol.vault_calls import Deposit, VaultCall, perform
 from protocol.vault_state import Account, DealState, Mediator
+
+NOWHERE = DealState()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +137,9 @@ class Ledger:
             self.pool.append(replace(transaction, ready=now + delays[position % len(delays)]))
         return dropped
 
-    def standing(self, deal: Deal) -> DealState:
+    def standing(self, deal: DealId) -> DealState:
         """How a deal stands, as deep as peers want it."""
-        return self.confirmed.deals.get(deal.id(self.vault.domain), DealState())
+        return self.confirmed.deals.get(deal, NOWHERE)
 
     def _is_known(self, transaction: Transaction) -> bool:
         return transaction.name in self.known

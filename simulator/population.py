@@ -90,7 +90,8 @@ def buyer(
         "defaulter": lambda rng: Defaulter(honest(rng)),
         "tyre kicker": lambda rng: TyreKicker(honest(rng)),
     }
-    return Peer(who, name, makers[kind], BUILT_IN[strategy](), 4000 + number, clock, honest=kind == "honest", kind=kind)
+    strategy_of, port = BUILT_IN[strategy](), 4000 + number
+    return Peer(who, name, makers[kind], strategy_of, port, clock, honest=kind == "honest", buys=True, kind=kind)
 
 
 def provider(

@@ -89,11 +89,12 @@ def main() -> int:
     parser.add_argument("--gossip", action="store_true", help="with offers, timers and consultations")
     parser.add_argument("--restless", action="store_true", help="with crashes all the time")
     parser.add_argument("--court", action="store_true", help="a world of disputes")
+    parser.add_argument("--busy-court", action="store_true", help="a world of very many disputes")
     options = parser.parse_args()
     teller = Teller(options.only, gossip=options.gossip)
     try:
-        if options.court:
-            report = court.run(options.seed, traced=True, observers=(teller,))
+        if options.court or options.busy_court:
+            report = court.run(options.seed, busy=options.busy_court, traced=True, observers=(teller,))
         else:
             report = run(options.seed, restless=options.restless, traced=True, observers=(teller,))
     except Violation as violation:

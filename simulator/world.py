@@ -61,6 +61,7 @@ from protocol.identity import Address
 from protocol.job import Resources
 from protocol.judging import own_vote
 from protocol.messages import Delivered, Gossip, Message, Serving, Statement, protocol_of
+from protocol.offers import JobOffer
 from protocol.rules import Rules
 from protocol.signing import seal, unseal
 from protocol.vault_book import Windows
@@ -100,6 +101,8 @@ class Peer:
     port: int
     clock: Clock = EXACT
     honest: bool = True
+    buys: bool = False
+    """Reads what is on offer; the others read what is wanted."""
     kind: str = "honest"
     """What it is up to, as `simulator.population` names it."""
     agent: Agent | None = None
@@ -156,6 +159,8 @@ class World:
         self._heap: list[tuple[float, int, Peer | None, int, Any]] = []
         self._order = 0
         self._lanes: dict[tuple[Address, Address, str], float] = {}
+        for peer in self.peers.values():
+            peer.journal.encodes = wire
         self._setup()
 
     @property
@@ -353,6 +358,8 @@ class World:
                 continue
             if type(offer) in getattr(other.agent, "deaf_to", ()):
                 continue
+            if not self._wire and isinstance(offer, JobOffer) is other.buys:
+                continue  # it would only be thrown away: worlds without encoding are there for their speed
             if rng.random() < self._links.gossip_reach:
                 moment = self._latency() + rng.expovariate(5.0)
                 self._order += 1
@@ -463,8 +470,8 @@ class World:
         if self._reaches_chain(peer) > self.now:
             return
         for name, (deal, told) in peer.watched.items():
-            state = self.ledger.standing(deal)
-            if state != told:
+            state = self.ledger.standing(name)
+            if state is not told and state != told:
                 peer.watched[name] = deal, state
                 saw = ChainSaw(name, state, self.ledger.confirmed_time, self.ledger.confirmed.sealed.get(name, b""))
                 self._post(self.now + self._rng.uniform(0.0, 0.2), peer, saw)

@@ -1,4 +1,4 @@
-"""A provider that keeps its results back until their deadlines are past, and then delivers as if nothing were."""
+"""A provider that keeps its results back until nothing counts any more, and then delivers as if nothing were."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from agents.sale import Sale
 from protocol.deal import DealId
 
 TOO_LATE = 2.0
-"""Seconds after the deadline."""
+"""Seconds after the deadline and its grace."""
 
 
 class Late:
@@ -26,11 +26,11 @@ class Late:
         self.honest.restore(records)
 
     def handle(self, now: float, event: Event) -> list[Effect]:
-        """Hear of a run only when its deadline is past."""
+        """Hear of a run only when its grace is past."""
         match event:
             case Ran(about) if (sale := self.honest.sales.get(DealId(about))) is not None:
                 self._kept[about] = event
-                return [WakeAt(sale.deal.deliver_by + TOO_LATE, Timer(about, "late"))]
+                return [WakeAt(sale.deal.deliver_by + sale.deal.grace + TOO_LATE, Timer(about, "late"))]
             case Woke(Timer(about, "late")) if about in self._kept:
                 return self.honest.handle(now, self._kept.pop(about))
             case _:

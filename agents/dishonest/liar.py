@@ -31,5 +31,5 @@ class Liar:
     def handle(self, now: float, event: Event) -> list[Effect]:
         """Forge the run before the honest agent hears of it."""
         if isinstance(event, Ran):
-            event = replace(event, run=replace(event.run, cid=self.forge(event.about)))
+            event = replace(event, run=replace(event.run, cid=self.forge(event.about), exit_code=0, failure=""))
         return self.honest.handle(now, event)

@@ -74,7 +74,7 @@ def start(config: Config, wish: Start) -> None:
         # A mediator re-runs whatever it is asked to, and a stranger's image is more than a program: only by request.
         bench = replace(bench, executors=("wasm",))
 
-    from node.dishonest import check_kind
+    from node.dishonest import read_habit
     from node.keys import load_key
     from node.logs import begin_logging
     from node.setup import Setup
@@ -92,7 +92,7 @@ def start(config: Config, wish: Start) -> None:
         shop=shop,
         bench=bench,
         client="client" in roles,
-        dishonest=check_kind(os.environ.get("LILYPAD_DISHONEST", "")),
+        habit=read_habit(os.environ),
         strategies={} if strategy is None else dict.fromkeys(roles, strategy),
         settings=_network_settings(wish, network.relays),
     )
@@ -192,7 +192,7 @@ def status(config: Config, json: bool) -> None:
         + (
             money["error"]
             if "error" in money
-            else f"free {money['free']}, locked {money['locked']}, outside {money['coins']}"
+            else f"free {money['free']}, locked {money['locked']}, at stake {money['stake']}, outside {money['coins']}"
         )
     )
     for words in found["warnings"]:

@@ -105,7 +105,7 @@ class Node(User):
         listen = ("--listen", f"/ip4/127.0.0.1/tcp/{self.port}") if self.port else ()
         self.process = self.start("node", "start", *listen, *arguments, stderr=log)
         log.close()
-        self.told = _wait_for_line(self.process, "ready", 90.0, self.log)
+        self.told = _wait_for_line(self.process, "ready", 120.0, self.log)
 
     @property
     def listening(self) -> str:
@@ -251,7 +251,8 @@ def open_network(
         mediators = sum("mediator" in role for role in roles.values())
         for name, role in roles.items():
             if "client" in role:
-                wait_until(lambda n=nodes[name]: _heard(n, providers, mediators), 60, "the offers were not heard")
+                others = providers - ("provider" in role), mediators - ("mediator" in role)
+                wait_until(lambda n=nodes[name], o=others: _heard(n, *o), 60, "the offers were not heard")
         yield network
     finally:
         for node in nodes.values():

@@ -1,37 +1,73 @@
-"""Thousands of seeds, on every core: ``python -m tests.simulator.many COUNT [FIRST]``; ends with 1 if a rule broke."""
+"""Thousands of seeds, on every core; ends with 1 if a rule broke.
+
+``python -m tests.simulator.many COUNT [FIRST]``: this many markets with their faults.
+``python -m tests.simulator.many --disputes COUNT [FIRST]``: worlds of disputes until there were this many.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from collections import Counter
 from multiprocessing import Pool
 
-from simulator.run import Violation, run
+os.environ.setdefault("ETH_HASH_BACKEND", "pysha3")  # hashing is most of such a run, and this one costs a tenth
+
+from simulator import court
+from simulator.run import Report, Violation, run
+
+AT_ONCE = 4
 
 
-def one(seed: int) -> tuple[str, int, int, Counter[str]]:
-    """What broke under a seed (empty: nothing), its events, deals and notable moments."""
+def one(seed: int) -> Report | str:
+    """A market's run, or what broke."""
     try:
-        report = run(seed, restless=seed % 10 == 0)
+        return run(seed, restless=seed % 10 == 0)
     except Violation as violation:
-        return str(violation), 0, 0, Counter()
-    return "", report.events, report.deals, report.sometimes
+        return str(violation)
+
+
+def trial(seed: int) -> Report | str:
+    """The run of a world of disputes, or what broke; one in eight has fewer jobs and encodes every message."""
+    try:
+        return court.run(seed, busy=seed % 8 != 0)
+    except Violation as violation:
+        return str(violation)
 
 
 def main() -> int:
     """Run them all and tell."""
-    count = int(sys.argv[1])
-    first = int(sys.argv[2]) if len(sys.argv) > 2 else 1_000_000
-    broken, events, deals, sometimes = 0, 0, 0, Counter[str]()
+    arguments = sys.argv[1:]
+    disputes = arguments[0] == "--disputes"
+    if disputes:
+        arguments = arguments[1:]
+    count = int(arguments[0])
+    first = int(arguments[1]) if len(arguments) > 1 else 1_000_000
+    seeds = range(first, first + count) if not disputes else iter(range(first, first + count * 10))
+    began, reports, broken, judged = time.monotonic(), 0, 0, 0
+    deals = events = cheated = 0
+    sometimes: Counter[str] = Counter()
     with Pool() as pool:
-        for problem, seen, made, moments in pool.imap_unordered(one, range(first, first + count), chunksize=10):
-            if problem:
+        for found in pool.imap_unordered(trial if disputes else one, seeds, chunksize=AT_ONCE):
+            reports += 1
+            if isinstance(found, str):
                 broken += 1
-                print(problem, flush=True)
-            events += seen
-            deals += made
-            sometimes += moments
-    print(f"{count} seeds from {first}: {broken} broke a rule; {events:,} events, {deals:,} deals")
+                print(found, flush=True)
+                continue
+            events, deals, judged = events + found.events, deals + found.deals, judged + found.disputes
+            cheated += found.cheated
+            sometimes += found.sometimes
+            if disputes and reports % 200 == 0:
+                print(f"… {judged:,} disputes after {time.monotonic() - began:,.0f} s", flush=True)
+            if disputes and judged >= count:
+                pool.terminate()
+                break
+    took = time.monotonic() - began
+    print(
+        f"{reports} worlds from seed {first}, {took:,.0f} s: {broken} broke a rule; {events:,} events, {deals:,} deals"
+    )
+    print(f"{judged:,} disputes; {cheated:,} lies ruled right, each by k or more dishonest jurors or an absent accuser")
     print(", ".join(f"{what} {times:,}" for what, times in sometimes.most_common()))
     return 1 if broken else 0
 

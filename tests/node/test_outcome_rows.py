@@ -1,0 +1,141 @@
+"""Rows of the outcome table from the command line, between processes: real runs, a real chain, balances to the unit.
+
+Rows that wait out a deadline are in `nightly_outcome_rows.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from node.errors import ExitCode
+from tests.helpers.court import CHECK_FEE, FEE, JUDGES, PAY, STAKE, Resident, Town, open_town
+from tests.helpers.network import DEPOSIT
+from tests.helpers.processes import assert_gone, descendants
+
+CHEAT = 10 * PAY
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    before = descendants()
+    others = {
+        "liar": Resident("provider", "liar"),
+        "hoarder": Resident("provider,mediator", "hoarder,guesser"),
+        "accuser": Resident("client,mediator", "accuser,copier"),
+    }
+    with open_town(tmp_path_factory.mktemp("town"), others) as running:
+        yield running
+    assert_gone(before)
+
+
+def test_all_is_well(town: Town) -> None:
+    town.note()
+    ended = town.run("fair")
+    assert ended.code == ExitCode.OK, ended.err
+    verification = ended.document["verification"]
+    assert verification["verdict"] == "accepted"
+    (checker,) = verification["mediators"]
+    name = next(name for name in JUDGES if town[name].peer == checker)
+    town.settle("client", "fair")
+    assert town.gains() == {"client": -PAY - CHECK_FEE, "fair": PAY, name: CHECK_FEE}
+
+
+def test_a_wrong_result_costs_its_provider_the_collateral(town: Town) -> None:
+    town.note()
+    ended = town.run("liar")
+    document, dispute = ended.document, ended.document["dispute"]
+    assert ended.code == ExitCode.NOT_VERIFIED, ended.err
+    assert document["outcome"] == "DISPUTED"
+    assert document["price"]["paid"] == "0"
+    assert document["verification"]["verdict"] == "rejected"
+    assert (dispute["kind"], dispute["ruling"], dispute["final"]) == ("accused", "WRONG", True)
+    (jury,) = dispute["juries"]
+    assert len(jury) == len({vote["juror"] for vote in dispute["votes"]}) == 3
+    assert {vote["ruling"] for vote in dispute["votes"]} == {"WRONG"}
+    calls = [sent["call"] for sent in document["chain"]["transactions"]]
+    assert calls[:3] == ["open", "accuse", "castvotes"]
+    convicted(town, JUDGES, at_least=2)
+
+
+def test_a_false_accuser_pays_the_jury_and_the_provider(town: Town) -> None:
+    town.note()
+    ended = town.run("fair", by="accuser")
+    assert ended.document["dispute"]["ruling"] == "RIGHT"
+    town.settle("accuser", "fair")
+    gains = town.gains()
+    paid = [name for name in JUDGES if gains.get(name) in (FEE, FEE + CHECK_FEE)]
+    assert len(paid) >= 2
+    bond = 3 * FEE
+    assert gains["fair"] == PAY + bond - len(paid) * FEE
+    assert gains["accuser"] == -PAY - bond
+
+
+def test_a_copier_is_paid_nothing(town: Town) -> None:
+    town.note()
+    ended = town.run("liar", ("judge_a", "judge_b", "accuser"))
+    if ended.document["verification"]["verdict"] == "accepted":
+        pytest.fail("a copier's check knows nothing to agree with")
+    assert ended.document["dispute"]["ruling"] == "WRONG"
+    convicted(town, ("judge_a", "judge_b"), at_least=2)
+
+
+def test_a_guesser_is_paid_nothing_and_convicts_nobody(town: Town) -> None:
+    town.note()
+    ended = town.run("liar", ("judge_a", "judge_b", "hoarder"))
+    assert ended.document["dispute"]["ruling"] == "WRONG"
+    convicted(town, ("judge_a", "judge_b"), at_least=2)
+    town.note()
+    ended = town.run("fair", ("judge_a", "judge_b", "hoarder"), by="accuser")
+    assert ended.document["dispute"]["ruling"] == "RIGHT"
+    town.settle("accuser", "fair")
+    gains = town.gains()
+    assert gains["fair"] == PAY + FEE, "two jurors were paid out of a bond for three"
+    assert gains.get("hoarder", 0) in (0, CHECK_FEE)
+
+
+def test_a_provider_that_serves_only_jurors_is_paid_and_the_result_comes_from_them(town: Town) -> None:
+    town.note()
+    with town.hurrying():
+        job = town.detach("hoarder")
+        dispute = town.ruled(job)
+    assert (dispute["kind"], dispute["ruling"]) == ("contested", "RIGHT")
+    town.settle("client", "hoarder")
+    gains = town.gains()
+    jurors = [name for name in JUDGES if gains.get(name) == FEE]
+    half = len(jurors) * FEE // 2
+    assert len(jurors) >= 2
+    assert gains["hoarder"] == PAY - half
+    assert gains["client"] == -PAY - (len(jurors) * FEE - half)
+
+
+def test_two_disputes_at_once_do_not_touch_each_other(town: Town) -> None:
+    town.note()
+    jobs = [town.detach("liar") for _ in range(2)]
+    assert [town.ruled(job)["ruling"] for job in jobs] == ["WRONG", "WRONG"]
+    town.settle("client", "liar")
+    gains = town.gains()
+    fees = sum(gains.get(name, 0) for name in JUDGES)
+    assert gains["liar"] == -2 * CHEAT
+    assert gains["client"] == 2 * CHEAT - fees
+    assert fees % FEE == 0
+    assert 4 <= fees // FEE <= 6
+
+
+def convicted(town: Town, jurors: tuple[str, ...], at_least: int) -> None:
+    """The liar has lost its collateral, to the client and to those of these jurors whose votes were handed in."""
+    town.settle("client", "liar")
+    gains = town.gains()
+    paid = [name for name in jurors if gains.get(name) == FEE]
+    assert len(paid) >= at_least
+    assert gains == {"liar": -CHEAT, "client": CHEAT - len(paid) * FEE, **dict.fromkeys(paid, FEE)}
+
+
+def test_a_mediator_without_the_money_for_its_stake_is_told_what_to_do(town: Town) -> None:
+    judge = town["judge_c"]
+    judge.end()
+    ended = judge.lilypad("node", "start", "--role", "mediator", "--stake", DEPOSIT + 5)
+    judge.begin("--role", "mediator", "--stake", STAKE)
+    assert ended.code == ExitCode.FUNDS_OR_KEY
+    assert "wallet deposit 5" in ended.err
