@@ -36,9 +36,9 @@ def begin(it: Purchase, now: float, standing: DealState, sealed_cid: bytes) -> S
     opened: tuple[Effect, ...] = ()
     if it.dispute is None:
         match it.stage:
-            case Refusing(delivery, reason=reason):
+            case Refusing(delivery, reason=reason, own=own):
                 contested, disagrees = False, True
-            case Contesting(reason, delivery, disagrees):
+            case Contesting(reason, delivery, disagrees, own):
                 contested = True
             case _:  # somebody else opened it in our name
                 return Step(it, (WakeAt(standing.deadline + 1, Timer(it.id, "finalize")),))
@@ -55,6 +55,7 @@ def begin(it: Purchase, now: float, standing: DealState, sealed_cid: bytes) -> S
             disagrees=disagrees,
             cid=run.cid if run is not None else "",
             salt=delivery.salt if delivery is not None else b"",
+            expected=own,
         )
         it = replace(it, dispute=dispute)
     assert it.dispute is not None

@@ -17,16 +17,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Annotated
 
-from agents.effects import Effect, Send, Tell, Transact, WakeAt
-from agents.events import Event, Got, Refused, Timer, Woke
+from agents.effects import Compare, Effect, Fetch, Send, Tell, Transact, WakeAt
+from agents.events import Compared, Event, Fetched, Got, NotFetched, Refused, Timer, Woke
 from agents.juror import OPEN_AT
 from agents.machine import Step
 from agents.reports import JuryDrawn, Ruled, Voted
 from protocol.deal import Deal, Ruling
 from protocol.identity import Address
 from protocol.job import Job
-from protocol.judging import committed, grounds, needed, subject
-from protocol.messages import Committed, Exhibit, Judged, Promised, Revealed, Summons, Testimony
+from protocol.judging import committed, grounds, is_tolerant, needed, subject
+from protocol.messages import Committed, Exhibit, Expected, Judged, Promised, Revealed, Summons, Testimony
 from protocol.terms import MOST_MEDIATORS
 from protocol.types import Count, Hash, Large, Limit, Moment, Party, Small
 from protocol.vault_calls import Appeal, CastVotes, Draw, Finalize
@@ -61,15 +61,18 @@ class Witness:
     ruling: Small = 0
     grounds: bytes = b""
     vote: bytes = b""
+    agrees: bool = False
+    """Its own run agrees with the job creator's, as the module's manifest compares."""
 
-    def is_sound(self, sealed_cid: bytes, juror: Address) -> bool:
+    def is_sound(self, sealed_cid: bytes, juror: Address, expected: str) -> bool:
         """Whether its vote rests on a run of its own: a copier's commitment doesn't open to what it voted on."""
         if not self.vote:
             return False
         if not self.cid and not self.commitment:  # it could not run the job, and so can't say "wrong"
             return self.ruling != Ruling.WRONG and self.grounds == grounds(Ruling(self.ruling), sealed_cid, "")
         opens = committed(self.cid, self.salt, juror) == self.commitment and not self.late
-        return opens and self.grounds == grounds(Ruling(self.ruling), sealed_cid, self.cid)
+        named = (self.cid, expected) if self.agrees else (self.cid,)
+        return opens and self.grounds in [grounds(Ruling(self.ruling), sealed_cid, own) for own in named]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,8 @@ class Dispute:
     """Whether the seal has been opened to this jury."""
     ruling: Small = 0
     witnesses: Annotated[tuple[Witness, ...], Limit(24)] = ()
+    expected: str = ""
+    """What the job creator's own re-run gave, or its mediator's; empty for a provider."""
 
     @property
     def pool(self) -> bytes:
@@ -122,7 +127,9 @@ class Dispute:
 
     def sources(self) -> tuple[tuple[Address, int], ...]:
         """Jurors whose own run gave what is under the seal, and the ports where they serve it."""
-        found = [w for w in self.witnesses if w.cid and w.cid == self.claimed]
+        # where a tolerance counts, who voted "right" has the claimed result beside its own
+        near = is_tolerant(self.job) and bool(self.cid)
+        found = [w for w in self.witnesses if w.cid and (w.cid == self.claimed or (near and w.ruling == Ruling.RIGHT))]
         return tuple((self.mediators[witness.seat], witness.gateway) for witness in found)
 
     @property
@@ -178,6 +185,12 @@ def step(it: Dispute, now: float, event: Event) -> Step[Dispute]:
     match event:
         case Got(sender, message) if isinstance(message, Testimony):
             return _heard(it, now, sender, message)
+        case Fetched(cid=cid) if any(w.cid == cid for w in it.witnesses):
+            return Step(it, (Compare(weighing(it.id), it.job, it.expected, cid),))
+        case NotFetched(cid=cid) if any(w.cid == cid for w in it.witnesses):
+            return Step(it, (WakeAt(now + AGAIN, _timer(it, f"weigh:{cid}")),))
+        case Compared(theirs=cid, same=True):
+            return _agreed(it, [w.seat for w in it.witnesses if w.cid == cid])
         case Woke(Timer(phase=phase)) if it.state == State.JURY:
             return _woke(it, now, phase.removeprefix("dispute:"))
         case Woke(Timer(phase=phase)) if phase == f"dispute:finalize:{it.deadline}":
@@ -198,6 +211,9 @@ def _woke(it: Dispute, now: float, phase: str) -> Step[Dispute]:
             return Step(it, (Transact(subject(it.id, "draw", it.block), Draw(it.deal, it.pool)),))
         case ["summon", deadline, pause] if int(deadline) == it.deadline and now < it.deadline:
             return Step(it, _summon(it, now, float(pause)))
+        case ["weigh", cid]:
+            found = [w for w in it.witnesses if w.cid == cid and not w.agrees]
+            return Step(it, tuple(_fetch_run(it, it.mediators[w.seat], w) for w in found))
         case ["open", deadline] if int(deadline) == it.deadline:
             return _open(it)
         case ["relay", deadline] if int(deadline) == it.deadline:
@@ -221,6 +237,8 @@ def _summon(it: Dispute, now: float, pause: float) -> tuple[Effect, ...]:
     summons = Summons(it.deal, it.table, it.job, it.mediators, gateway=0)
     shown = [_exhibit(it)] if it.shown and it.cid else []
     said: list[Effect] = [Send(it.mediators[seat], summons) for seat in due]
+    agreeing = [seat for seat in due if it.witness(seat).agrees]
+    said += [Send(it.mediators[seat], Expected(it.id, it.round, it.expected)) for seat in agreeing]
     said += [Send(it.mediators[seat], message) for seat in due for message in shown]
     later = min(SUMMON_MOST, 2 * pause)
     return (*said, WakeAt(now + pause, _timer(it, f"summon:{it.deadline}:{later}")))
@@ -249,7 +267,34 @@ def _heard(it: Dispute, now: float, sender: Address, message: Testimony) -> Step
     it = replace(it, witnesses=(*(w for w in it.witnesses if w.seat != seat), new))
     told = _told(it, Voted(sender, it.round, new.ruling)) if new.vote != known.vote else ()
     opened, effects = _open(it) if _all_committed(it) else Step(it)
+    if isinstance(message, Revealed) and it.expected and is_tolerant(it.job):
+        agreed, more = _weigh(opened, sender, new)
+        return Step(agreed, (*told, *effects, *more))
     return Step(opened, (*told, *effects, *_relay_soon(opened, now)))
+
+
+def _weigh(it: Dispute, juror: Address, witness: Witness) -> Step[Dispute]:
+    """Find out whether a juror's own run agrees with ours, within the module's tolerance."""
+    if committed(witness.cid, witness.salt, juror) != witness.commitment or witness.late:
+        return Step(it)
+    if witness.cid == it.expected:
+        return _agreed(it, [witness.seat])
+    return Step(it, (_fetch_run(it, juror, witness),))
+
+
+def _fetch_run(it: Dispute, juror: Address, witness: Witness) -> Effect:
+    return Fetch(weighing(it.id), witness.cid, juror, witness.gateway)
+
+
+def weighing(deal: bytes) -> bytes:
+    """What the comparing of jurors' own runs is about."""
+    return subject(deal, "juror")
+
+
+def _agreed(it: Dispute, seats: list[int]) -> Step[Dispute]:
+    changed = tuple(replace(w, agrees=True) if w.seat in seats else w for w in it.witnesses)
+    message = Expected(it.id, it.round, it.expected)
+    return Step(replace(it, witnesses=changed), tuple(Send(it.mediators[seat], message) for seat in seats))
 
 
 def _all_committed(it: Dispute) -> bool:
@@ -276,7 +321,9 @@ def _exhibit(it: Dispute) -> Exhibit:
 
 def _quorum(it: Dispute) -> list[Witness]:
     """Sound votes for a ruling that favours us, if they are enough, by seat."""
-    sound = [w for w in it.witnesses if w.is_sound(it.sealed, it.mediators[w.seat]) and it.favours(w.ruling)]
+    sound = [
+        w for w in it.witnesses if w.is_sound(it.sealed, it.mediators[w.seat], it.expected) and it.favours(w.ruling)
+    ]
     for ruling, why in sorted({(w.ruling, w.grounds) for w in sound}):
         equal = sorted((w for w in sound if (w.ruling, w.grounds) == (ruling, why)), key=lambda w: w.seat)
         if len(equal) >= needed(it.deal, it.round):
@@ -290,7 +337,10 @@ def _relay_soon(it: Dispute, now: float) -> tuple[Effect, ...]:
         return ()
     if len(equal) == (it.sitting & ~it.voted).bit_count():
         return _relay(it)
-    return (WakeAt(now + STRAGGLERS, _timer(it, f"relay:{it.deadline}")),)
+    # who has run it once may have to run it once more before it votes
+    at_work = any(w.commitment and not w.vote for w in it.witnesses if it.sitting & ~it.voted >> w.seat & 1)
+    wait = STRAGGLERS + (it.job.resources.timeout if at_work else 0)
+    return (WakeAt(now + wait, _timer(it, f"relay:{it.deadline}")),)
 
 
 def _relay(it: Dispute) -> tuple[Effect, ...]:

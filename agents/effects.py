@@ -139,6 +139,17 @@ class Execute:
 
 
 @dataclass(frozen=True, slots=True)
+class Compare:
+    """Compare two results of a job, which are here, as its module's manifest says; the answer is `Compared`."""
+
+    about: bytes
+    job: Job
+    mine: str
+    theirs: str
+    """CIDs."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tell:
     """Let the node's user know; it may read this later, so it is written as durably as what is saved."""
 
@@ -161,5 +172,6 @@ Effect = (
     | LookUp
     | Fetch
     | Execute
+    | Compare
     | Tell
 )

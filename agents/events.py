@@ -126,6 +126,8 @@ class Fetched:
     cid: str
     size: int
     """Bytes of all its distinct blocks."""
+    doubt: str = ""
+    """What in it does not look like a result of a run, where one was expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,27 @@ class Ran:
     run: Run
 
 
+@dataclass(frozen=True, slots=True)
+class NotRan:
+    """This machine could not run it: its executor is sick or missing, which says nothing of the job."""
+
+    about: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Two results of one job have been compared as its module's manifest says."""
+
+    about: bytes
+    mine: str
+    theirs: str
+    """CIDs."""
+    same: bool
+    how: str
+    """What differs, in words; empty if they are the same."""
+
+
 Event = (
     Began
     | Heard
@@ -160,4 +183,6 @@ Event = (
     | Fetched
     | NotFetched
     | Ran
+    | NotRan
+    | Compared
 )

@@ -14,12 +14,15 @@ from agents.events import (
     Began,
     Cancelled,
     ChainSaw,
+    Compared,
     Decided,
     Event,
     Fetched,
     Got,
     Heard,
     NotFetched,
+    NotRan,
+    Ran,
     Refused,
     Requested,
     Timer,
@@ -152,6 +155,8 @@ class JobCreator:
                 return self._deal_event(now, event, deal)
             case Woke(Timer(about=about)) | Refused(about=about) | Fetched(about=about) | NotFetched(about=about):
                 return self._deal_event(now, event, about[:32])
+            case Ran(about=about) | NotRan(about=about) | Compared(about=about):
+                return self._deal_event(now, event, about[:32])
             case _:
                 return []
 
@@ -221,7 +226,6 @@ class JobCreator:
 
     def _buy(self, now: float, request: Request, bought: Bought) -> list[Effect]:
         deal = bought.bind.deal
-        check = self.rng.randrange(MILLION) < bought.terms.check_ppm
         purchase = Purchase(
             id=deal.id(self.rules.domain),
             wanted=request.id,
@@ -230,9 +234,10 @@ class JobCreator:
             terms=bought.terms,
             bond=bought.bind.signature,
             rounds=bought.rounds,
-            check=check,
+            check=False,
             stage=Locking(),
             table=bought.table,
+            check_by=request.check_by,
         )
         self.purchases[DealId(purchase.id)] = purchase
         agreed = Tell(request.id, Agreed(deal, bought.terms, bought.provider, bought.rounds))
@@ -243,6 +248,9 @@ class JobCreator:
         before = self.purchases.get(DealId(about))
         if before is None or sender not in (None, before.provider):
             return []
+        if isinstance(event, Fetched) and isinstance(before.stage, Fetching):
+            # only now, so that nothing done before can have told anybody
+            before = replace(before, check=self.rng.randrange(MILLION) < before.terms.check_ppm)
         after, effects = purchases.step(before, now, event)
         self.purchases[DealId(about)] = after
         if type(after.stage) is type(before.stage):

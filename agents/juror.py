@@ -9,10 +9,15 @@
                                                                       │ heard by the vault, or too late
                                                                       └──► OVER
 
-What a vote says: *right* if the own run gave the claimed CID, if the module does not repeat even here, or if nobody
-supplies the inputs (the burden is on the accuser); *wrong* if it gave another and the claimed result can be had; *not
-fetchable* if it can't, or if nobody opens the seal of a delivery that was claimed on chain. An accuser can always open
-it, since the signed result came to it opened; if it doesn't, the accusation fails.
+    with a tolerance: HOLDING ──► COLLECTING ──► COMPARING ──agree──► VOTED
+                                                     │ differ
+                                                     └──► RUNNING ──repeats──► AGREEING ──told what is expected──► VOTED
+
+What a vote says: *right* if the own run gave the claimed CID, or agrees with it as the module's manifest compares, if
+the module does not repeat even here, or if nobody supplies the inputs (the burden is on the accuser); *wrong* if it
+gave another and the claimed result can be had; *not fetchable* if it can't, or if nobody opens the seal of a delivery
+that was claimed on chain. An accuser can always open it, since the signed result came to it opened; if it doesn't, or
+where bytes alone prove nothing does not serve the result either, the accusation fails.
 
 The chain alone says who sits on what. A summons only tells where to look, so it may come from anybody, at any time.
 """
@@ -22,14 +27,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Annotated, assert_never
 
-from agents.effects import CastOwn, Effect, Execute, Fetch, Forget, Save, Send, Unwatch, WakeAt, Watch
-from agents.events import ChainSaw, Event, Fetched, Got, NotFetched, Ran, Refused, Timer, Woke
+from agents.effects import CastOwn, Compare, Effect, Execute, Fetch, Forget, Save, Send, Unwatch, WakeAt, Watch
+from agents.events import ChainSaw, Compared, Event, Fetched, Got, NotFetched, NotRan, Ran, Refused, Timer, Woke
 from agents.machine import Step
 from protocol.deal import Deal, Ruling, Vote
 from protocol.identity import Address
 from protocol.job import Job, Run
-from protocol.judging import committed, grounds, subject
-from protocol.messages import Committed, Exhibit, Judged, Message, Promised, Revealed, Summons, sealed
+from protocol.judging import committed, grounds, is_tolerant, subject
+from protocol.messages import Committed, Exhibit, Expected, Judged, Message, Promised, Revealed, Summons, sealed
 from protocol.terms import MOST_MEDIATORS
 from protocol.types import UNSIGNED, CidText, Count, Hash, Limit, Moment, Party, Small
 from protocol.vault_state import DealState, Flag, State
@@ -40,8 +45,10 @@ AGAIN = 4.0
 """Seconds after which a vote that the vault refused is handed in again."""
 ANSWER_EVERY = 1.0
 """Seconds between two answers to the summons of one party: a summons is cheap, four signatures are not."""
-UNREPEATABLE = ("out_of_time", "executor_died")
-"""Failures that say something of this machine, not of the job: such a run proves nothing."""
+RERUN = 3.0
+"""Seconds after a run that this machine's own fault has ended."""
+OUT_OF_TIME = "out_of_time"
+"""A failure that comes at another point on every machine: such a run proves nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +89,18 @@ class Collecting:
 
 
 @dataclass(frozen=True, slots=True)
+class Comparing:
+    """Our own run gives other bytes than this one; do the two agree as the module's manifest compares?"""
+
+    theirs: CidText
+
+
+@dataclass(frozen=True, slots=True)
+class Agreeing:
+    """The claimed result is wrong, twice over; what did the job creator get, so that such votes add up?"""
+
+
+@dataclass(frozen=True, slots=True)
 class Voted:
     """Said to both parties; until the chain has it we may have to hand it in ourselves."""
 
@@ -96,7 +115,7 @@ class Over:
     how: str
 
 
-Stage = Summoned | Preparing | Running | Holding | Collecting | Voted | Over
+Stage = Summoned | Preparing | Running | Holding | Collecting | Comparing | Agreeing | Voted | Over
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +150,10 @@ class Case:
     """Those who say that they serve the claimed result."""
     tries: Count = 0
     """Fetches that failed."""
+    differs: bool = False
+    """The claimed result is here and does not agree with our own."""
+    expected: str = ""
+    """What the job creator's own run gave, where it has told us."""
 
     @property
     def seat(self) -> int:
@@ -204,10 +227,19 @@ def step(case: Case, now: float, event: Event) -> Step[Case]:
             return Step(replace(case, tries=case.tries + 1), (WakeAt(now + REFETCH, case.timer(f"fetch:{cid}")),))
         case Preparing(missing), Woke(Timer(phase=phase)) if phase.removeprefix("fetch:") in missing:
             return Step(case, (_fetch(case, phase.removeprefix("fetch:"), case.parties),))
+        case _, Got(sender, Expected(round=round_, cid=cid)) if sender == case.deal.jc and round_ == case.round:
+            case = replace(case, expected=case.expected or cid)
+            return _wrong(case) if isinstance(case.stage, Agreeing) else Step(case, (Save(key(case.id), case),))
         case Running(), Ran(run=run):
             return _ran(case, now, run)
+        case Running(), NotRan():
+            return Step(case, (WakeAt(now + RERUN, case.timer("rerun")),))
+        case Running(), Woke(Timer(phase="rerun")):
+            return Step(case, _act(case))
         case Collecting(), Fetched(cid=cid) if cid == case.claimed:
-            return _vote(case, Ruling.WRONG)
+            return _enter(case, Comparing(cid)) if is_tolerant(case.job) else _wrong(case)
+        case Comparing(theirs), Compared(theirs=cid, same=same) if cid == theirs:
+            return _compared(case, theirs, same)
         case Collecting(), NotFetched(cid=cid) if cid == case.claimed:
             return Step(replace(case, tries=case.tries + 1), (WakeAt(now + REFETCH, case.timer("collect")),))
         case Collecting(), Woke(Timer(phase="collect")):
@@ -294,17 +326,31 @@ def _shown(case: Case, now: float, sender: Address, exhibit: Exhibit) -> Step[Ca
 
 
 def _ran(case: Case, now: float, run: Run) -> Step[Case]:
-    if run.failure.partition(":")[0] in UNREPEATABLE:
-        return _enter(case, Collecting()) if case.own else Step(case)
+    if run.failure.startswith(OUT_OF_TIME):
+        return _vote(case, Ruling.RIGHT)
     if not case.own:
         ours = case.committed | 1 << case.seat
         case = replace(case, own=run.cid, exit_code=run.exit_code, committed=ours)
         case, effects = _enter(case, Holding())
         more = _go_on(case, now)
         return Step(more.state, (*effects, *more.effects))
-    if run.cid != case.own:  # the module does not even repeat here, so nothing can be proven by running it
-        return _vote(case, Ruling.RIGHT)
-    return _enter(case, Collecting())
+    if run.cid == case.own:
+        return _wrong(case) if case.differs else _enter(case, Collecting())
+    if is_tolerant(case.job):
+        return _enter(case, Comparing(run.cid))
+    return _vote(case, Ruling.RIGHT)  # the module does not even repeat here, so nothing can be proven by running it
+
+
+def _compared(case: Case, theirs: str, same: bool) -> Step[Case]:
+    if theirs == case.claimed:
+        return _vote(case, Ruling.RIGHT) if same else _enter(replace(case, differs=True), Running())
+    return _wrong(case) if same else _vote(case, Ruling.RIGHT)  # it is our own second run
+
+
+def _wrong(case: Case) -> Step[Case]:
+    if is_tolerant(case.job) and not case.expected:
+        return _enter(case, Agreeing())
+    return _vote(case, Ruling.WRONG)
 
 
 def _go_on(case: Case, now: float) -> Step[Case]:
@@ -321,8 +367,8 @@ def _go_on(case: Case, now: float) -> Step[Case]:
         case Holding() if case.revealed and case.claimed == case.own:
             return _vote(case, Ruling.RIGHT)
         case Holding() if case.revealed and case.claimed:
-            return _enter(case, Running())
-        case Holding() | Preparing() | Collecting() if now >= case.left(DECIDE_AT):
+            return _enter(case, Collecting() if is_tolerant(case.job) else Running())
+        case Holding() | Preparing() | Collecting() | Agreeing() if now >= case.left(DECIDE_AT):
             return _without_proof(case)
         case _:
             return Step(case, (saved,))
@@ -331,11 +377,13 @@ def _go_on(case: Case, now: float) -> Step[Case]:
 def _without_proof(case: Case) -> Step[Case]:
     """Time is up: what is missing counts against whoever had to bring it."""
     match case.stage:
-        case Collecting():
-            return _vote(case, Ruling.NOT_FETCHABLE)
         case Running() if not case.own:
             return Step(case)  # the fault is this machine's, and says nothing of the result
-        case Preparing() | Holding() | Running():
+        case Agreeing():
+            return _vote(case, Ruling.WRONG)
+        case Collecting() if case.contested or not is_tolerant(case.job):
+            return _vote(case, Ruling.NOT_FETCHABLE)
+        case Preparing() | Holding() | Running() | Collecting() | Comparing():
             unopened = case.contested and not case.claimed
             return _vote(case, Ruling.NOT_FETCHABLE if unopened else Ruling.RIGHT)
         case _:
@@ -343,7 +391,7 @@ def _without_proof(case: Case) -> Step[Case]:
 
 
 def _vote(case: Case, ruling: Ruling) -> Step[Case]:
-    return _enter(case, Voted(int(ruling), grounds(ruling, case.sealed, case.own)))
+    return _enter(case, Voted(int(ruling), grounds(ruling, case.sealed, case.expected or case.own)))
 
 
 # --- effects ---------------------------------------------------------------------------------------------------------
@@ -369,10 +417,12 @@ def _act(case: Case) -> tuple[Effect, ...]:
             return (*told, *(Send(who, _revealed(case)) for who in parties if case.revealed))
         case Collecting():
             return (_fetch(case, case.claimed, case.sources),)
+        case Comparing(theirs):
+            return (Compare(case.about, case.job, case.own, theirs),)
         case Voted() as voted:
             judged = Judged(case.id, case.round, voted.ruling, voted.grounds, UNSIGNED)
             return tuple(Send(who, judged) for who in parties)
-        case Summoned() | Over():
+        case Summoned() | Agreeing() | Over():
             return ()
         case _:
             assert_never(case.stage)

@@ -12,12 +12,26 @@ from random import Random
 
 from agents import juror
 from agents.effects import Effect, Execute, Fetch, Publish, Send, Transact, Unwatch, WakeAt
-from agents.events import Began, ChainSaw, Event, Fetched, Got, Heard, NotFetched, Ran, Refused, Timer, Woke
+from agents.events import (
+    Began,
+    ChainSaw,
+    Compared,
+    Event,
+    Fetched,
+    Got,
+    Heard,
+    NotFetched,
+    NotRan,
+    Ran,
+    Refused,
+    Timer,
+    Woke,
+)
 from agents.juror import Case, Summoned
 from protocol.identity import Address
 from protocol.job import Capacity, Job
 from protocol.judging import subject
-from protocol.messages import CannotRecheck, Committed, Exhibit, Recheck, Rechecked, Summons
+from protocol.messages import CannotRecheck, Committed, Exhibit, Expected, Recheck, Rechecked, Summons
 from protocol.offers import JobOffer, MediatorOffer
 from protocol.rules import Rules
 from protocol.terms import pool_hash
@@ -97,7 +111,7 @@ class Mediator:
                 return self._asked(now, sender, request)
             case Got(sender, Summons() as summons):
                 return self._summoned(now, sender, summons)
-            case Got(message=Committed(deal=deal) | Exhibit(deal=deal)):
+            case Got(message=Committed(deal=deal) | Exhibit(deal=deal) | Expected(deal=deal)):
                 return self._judge(now, deal, event)
             case ChainSaw(deal=deal):
                 self.seats.pop(deal, None)
@@ -106,6 +120,10 @@ class Mediator:
                 return self._fetched(about, cid)
             case NotFetched(about, reason=reason) if about in self.checks:
                 return self._refuse(self.checks.pop(about), f"the inputs could not be fetched: {reason}")
+            case NotRan(about, reason) if about in self.checks:
+                return self._refuse(self.checks.pop(about), f"it can't be run here: {reason}")
+            case Ran(about, run) if about in self.checks and run.failure.startswith(juror.OUT_OF_TIME):
+                return self._refuse(self.checks.pop(about), "it took longer here than its module may")
             case Ran(about, run) if about in self.checks:
                 check = self.checks.pop(about)
                 report = Rechecked(about, run.cid, run.exit_code, run.units, run.profile, run.failure, gateway=0)
@@ -113,7 +131,15 @@ class Mediator:
             case Woke(Timer(about, "given up")):
                 self.checks.pop(about, None)
                 return []
-            case Woke(Timer(about)) | Fetched(about) | NotFetched(about) | Ran(about) | Refused(about):
+            case (
+                Woke(Timer(about))
+                | Fetched(about)
+                | NotFetched(about)
+                | Ran(about)
+                | NotRan(about)
+                | Compared(about)
+                | Refused(about)
+            ):
                 return self._judge(now, about[:32], event) if len(about) > 32 else []
             case _:
                 return []

@@ -21,6 +21,7 @@ from agents.events import (
     Got,
     Heard,
     NotFetched,
+    NotRan,
     Ran,
     Refused,
     Solvency,
@@ -155,7 +156,7 @@ class Provider:
                 return self._saw_purse(now, who, free)
             case ChainSaw(deal=deal):
                 return self._sale_event(now, event, deal)
-            case Woke(Timer(about)) | Fetched(about) | NotFetched(about) | Ran(about) | Refused(about):
+            case Woke(Timer(about)) | Fetched(about) | NotFetched(about) | Ran(about) | NotRan(about) | Refused(about):
                 return self._sale_event(now, event, about[:32])
             case _:
                 return []

@@ -26,7 +26,7 @@ from dataclasses import replace
 from agents import checking, contesting
 from agents import dispute as disputes
 from agents.effects import Fetch, Save, Send, Tell, Transact, WakeAt, Watch
-from agents.events import OWN_FUNDS, ChainSaw, Event, Fetched, Got, NotFetched, Refused, Timer, Woke
+from agents.events import OWN_FUNDS, ChainSaw, Compared, Event, Fetched, Got, NotFetched, Refused, Timer, Woke
 from agents.machine import Step
 from agents.purchase_stages import (
     LAST_CALL,
@@ -107,6 +107,8 @@ def step(it: Purchase, now: float, event: Event) -> Step[Purchase]:
             return contesting.step(it, now, event)
         case Refused(about=about) if len(about) > len(it.id):
             return contesting.step(it, now, event)
+        case Fetched(about) | NotFetched(about) | Compared(about) if about == disputes.weighing(it.id):
+            return contesting.step(it, now, event)
         case Refused(call=call, reason=reason):
             return _refused(it, now, call, reason)
         case Woke(Timer(phase="release")) if not isinstance(it.stage, Locking):
@@ -141,8 +143,8 @@ def _saw(it: Purchase, now: float, standing: DealState, at: int) -> Step[Purchas
             return Step(it, (in_full(it), final))
         case ((Paying() | Contesting()), DealState(state=State.DELIVERED, deadline=deadline)):
             return Step(it, (WakeAt(deadline + 2 * LAST_CALL, Timer(it.id, "finalize")),))
-        case Refusing(delivery, _, reason), DealState(state=State.DELIVERED):
-            return enter(it, Contesting(reason, delivery, wrong=True), now)
+        case Refusing(delivery, _, reason, own), DealState(state=State.DELIVERED):
+            return enter(it, Contesting(reason, delivery, wrong=True, own=own), now)
         case stage, DealState(state=State.DELIVERED, deadline=deadline):
             it = replace(it, answer_by=deadline)
             if isinstance(stage, Claiming):  # there is a result after all, so it is worth having
@@ -209,8 +211,8 @@ def _go_on(it: Purchase, now: float, event: Event) -> Step[Purchase]:
             not it.answer_by
         ):
             return enter(it, Claiming("nothing usable was delivered in time", started), now)
-        case Fetching(delivery), Fetched(cid=cid, size=size) if cid == delivery.run.cid:
-            return checking.arrived(it, now, replace(delivery, run=replace(delivery.run, size=size)))
+        case Fetching(delivery), Fetched(cid=cid, size=size, doubt=doubt) if cid == delivery.run.cid:
+            return checking.arrived(it, now, replace(delivery, run=replace(delivery.run, size=size)), doubt)
         case Fetching(delivery), NotFetched(cid=cid, reason=reason) if cid == delivery.run.cid:
             again = WakeAt(now + REFETCH, Timer(it.id, "refetch"))
             return Step(it, (again, Tell(it.wanted, Noted(f"the result could not be fetched yet: {reason}"[:300]))))

@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from agents.dispute import Dispute
-from agents.effects import Effect, Fetch, Save, Send, Tell, Transact, Unwatch, WakeAt
+from agents.effects import Compare, Effect, Execute, Fetch, Save, Send, Tell, Transact, Unwatch, WakeAt
 from agents.events import Timer
 from agents.machine import Step
 from agents.reports import Noted
 from protocol.deal import Deal, Result
 from protocol.identity import Address
 from protocol.job import Job, Run
+from protocol.judging import subject
 from protocol.messages import (
     Asking,
     Locked,
@@ -23,7 +24,7 @@ from protocol.messages import (
 )
 from protocol.prices import owed
 from protocol.terms import Terms
-from protocol.types import UNSIGNED, Amount, Count, Hash, Large, Moment, Party, Signature, Small, TalkId, Text
+from protocol.types import UNSIGNED, Amount, CidText, Count, Hash, Large, Moment, Party, Signature, Small, TalkId, Text
 from protocol.vault_calls import Absent, Accuse, Contest, Open, Payment, Settle, Transfer
 
 LOCK_MARGIN = 5.0
@@ -79,11 +80,17 @@ class Fetching:
 
 @dataclass(frozen=True, slots=True)
 class Checking:
-    """The result is here; a mediator runs the job again."""
+    """The result is here; a mediator, or this machine, runs the job again."""
 
     delivery: Delivery
     asked: tuple[Party, ...]
     """Mediators asked so far, the last one being awaited."""
+    by_us: bool = False
+    """It runs here."""
+    own: Run | None = None
+    """What the re-run gave, where its bytes differ and it is compared with a tolerance."""
+    gateway: int = 0
+    """Where the mediator serves it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +115,13 @@ class Claiming:
 
 @dataclass(frozen=True, slots=True)
 class Refusing:
-    """A mediator got something else: the result is accused."""
+    """A re-run gave something else: the result is accused."""
 
     delivery: Delivery
     checkers: tuple[Party, ...]
     reason: Text
+    own: CidText = ""
+    """What the re-run gave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +132,9 @@ class Contesting:
     delivery: Delivery | None = None
     """What it had said, if anything."""
     wrong: bool = False
-    """A mediator got something else."""
+    """A re-run gave something else."""
+    own: CidText = ""
+    """What it gave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +174,7 @@ class Purchase:
     """The provider's signature of the deal."""
     rounds: Count
     check: bool
-    """Whether the result will be run again; drawn when it was bought, and told to nobody."""
+    """Whether the result will be run again: drawn when it has arrived, and told to nobody."""
     stage: Stage
     answer_by: Moment = 0
     """Until when a delivery that the provider claimed on chain must be answered; 0 without a claim."""
@@ -173,6 +184,8 @@ class Purchase:
     """Digest of the move that named the terms, which shows jurors what was sold."""
     dispute: Dispute | None = None
     """What goes on before the jury, once there is one."""
+    check_by: Small = 0
+    """A `CheckBy`."""
 
     @property
     def provider(self) -> Address:
@@ -198,6 +211,20 @@ def enter(it: Purchase, stage: Stage, now: float, *effects: Effect) -> Step[Purc
     return Step(it, (saved, *effects, *act(it, now)))
 
 
+def check_fees(it: Purchase, checkers: tuple[Address, ...]) -> tuple[Effect, ...]:
+    """What who ran it again is paid, whatever came of it."""
+    return tuple(Transact(it.id, Transfer(who, it.terms.check_fee)) for who in checkers if it.terms.check_fee)
+
+
+def rerun(deal: bytes) -> bytes:
+    """What the check of a result is about."""
+    return subject(deal, "check")
+
+
+def _patience(it: Purchase, now: float, asked: tuple[Address, ...]) -> Effect:
+    return WakeAt(now + it.job.resources.timeout + CHECK_SLACK, Timer(it.id, f"check:{len(asked)}"))
+
+
 def act(it: Purchase, now: float) -> tuple[Effect, ...]:
     """What the stage asks of the world when it begins, and once more after a restart."""
     match it.stage:
@@ -210,22 +237,26 @@ def act(it: Purchase, now: float) -> tuple[Effect, ...]:
         case Fetching(delivery):
             overdue = WakeAt(it.overdue_at + 1, Timer(it.id, "overdue"))
             return (Fetch(it.id, delivery.run.cid, it.provider, delivery.gateway), overdue)
+        case Checking(own=Run(cid), by_us=by_us, asked=asked, gateway=gateway) as stage:
+            if by_us:
+                return (Compare(rerun(it.id), it.job, cid, stage.delivery.run.cid),)
+            return (Fetch(rerun(it.id), cid, asked[-1], gateway),)
+        case Checking(by_us=True, asked=asked):
+            return (Execute(rerun(it.id), it.job), _patience(it, now, asked))
         case Checking(asked=asked):
-            patience = WakeAt(now + it.job.resources.timeout + CHECK_SLACK, Timer(it.id, f"check:{len(asked)}"))
-            return (Send(asked[-1], Recheck(it.deal, it.job, 0, it.terms.check_fee)), patience)
+            return (Send(asked[-1], Recheck(it.deal, it.job, 0, it.terms.check_fee)), _patience(it, now, asked))
         case Paying(delivery, _, checkers) as stage:
-            fee = it.terms.check_fee
-            fees = tuple(Transact(it.id, Transfer(who, fee)) for who in checkers if fee)
-            return (receipt(it, delivery), *settling(it, stage, now), *fees)
+            return (receipt(it, delivery), *settling(it, stage, now), *check_fees(it, checkers))
         case Claiming(started=started):
             if now <= it.overdue_at:
                 return (WakeAt(it.overdue_at + 1, Timer(it.id, "claim")),)
             return (Transact(it.id, Absent(it.deal, started or None)),)
         case Contesting():
             return (Transact(it.id, Contest(it.deal, named_jury(it))),)
-        case Refusing(delivery):
+        case Refusing(delivery, checkers):
             result = Result(it.id, sealed(delivery.run.cid, delivery.salt), delivery.run.exit_code, delivery.run.units)
-            return (Transact(it.id, Accuse(it.deal, result, delivery.signature, named_jury(it))),)
+            accused = Transact(it.id, Accuse(it.deal, result, delivery.signature, named_jury(it)))
+            return (accused, *check_fees(it, checkers))
         case Collecting(run, tried):
             sources = it.dispute.sources() if it.dispute is not None else ()
             return tuple(Fetch(it.id, run.cid, who, port) for who, port in sources[tried : tried + 1])

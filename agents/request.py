@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Annotated
 
 from agents.preferences import Wish
 from protocol.job import Job
-from protocol.types import Amount, Count, Limit, Moment, Party, Span, Text
+from protocol.types import Amount, Count, Limit, Moment, Party, Small, Span, Text
 
 ID_BYTES = 16
+
+
+class CheckBy(IntEnum):
+    """Who runs a result again that is to be checked."""
+
+    ANYBODY = 0
+    """A mediator of the pool; where none does, this machine."""
+    MEDIATORS = 1
+    SELF = 2
+    """This machine: nobody else learns of it, and nobody is paid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +48,5 @@ class Request:
     """What it may be priced by: what its module allows."""
     patience: Span = 0
     """Seconds to look for another provider when one has broken its word, beyond the deadline if need be."""
+    check_by: Small = 0
+    """A `CheckBy`."""

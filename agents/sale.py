@@ -3,8 +3,8 @@
 ::
 
     BOUND ──in the vault──► PREPARING ──module and inputs here──► WORKING ──run over──► WAITING ──closed──► OVER
-      │ never locked            │ not to be had in time                                   │  (repeats itself until the
-      └────────► OVER        GIVEN UP ──closed──► OVER                                    │   receipt; then waits for
+      │ never locked            │ not to be had in time          │ not on this machine    │  (repeats itself until the
+      └────────► OVER        GIVEN UP ◄──────────────────────────────┘                    │   receipt; then waits for
                                                                                           └─  pay, voucher in hand)
     A claim of absence is answered with what proves the opposite: a voucher, a receipt, or "no inputs" before WORKING.
     Without pay, the voucher is redeemed, or the delivery claimed, while the vault still hears it.
@@ -19,7 +19,7 @@ from typing import Annotated, assert_never
 from agents import dispute as disputes
 from agents.dispute import Dispute
 from agents.effects import Effect, Execute, Fetch, Save, Send, Transact, Unwatch, WakeAt, Watch
-from agents.events import ChainSaw, Event, Fetched, Got, NotFetched, Ran, Refused, Timer, Woke
+from agents.events import ChainSaw, Event, Fetched, Got, NotFetched, NotRan, Ran, Refused, Timer, Woke
 from agents.machine import Step
 from protocol.deal import Deal, DealId
 from protocol.identity import Address
@@ -27,7 +27,7 @@ from protocol.job import Job, Run
 from protocol.messages import Abandoned, Asking, Begun, Billed, Delivered, Locked, Paid, Received, Testimony, sealed
 from protocol.prices import owed, used
 from protocol.terms import MOST_MEDIATORS, Terms
-from protocol.types import UNSIGNED, Amount, CidText, Hash, Limit, Moment, Party, Text
+from protocol.types import UNSIGNED, Amount, CidText, Count, Hash, Limit, Moment, Party, Text
 from protocol.vault_calls import Deliver, Finalize, Free, NoInputs, Redeem, VaultCall
 from protocol.vault_state import DealState, State
 
@@ -36,6 +36,10 @@ RESEND = 3.0
 RESEND_MOST = 60.0
 REFETCH = 2.0
 """Seconds after a failed fetch of inputs."""
+RERUN = 2.0
+"""Seconds after a run that the machine's own fault has ended, before the next."""
+MOST_TRIES = 4
+"""Runs that the machine's own faults may end; what such a run left is nobody's result, and is never signed."""
 LOCK_MARGIN = 5.0
 """Seconds after ``start_by`` at which the vault is looked at again: a lock in time may only now become visible."""
 AGAIN = 4.0
@@ -61,6 +65,9 @@ class Preparing:
 @dataclass(frozen=True, slots=True)
 class Working:
     """Everything is here, *started* is signed, the run goes on."""
+
+    tries: Count = 0
+    """Runs that this machine's own faults have ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +263,12 @@ def _go_on(sale: Sale, now: float, event: Event) -> Step[Sale]:
             return Step(sale, (WakeAt(now + REFETCH, Timer(sale.id, f"fetch:{cid}")),))
         case Preparing(missing), Woke(Timer(phase=phase)) if phase.removeprefix("fetch:") in missing:
             return Step(sale, (_fetch(sale, phase.removeprefix("fetch:")),))
+        case Working(tries), NotRan(reason=reason):
+            if tries + 1 >= MOST_TRIES or now + RERUN + sale.job.resources.timeout > sale.deal.deliver_by:
+                return _enter(sale, GivenUp(f"this machine could not run it: {reason}"[:200]), now)
+            return _keep(sale, Working(tries + 1), WakeAt(now + RERUN, Timer(sale.id, f"run:{tries + 1}")))
+        case Working(tries), Woke(Timer(phase=phase)) if phase == f"run:{tries}":
+            return Step(sale, (Execute(sale.id, sale.job),))
         case Working(), Ran(run=run):
             return _enter(sale, Waiting(run, b"", b"", 0, sale.deal.deliver_by), now)
         case Working(), Got(message=Asking()):

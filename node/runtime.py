@@ -22,6 +22,7 @@ import trio
 
 from agents.effects import (
     CastOwn,
+    Compare,
     Consult,
     Effect,
     Execute,
@@ -38,7 +39,7 @@ from agents.effects import (
     WakeAt,
     Watch,
 )
-from agents.events import Began, Decided, Event, Fetched, NotFetched, Ran, Timer, Woke
+from agents.events import Began, Compared, Decided, Event, Fetched, NotFetched, NotRan, Ran, Timer, Woke
 from node.chain_link import ChainLink, Hear
 from node.clock import Clock
 from node.post import Post
@@ -46,7 +47,7 @@ from node.steps import Steps
 from node.store import Store
 from node.strategies.advisers import Advisers
 from node.supervision import Tasks
-from node.workshop import Workshop
+from node.workshop import SickExecutor, Workshop
 from p2p.host import Host
 from protocol.errors import PeerFault
 
@@ -195,6 +196,8 @@ class Runtime:
                 self._tasks.start_soon(self._fetch, hear, effect)
             case Execute():
                 self._tasks.start_soon(self._execute, hear, effect)
+            case Compare():
+                self._tasks.start_soon(self._compare, hear, effect)
             case _:
                 assert_never(effect)
 
@@ -209,10 +212,20 @@ class Runtime:
         except PeerFault as fault:
             hear(NotFetched(effect.about, effect.cid, str(fault)))
         else:
-            hear(Fetched(effect.about, effect.cid, size))
+            hear(Fetched(effect.about, effect.cid, size, self._workshop.doubt(effect.cid)))
 
     async def _execute(self, hear: Hear, effect: Execute) -> None:
-        hear(Ran(effect.about, await self._workshop.run(effect.about, effect.job)))
+        try:
+            run = await self._workshop.run(effect.about, effect.job)
+        except SickExecutor as fault:
+            log.warning("a run has failed by this machine's own fault: %s", fault)
+            hear(NotRan(effect.about, str(fault)[:200]))
+        else:
+            hear(Ran(effect.about, run))
+
+    async def _compare(self, hear: Hear, effect: Compare) -> None:
+        how = await self._workshop.compare(effect.job, effect.mine, effect.theirs)
+        hear(Compared(effect.about, effect.mine, effect.theirs, not how, how[:200]))
 
     async def _fire_timers(self) -> None:
         while True:

@@ -17,8 +17,11 @@ from content.cid import Cid
 from content.errors import MissingBlock
 from content.exporting import export
 from content.limits import Limits as ContentLimits
+from content.reading import look
+from content.unixfs import Directory
 from content.walk import walk
 from modules.collecting import start_over
+from modules.compare import Different, Result, compare
 from modules.executor import EXIT_CODES, Executor, Failed, Finished, Limits, Task
 from modules.module import Module, load
 from node.fetching import FetchLimits, fetch
@@ -33,6 +36,10 @@ _DIRECTORY_SLACK = MIB
 
 class NotRunnable(PeerFault):
     """A job whose module is not what the deal says."""
+
+
+class SickExecutor(Exception):
+    """This machine could not run a job that others may well run: what is left of it is nobody's result."""
 
 
 class Workshop:
@@ -84,12 +91,19 @@ class Workshop:
             module = await trio.to_thread.run_sync(self._lay_out, place, job)
         except PeerFault as fault:
             return await self._nothing(output, f"not runnable: {fault}"[:200])
-        executor = self.executors[job.executor]
+        executor = self.executors.get(job.executor)
+        if executor is None:
+            raise SickExecutor(f"there is no {job.executor} executor here")
         if not satisfies(executor.isolation.word, job.isolation):
             return await self._nothing(output, f"not runnable: {job.executor} has no isolation {job.isolation} here")
         limits = Limits.of(module.manifest.resources)
         task = Task(about.hex(), module, place / "inputs", output, limits, job.seed)
-        outcome = await executor.run(task)
+        try:
+            outcome = await executor.run(task)
+        except OSError as error:
+            raise SickExecutor(f"the run's files can't be handled: {error}") from error
+        if isinstance(outcome, Failed) and _is_ours(outcome, job):
+            raise SickExecutor(f"{outcome.reason}: {outcome.detail}")
         cid = await trio.to_thread.run_sync(add_path, output, self.blocks)
         match outcome:
             case Finished():
@@ -116,7 +130,43 @@ class Workshop:
             raise NotRunnable(f"the module's digest is {module.digest}, the deal says {job.module}")
         if job_resources(module) != job.resources or module.manifest.executor != job.executor:
             raise NotRunnable("the deal's resources or executor are not those of the module")
+        if module.manifest.verification.compare != job.compare:
+            raise NotRunnable(f"the deal compares '{job.compare}', the module '{module.manifest.verification.compare}'")
         return module
+
+    async def compare(self, job: Job, mine: str, theirs: str) -> str:
+        """What differs between two results that are here, as the job's module compares; empty if they agree."""
+        if mine == theirs:
+            return ""
+        place = Path(await trio.to_thread.run_sync(lambda: tempfile.mkdtemp(dir=self._folder, prefix="compare-")))
+        try:
+            return await trio.to_thread.run_sync(self._compare_in, place, job, mine, theirs)
+        except (PeerFault, OSError) as fault:  # a result that can't be read agrees with none
+            return f"they can't be compared: {fault}"[:200]
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(lambda: shutil.rmtree(place, ignore_errors=True))
+
+    def _compare_in(self, place: Path, job: Job, mine: str, theirs: str) -> str:
+        content = ContentLimits(max_bytes=job.resources.disk_mib * MIB + 256 * MIB)
+        for name, cid in (("module", job.module_cid), ("mine", mine), ("theirs", theirs)):
+            export(Cid.parse(cid), self.blocks, place / name, content)
+        module = load(place / "module")
+        if module.digest != job.module:
+            raise NotRunnable(f"the module's digest is {module.digest}, the deal says {job.module}")
+        verification = module.manifest.verification
+        found = compare(verification, Result(mine, place / "mine"), Result(theirs, place / "theirs"))
+        return str(found) if isinstance(found, Different) else ""
+
+    def doubt(self, cid_text: str) -> str:
+        """Why a DAG that is here does not look like a result directory; empty if it does."""
+        try:
+            root = look(Cid.parse(cid_text), self.blocks)
+        except PeerFault as fault:
+            return str(fault)[:200]
+        names = {entry.name for entry in root.entries} if isinstance(root, Directory) else set()
+        missing = sorted({"stdout", "stderr", "exit_code", "outputs"} - names)
+        return f"it has no {', '.join(missing)}" if missing else ""
 
     async def _nothing(self, output: Path, failure: str) -> Run:
         cid = await trio.to_thread.run_sync(self._publish_nothing, output)
@@ -125,6 +175,11 @@ class Workshop:
     def _publish_nothing(self, output: Path) -> Cid:
         start_over(output, EXIT_CODES["could_not_start"])
         return add_path(output, self.blocks)
+
+
+def _is_ours(outcome: Failed, job: Job) -> bool:
+    """Whether it was this machine that failed: its executor died, or an engine could not start what others can."""
+    return outcome.reason == "executor_died" or (outcome.reason == "could_not_start" and job.executor != "wasm")
 
 
 def job_resources(module: Module) -> Resources:

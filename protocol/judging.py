@@ -9,6 +9,7 @@ from eth_hash.auto import keccak
 from protocol.deal import Deal, Ruling, Vote
 from protocol.eip712 import Domain, digest
 from protocol.identity import Address
+from protocol.job import Job
 from protocol.vault_calls import CastVotes
 
 
@@ -17,12 +18,18 @@ def committed(cid: str, salt: bytes, juror: Address) -> bytes:
     return keccak(salt + juror + cid.encode())
 
 
+def is_tolerant(job: Job) -> bool:
+    """Whether results of this job can agree though their bytes differ."""
+    return job.compare != "exact"
+
+
 def grounds(ruling: Ruling, sealed: bytes, own: str) -> bytes:
     """What a vote carries beside its ruling, so that votes over different evidence don't add up.
 
     Every vote is about one sealed result. "Wrong" also names what the juror's own run gave instead: where honest runs
-    differ among themselves the module does not repeat, and no quorum for "wrong" comes together. Nothing else is in it
-    (not the others' commitments, say), or one juror could keep the others' votes apart by telling them different tales.
+    differ among themselves the module does not repeat, and no quorum for "wrong" comes together. Where a module allows
+    a tolerance it names the job creator's own run, of which only those are told whose run agrees with it. Nothing else
+    is in it (not the others' commitments, say), or one juror could keep the others' votes apart by different tales.
     """
     return keccak(sealed + own.encode()) if ruling is Ruling.WRONG else keccak(sealed)
 

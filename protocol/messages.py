@@ -313,6 +313,19 @@ class Exhibit:
 
 
 @dataclass(frozen=True, slots=True)
+class Expected:
+    """Job creator to a juror whose run agrees with its own within the module's tolerance: its own run's CID.
+
+    Where results that agree differ in their bytes, votes for "wrong" add up by naming this one. Who guessed has nothing
+    that agrees, and is not told.
+    """
+
+    deal: Hash
+    round: Small
+    cid: CidText
+
+
+@dataclass(frozen=True, slots=True)
 class Revealed:
     """Juror to the other jurors and both parties: what I had committed to; its blocks can be had from me."""
 
@@ -342,7 +355,9 @@ class Judged:
 
 Testimony = Promised | Committed | Revealed | Judged
 """What a juror says."""
-MediationMessage = Recheck | Rechecked | CannotRecheck | Summons | Promised | Committed | Exhibit | Revealed | Judged
+MediationMessage = (
+    Recheck | Rechecked | CannotRecheck | Summons | Promised | Committed | Exhibit | Expected | Revealed | Judged
+)
 
 Message = Move | DealMessage | MediationMessage
 Gossip = ResourceOffer | MediatorOffer | JobOffer | Withdrawal

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
-from agents.request import Request
+from agents.request import CheckBy, Request
 from agents.shop import Sheet, Shop
 from agents.strategies.built_in import DEFAULT
 from protocol.identity import Address
@@ -20,6 +21,8 @@ POOLS = (1, 3, 3, 4, 7, 11, 21)
 BUYERS = ("honest", "honest", "honest", "accuser", "defaulter")
 PROVIDERS = ("honest", "liar", "liar", "phantom", "hoarder", "vanisher")
 JURORS = ("copier", "guesser", "sleeper", "colluder")
+TOLERANT = 0.3
+"""The share of jobs whose results differ in their bytes each time."""
 ALWAYS = 1_000_000
 """Checks of every result, in millionths."""
 MACHINE = Capacity(64_000, 65_536, 65_536, 3600)
@@ -61,6 +64,8 @@ def build(
     for _ in range(rng.randint(*(BUSY_COURT if busy else (2, 8)))):
         peer, moment = peers[rng.randrange(buyers)], START + rng.uniform(5, 0.6 * BUSY)
         request = draw_request(rng, moment, check_ppm=ALWAYS)
+        near = replace(request.job, compare="numeric") if rng.random() < TOLERANT else request.job
+        request = replace(request, job=near, check_by=rng.choice(tuple(CheckBy)))
         requests.setdefault(peer.address, []).append(request)
         world.request(moment, peer, request)
     return world, oracle

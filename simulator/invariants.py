@@ -33,7 +33,7 @@ from protocol.vault_book import bond
 from protocol.vault_calls import Absent, CastVotes, Finalize, Open, Redeem, Settle, Transfer
 from protocol.vault_state import DealState, Flag, Outcome, State
 from simulator.ledger import Block
-from simulator.pretend import run_of
+from simulator.pretend import run_of, same
 from simulator.world import Peer, World
 
 LIARS = ("liar", "phantom")
@@ -356,7 +356,7 @@ class Oracle:
 
     def _result(self, world: World, peer: Peer, job: bytes, cid: str) -> None:
         request = next(r for r in self.requests[peer.address] if r.id == job)
-        if cid == run_of(request.job).cid:
+        if same(request.job, cid, run_of(request.job).cid):
             return
         self.sometimes["a lie was believed"] += 1
         providers = {self.deals[name].rp for name, served in self.jobs.items() if served == job and name in self.deals}

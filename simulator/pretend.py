@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from hashlib import blake2b
 from random import Random
 
@@ -23,6 +24,17 @@ def run_of(job: Job) -> Run:
 def size_of(cid: str) -> int:
     """Bytes of the DAG of this name."""
     return int.from_bytes(blake2b(cid.encode(), digest_size=3).digest(), "big")
+
+
+def same(job: Job, one: str, other: str) -> bool:
+    """Whether two results of a job agree: to the byte, or where it is compared with a tolerance but for the noise."""
+    return one == other or (job.compare != "exact" and one.partition("~")[0] == other.partition("~")[0])
+
+
+def noisy_run(job: Job, rng: Random) -> Run:
+    """What one machine gets at one time: with a tolerance, other bytes each time."""
+    run = run_of(job)
+    return run if job.compare == "exact" else replace(run, cid=f"{run.cid}~{rng.getrandbits(32):08x}")
 
 
 def draw_job(rng: Random) -> Job:

@@ -20,6 +20,7 @@ from typing import Any, Protocol, assert_never
 
 from agents.effects import (
     CastOwn,
+    Compare,
     Consult,
     Effect,
     Execute,
@@ -39,6 +40,7 @@ from agents.effects import (
 from agents.events import (
     Began,
     ChainSaw,
+    Compared,
     Decided,
     Event,
     Fetched,
@@ -69,7 +71,7 @@ from protocol.vault_state import Account, DealState
 from simulator.faults import EXACT, LONGEST_TAIL, Clock, Links, Plan
 from simulator.journal import Journal
 from simulator.ledger import Block, Ledger
-from simulator.pretend import run_of, size_of
+from simulator.pretend import noisy_run, same, size_of
 from simulator.signatures import recover, sign
 
 START = 1_700_000_000.0
@@ -313,6 +315,9 @@ class World:
                 self._fetch(peer, effect)
             case Execute():
                 self._execute(peer, effect)
+            case Compare(about, job, mine, theirs):
+                agree = same(job, mine, theirs)
+                self._post(self.now + 0.1, peer, Compared(about, mine, theirs, agree, "" if agree else "other numbers"))
             case Save() | Forget() | Tell():
                 pass  # written before anything else of its batch
             case _:
@@ -435,7 +440,7 @@ class World:
         if peer.life != life:
             return
         peer.running.pop(effect.about, None)
-        run = run_of(effect.job)
+        run = noisy_run(effect.job, self._rng)
         peer.holds.add(run.cid)
         self._feed(peer, Ran(effect.about, run))
 

@@ -6,15 +6,15 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from agents.effects import Effect
-from agents.events import Event, Got
+from agents.events import Compared, Event, Got, Ran
 from agents.job_creator import JobCreator, Wanted
-from agents.purchase_stages import Purchase
+from agents.purchase_stages import Purchase, rerun
 from agents.reputation import Standing
 from protocol.messages import Rechecked
 
 
 class Accuser:
-    """Hears from every check what it wants to hear."""
+    """Hears from every check, a mediator's or its own, what it wants to hear."""
 
     def __init__(self, honest: JobCreator) -> None:
         self.honest = honest
@@ -24,10 +24,14 @@ class Accuser:
         self.honest.restore(records)
 
     def handle(self, now: float, event: Event) -> list[Effect]:
-        """Whatever a mediator got, it was something else."""
+        """Whatever a re-run gave, it was something else."""
         match event:
             case Got(sender, Rechecked() as own):
                 event = Got(sender, replace(own, cid="not-what-you-said"))
+            case Ran(about, run) if about == rerun(about[:32]):
+                event = Ran(about, replace(run, cid="not-what-you-said"))
+            case Compared(about) if about == rerun(about[:32]):
+                event = replace(event, same=False, how="not what you said")
             case _:
                 pass
         return self.honest.handle(now, event)

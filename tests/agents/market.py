@@ -27,12 +27,12 @@ ONE = Capacity(1000, 4096, 4096, 3600)
 class Market:
     """Peers, their world, and what was said in it."""
 
-    def __init__(self, *peers: Peer, plan: Plan | None = None, rules: Rules = RULES) -> None:
+    def __init__(self, *peers: Peer, plan: Plan | None = None, rules: Rules = RULES, seed: int = 5) -> None:
         self.oracle = Oracle({})
         self.world = World(1, rules, peers, plan or Plan(), observers=(self.oracle, self))
         self.sent: list[tuple[str, Any]] = []
         self.told_to: dict[bytes, list[Report]] = {}
-        self._rng = Random(5)
+        self._rng = Random(seed)
         for peer in peers:
             self.world.ledger.deposit(peer.address, FUNDS)
 

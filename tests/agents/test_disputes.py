@@ -13,21 +13,23 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from market import Market, customer, seller
 
-from agents.effects import WakeAt, Watch
-from agents.events import Got
+from agents.effects import Effect, Send, WakeAt, Watch
+from agents.events import Event, Got
 from agents.mediator import MOST_SUMMONED, Mediator
 from agents.reports import Agreed, DisputeOpened, JuryDrawn, Outcome, Ruled, Voted
-from agents.request import Request
+from agents.request import CheckBy, Request
 from protocol.deal import Deal
 from protocol.identity import Address
-from protocol.messages import Summons
+from protocol.job import Resources
+from protocol.messages import Expected, Revealed, Summons
 from protocol.vault_state import Outcome as Ruling
 from simulator.faults import Crash, Plan
 from simulator.population import APPEALING, FUNDS, RULES, STAKE, address, mediator
-from simulator.pretend import run_of
-from simulator.world import START, Peer
+from simulator.pretend import draw_job, run_of
+from simulator.world import START, Peer, World
 
 ALWAYS = 1_000_000
+ONE = Resources(cpu_millis=1000, memory_mib=64, disk_mib=64, gpus=0, vram_mib=0, timeout=10)
 FEE = RULES.fee
 JURY = 3
 
@@ -38,9 +40,11 @@ def pool(*kinds: str, **more: Any) -> list[Peer]:
     return [mediator(f"juror {i}", i, kind=kind, friends=friends, **more) for i, kind in enumerate(kinds)]
 
 
-def trial(provider: str = "liar", buyer: str = "honest", jurors: tuple[str, ...] = ("honest",) * 3) -> Trial:
-    """A market with one buyer, one provider and these mediators, where every result is checked."""
-    return Trial(Market(customer(kind=buyer), seller("cheat", 100, kind=provider), *pool(*jurors)))
+def trial(
+    provider: str = "liar", buyer: str = "honest", jurors: tuple[str, ...] = ("honest",) * 3, **changes: Any
+) -> Trial:
+    """A market with one buyer, one provider and these mediators, where every result is checked by the buyer itself."""
+    return Trial(Market(customer(kind=buyer), seller("cheat", 100, kind=provider), *pool(*jurors)), **changes)
 
 
 class Trial:
@@ -49,8 +53,26 @@ class Trial:
     def __init__(self, market: Market, **changes: Any) -> None:
         self.market = market
         buyer = next(iter(market.world.peers.values()))
-        self.job: Request = market.want(buyer, **{"check_ppm": ALWAYS, "deadline": int(START) + 31, **changes})
+        wish = {"check_ppm": ALWAYS, "deadline": int(START) + 31, "check_by": CheckBy.SELF, **changes}
+        if "compare" in wish:
+            wish["job"] = replace(draw_job(Random(1)), resources=ONE, compare=wish.pop("compare"))
+        self.job: Request = market.want(buyer, **wish)
+        self.sent: list[Send] = []
+        market.world.observers.append(self)
         market.run(2000)
+
+    def handled(self, world: World, peer: Peer, event: Event, effects: list[Effect]) -> None:
+        """Note what was sent."""
+        self.sent += [effect for effect in effects if isinstance(effect, Send)]
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("mined", "dropped", "restored", "told"):
+            return lambda *_: None
+        raise AttributeError(name)
+
+    def own_runs(self) -> list[str]:
+        """CIDs of what the jurors' own runs gave."""
+        return list({revealed.salt: revealed.cid for revealed in self.market.said(Revealed)}.values())
 
     @property
     def deal(self) -> Deal:
@@ -169,6 +191,38 @@ def test_an_appeal_to_a_larger_jury_overturns_what_colluders_ruled_and_takes_the
             assert sorted(tried.stakes())[:2] == [-RULES.juror_stake] * 2
             return
     pytest.fail("no first jury was theirs")
+
+
+@pytest.mark.parametrize("by", [CheckBy.SELF, CheckBy.MEDIATORS])
+def test_where_bytes_differ_each_time_a_lie_is_found_by_the_modules_own_comparison(by: CheckBy) -> None:
+    tried = trial(check_by=by, compare="numeric")
+    assert tried.ruling is Ruling.WRONG
+    assert tried.stakes() == [FEE] * 3
+    assert len(set(tried.own_runs())) == 3, "no two of them had the same bytes"
+    honest = trial("honest", check_by=by, compare="numeric")
+    assert honest.ruling is Ruling.DONE
+
+
+def test_an_honest_result_with_other_bytes_is_right_whoever_accuses_it() -> None:
+    tried = trial("honest", buyer="accuser", compare="numeric")
+    pay = tried.deal.pay
+    assert tried.ruling is Ruling.RIGHT
+    assert tried.gains() == (-pay - 3 * FEE, pay)
+    assert trial("hoarder", compare="numeric").ruling is Ruling.RIGHT
+
+
+def test_a_guesser_learns_of_nothing_that_its_vote_could_be_added_to() -> None:
+    tried = trial(jurors=("honest", "honest", "guesser"), compare="numeric")
+    assert tried.ruling is Ruling.WRONG
+    assert tried.stakes() == [FEE, FEE, 0]
+    told = [effect.to for effect in tried.sent if isinstance(effect.message, Expected)]
+    assert set(told) == {address("juror 0"), address("juror 1")}
+
+
+@pytest.mark.parametrize(("colluders", "ruling"), [(1, Ruling.WRONG), (2, Ruling.RIGHT)])
+def test_colluders_need_a_quorum_under_a_tolerance_too(colluders: int, ruling: Ruling) -> None:
+    jurors = ("colluder",) * colluders + ("honest",) * (JURY - colluders)
+    assert trial(jurors=jurors, compare="numeric").ruling is ruling
 
 
 def test_two_disputes_at_once_do_not_touch_each_other() -> None:

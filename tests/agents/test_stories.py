@@ -5,19 +5,23 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 from market import ONE, Market, customer, judge, seller
 
-from agents.events import Cancelled
+from agents.effects import Effect, Save
+from agents.events import Cancelled, Event
+from agents.purchase_stages import Purchase
 from agents.reports import Agreed, Checked, Ended, InVault, Outcome, Running, Tendering, Verdict
+from agents.request import CheckBy
 from protocol.messages import Confirm, Decline, Outbid, Propose, Recheck, Walk
 from simulator.faults import Crash, Cut, Plan
 from simulator.population import FUNDS, RULES, STAKE, address
 from simulator.pretend import run_of
-from simulator.world import START
+from simulator.world import START, Peer, World
 
 
 def test_a_job_is_done_paid_and_told_step_by_step() -> None:
@@ -140,13 +144,57 @@ def test_a_checked_result_pays_the_mediator_its_fee_once() -> None:
     assert market.world.ledger.vault.account(jo.address).balance == FUNDS - STAKE + RULES.check_fee
 
 
-def test_without_mediators_a_job_is_done_unchecked() -> None:
+@pytest.mark.parametrize(
+    ("by", "verdict"),
+    [
+        (CheckBy.MEDIATORS, Verdict.UNCHECKED),
+        (CheckBy.ANYBODY, Verdict.ACCEPTED),
+        (CheckBy.SELF, Verdict.ACCEPTED),
+    ],
+)
+def test_without_mediators_a_job_is_checked_by_its_buyer_unless_it_must_not(by: CheckBy, verdict: Verdict) -> None:
     buyer_a = customer()
     market = Market(buyer_a, seller("seller_b", 100))
-    job = market.want(buyer_a, check_ppm=1_000_000)
+    job = market.want(buyer_a, check_ppm=1_000_000, check_by=by)
     market.run()
     assert market.said(Recheck) == []
-    assert [report.verdict for report in market.heard(job, Checked)] == [Verdict.UNCHECKED]
+    assert [report.verdict for report in market.heard(job, Checked)] == [verdict]
+
+
+def test_a_result_that_looks_wrong_is_checked_though_no_check_was_drawn() -> None:
+    for at in range(30, 90):  # one job in sixteen ends with an exit code
+        buyer_a, jo = customer(), judge()
+        market = Market(buyer_a, seller("seller_b", 100), jo, seed=at)
+        job = market.want(buyer_a, check_ppm=0)
+        market.run()
+        run = market.end(job).run
+        assert run is not None
+        checked = [report.verdict for report in market.heard(job, Checked)]
+        assert checked == [Verdict.ACCEPTED if run.exit_code else Verdict.UNCHECKED]
+        if run.exit_code:
+            return
+    pytest.fail("no run ended with an exit code")
+
+
+def test_whether_a_result_is_checked_is_drawn_when_it_is_here() -> None:
+    buyer_a, jo = customer(), judge()
+    market = Market(buyer_a, seller("seller_b", 100), jo)
+    market.want(buyer_a, check_ppm=1_000_000)
+    seen: list[tuple[str, bool]] = []
+
+    class Watcher:
+        def handled(self, world: World, peer: Peer, event: Event, effects: list[Effect]) -> None:
+            saved = [effect.state for effect in effects if isinstance(effect, Save)]
+            seen.extend((type(it.stage).__name__, it.check) for it in saved if isinstance(it, Purchase))
+
+        def __getattr__(self, _: str) -> Any:
+            return lambda *_: None
+
+    market.world.observers.append(Watcher())
+    market.run()
+    assert ("Fetching", False) in seen
+    assert not any(check for stage, check in seen if stage in ("Locking", "Awaiting", "Fetching"))
+    assert ("Checking", True) in seen
 
 
 def test_a_busy_market_serves_everyone_in_the_end() -> None:
