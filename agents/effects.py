@@ -150,6 +150,18 @@ class Compare:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """Let this peer read this content of a deal, if it is private and ours.
+
+    Messages that name content bring what opens it by themselves; this is for where the other side knows the name.
+    """
+
+    to: Address
+    deal: bytes
+    cid: str
+
+
+@dataclass(frozen=True, slots=True)
 class Tell:
     """Let the node's user know; it may read this later, so it is written as durably as what is saved."""
 
@@ -173,5 +185,6 @@ Effect = (
     | Fetch
     | Execute
     | Compare
+    | Share
     | Tell
 )

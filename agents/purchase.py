@@ -25,7 +25,7 @@ from dataclasses import replace
 
 from agents import checking, contesting
 from agents import dispute as disputes
-from agents.effects import Fetch, Save, Send, Tell, Transact, WakeAt, Watch
+from agents.effects import Fetch, Save, Send, Share, Tell, Transact, WakeAt, Watch
 from agents.events import OWN_FUNDS, ChainSaw, Compared, Event, Fetched, Got, NotFetched, Refused, Timer, Woke
 from agents.machine import Step
 from agents.purchase_stages import (
@@ -206,7 +206,8 @@ def _go_on(it: Purchase, now: float, event: Event) -> Step[Purchase]:
             return enter(it, Claiming(f"the provider gave up: {reason}"[:200], started), now)
         case Awaiting(), Woke(Timer(phase=phase)) if phase.startswith("nudge:"):
             pause = min(NUDGE_MOST, max(NUDGE, 2 * float(phase.removeprefix("nudge:"))))
-            return Step(it, (Send(it.provider, Asking(it.id)), nudge(it, now, pause)))
+            inputs = Share(it.provider, it.id, it.job.inputs_cid)
+            return Step(it, (inputs, Send(it.provider, Asking(it.id)), nudge(it, now, pause)))
         case ((Awaiting(started=started) | Fetching(started=started)), Woke(Timer(phase="overdue"))) if (
             not it.answer_by
         ):

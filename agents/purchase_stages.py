@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from agents.dispute import Dispute
-from agents.effects import Compare, Effect, Execute, Fetch, Save, Send, Tell, Transact, Unwatch, WakeAt
+from agents.effects import Compare, Effect, Execute, Fetch, Save, Send, Share, Tell, Transact, Unwatch, WakeAt
 from agents.events import Timer
 from agents.machine import Step
 from agents.reports import Noted
@@ -211,6 +211,10 @@ def enter(it: Purchase, stage: Stage, now: float, *effects: Effect) -> Step[Purc
     return Step(it, (saved, *effects, *act(it, now)))
 
 
+def _inputs(it: Purchase) -> Effect:
+    return Share(it.provider, it.id, it.job.inputs_cid)
+
+
 def check_fees(it: Purchase, checkers: tuple[Address, ...]) -> tuple[Effect, ...]:
     """What who ran it again is paid, whatever came of it."""
     return tuple(Transact(it.id, Transfer(who, it.terms.check_fee)) for who in checkers if it.terms.check_fee)
@@ -233,7 +237,7 @@ def act(it: Purchase, now: float) -> tuple[Effect, ...]:
             return (Transact(it.id, Open(it.deal, it.bond)), late)
         case Awaiting():
             overdue = WakeAt(it.overdue_at + 1, Timer(it.id, "overdue"))
-            return (Send(it.provider, Locked(it.deal, UNSIGNED)), overdue, nudge(it, now, NUDGE))
+            return (_inputs(it), Send(it.provider, Locked(it.deal, UNSIGNED)), overdue, nudge(it, now, NUDGE))
         case Fetching(delivery):
             overdue = WakeAt(it.overdue_at + 1, Timer(it.id, "overdue"))
             return (Fetch(it.id, delivery.run.cid, it.provider, delivery.gateway), overdue)

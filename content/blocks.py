@@ -36,6 +36,33 @@ class Blocks(Protocol):
         ...
 
 
+class LayeredBlocks:
+    """Two stores as one: blocks are found in either, and kept in the upper one."""
+
+    def __init__(self, upper: Blocks, lower: Blocks) -> None:
+        self._upper = upper
+        self._lower = lower
+
+    def get(self, cid: Cid) -> bytes:
+        """See `Blocks`."""
+        try:
+            return self._upper.get(cid)
+        except MissingBlock:
+            return self._lower.get(cid)
+
+    def has(self, cid: Cid) -> bool:
+        """See `Blocks`."""
+        return self._upper.has(cid) or self._lower.has(cid)
+
+    def put(self, cid: Cid, block: bytes) -> None:
+        """See `Blocks`."""
+        self._upper.put(cid, block)
+
+    def add(self, codec: Codec, block: bytes) -> Cid:
+        """See `Blocks`."""
+        return self._upper.add(codec, block)
+
+
 class MemoryBlocks:
     """Blocks in a dictionary, for tests and small things."""
 

@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from agents.request import ID_BYTES
+from agents.request import ID_BYTES, CheckBy
 from agents.request import Request as JobRequest
 from content.car import load_car
 from content.cid import Cid
@@ -65,6 +65,10 @@ class Api:
             Route("/api/v1/wallet/preview", self._guarded(self._preview), methods=["POST"]),
             Route("/api/v1/wallet/{name}", self._guarded(self._move), methods=["POST"]),
             Route("/api/v1/wallet/{name}", self._guarded(self._moved), methods=["GET"]),
+            *[
+                Route(route.path, self._guarded(_threaded(route.endpoint)))
+                for route in gateway_routes(self.peer.workshop.everything, "/api/v1")
+            ],
             Route("/api/v1/stop", self._guarded(self._stop), methods=["POST"]),
         ]
         return Starlette(routes=[*routes, *gateway_routes(self.peer.workshop.blocks)])
@@ -121,8 +125,12 @@ class Api:
                     return JSONResponse({"error": f"more than {MOST_UPLOAD} bytes"}, status_code=413)
                 file.write(chunk)
             file.seek(0)
-            await trio.to_thread.run_sync(load_car, file, self.peer.workshop.blocks, root)
-        return JSONResponse({"root": str(root)}, status_code=201)
+            workshop = self.peer.workshop
+            if request.query_params.get("private") != "1":
+                await trio.to_thread.run_sync(load_car, file, workshop.blocks, root)
+                return JSONResponse({"root": str(root)}, status_code=201)
+            await trio.to_thread.run_sync(load_car, file, workshop.everything, root)
+        return JSONResponse({"root": str(await workshop.close(root))}, status_code=201)
 
     async def _jobs(self, request: Request) -> Response:
         found = [
@@ -151,6 +159,7 @@ class Api:
                 wishes=mandate.wishes,
                 units=mandate.units or ("job",),
                 patience=max(1, ceil(float(body["wait"]))),
+                check_by=CheckBy[str(body.get("check_by") or "anybody").upper()],
             )
             about = {"module": dict(body["about"]["module"]), "compare": str(body["about"]["compare"])}
         except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -218,6 +227,13 @@ class Api:
     async def _stop(self, request: Request) -> Response:
         self.peer.stop.set()
         return JSONResponse({})
+
+
+def _threaded(handler: Callable[[Request], Response]) -> Handler:
+    async def threaded(request: Request) -> Response:
+        return await trio.to_thread.run_sync(handler, request)
+
+    return threaded
 
 
 def _is_plain_host(host: str) -> bool:

@@ -45,15 +45,16 @@ class NodeClient:
         """Post JSON, get JSON; raises `UserError`."""
         return await self._json("POST", path, json=body)
 
-    async def upload(self, root: Cid, blocks: Blocks) -> None:
-        """Hand a DAG in."""
+    async def upload(self, root: Cid, blocks: Blocks, *, private: bool = False) -> Cid:
+        """Hand a DAG in; the CID that others know it by: its own, or that of the box private content goes into."""
 
         async def car() -> AsyncIterator[bytes]:
             parts = write_car(root, walk(root, blocks))
             while (part := await trio.to_thread.run_sync(next, parts, None)) is not None:
                 yield part
 
-        await self._json("POST", f"/api/v1/content?root={root}", content=car())
+        path = f"/api/v1/content?root={root}" + ("&private=1" if private else "")
+        return Cid.parse((await self._json("POST", path, content=car()))["root"])
 
     async def follow(self, job: str, after: int = -1) -> AsyncIterator[dict[str, Any]]:
         """A job's events, as they happen, to its end."""
@@ -72,7 +73,7 @@ class NodeClient:
         """Bring a DAG to disk, every block verified against its CID."""
         with tempfile.TemporaryDirectory(prefix="lilypad-get-") as folder:
             blocks = FileBlocks(Path(folder))
-            await fetch(cid, self.url, blocks, client=self._http)
+            await fetch(cid, f"{self.url}/api/v1", blocks, client=self._http)
             await trio.to_thread.run_sync(export, cid, blocks, destination)
 
     async def _json(self, method: str, path: str, **more: Any) -> Any:

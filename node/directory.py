@@ -42,6 +42,10 @@ class Directory:
         """All whose places are known."""
         return dict(self._places)
 
+    def peer_id(self, address: Address) -> PeerId | None:
+        """The peer id that was seen with an address."""
+        return self._ids.get(address)
+
     def name(self, address: Address) -> str:
         """The peer id if it is known, else the address in hex."""
         return self._ids.get(address) or show(address)

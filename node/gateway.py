@@ -52,10 +52,10 @@ _SAFE = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbo
 _FOR_EVER = {"Cache-Control": "public, max-age=29030400, immutable"}
 
 
-def gateway_routes(blocks: Blocks) -> list[Route]:
+def gateway_routes(blocks: Blocks, below: str = "") -> list[Route]:
     """The routes of the gateway over a store, to be mounted into the application of the node."""
     gateway = _Gateway(blocks)
-    return [Route("/ipfs/{cid}", gateway.answer), Route("/ipfs/{cid}/{path:path}", gateway.answer)]
+    return [Route(below + "/ipfs/{cid}", gateway.answer), Route(below + "/ipfs/{cid}/{path:path}", gateway.answer)]
 
 
 class _Refused(Exception):

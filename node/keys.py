@@ -30,6 +30,8 @@ class Key:
     def __init__(self, secret: bytes) -> None:
         self._key = PrivateKey(secret)
         public = self._key.public_key.format()
+        self.public: bytes = public
+        """33 bytes, compressed."""
         self.address: Address = address_of_public_key(public)
         self.peer_id: PeerId = peer_id_of_public_key(public)
 

@@ -26,6 +26,7 @@ from node.clock import Clock
 from node.directory import Directory
 from node.dishonest import Dishonest, corrupted_buyer, corrupted_mediator, corrupted_provider
 from node.errors import ExitCode, UserError
+from node.keyring import Keyring
 from node.lock import only_one, only_one_sender
 from node.peer import Peer
 from node.ports import Ports
@@ -66,8 +67,11 @@ async def open_peer(setup: Setup, executors: Mapping[str, Executor]) -> AsyncIte
         line = await stack.enter_async_context(
             connect(setup.access, setup.rules.domain, store.connection, setup.key.private)
         )
+        keyring = Keyring(store.connection, setup.key)
         http = await stack.enter_async_context(httpx.AsyncClient())
-        workshop = Workshop(FileBlocks(setup.home / "blocks"), executors, runs, http)
+        workshop = Workshop(
+            FileBlocks(setup.home / "blocks"), FileBlocks(setup.home / "private"), keyring, executors, runs, http
+        )
         ear = Ear(setup.rules.domain)
         host = await stack.enter_async_context(
             open_host(
@@ -101,7 +105,7 @@ async def open_peer(setup: Setup, executors: Mapping[str, Executor]) -> AsyncIte
             agents=_agents(setup, _told_places(setup, host), workshop),
         )
         peer.url = await stack.enter_async_context(serving(Api(peer).app(), setup.http))
-        post = Post(host, ear, setup.rules.domain, setup.key, directory, tasks)
+        post = Post(host, ear, setup.rules.domain, setup.key, directory, keyring, tasks)
         peer.post = post
         post.gateway = urlsplit(peer.url).port or 0
         ports.remember(post.gateway, host.addrs)

@@ -11,6 +11,7 @@ import trio
 from agents.effects import CastOwn
 from agents.events import Event, Got, Heard, Unreached
 from node.directory import Directory
+from node.keyring import Keyring
 from node.keys import Key
 from node.supervision import Tasks
 from p2p import events as net
@@ -20,7 +21,7 @@ from protocol.eip712 import Domain
 from protocol.errors import NotSigned, PeerFault
 from protocol.identity import Address
 from protocol.judging import own_vote
-from protocol.messages import Gossip, Message, Serving, protocol_of
+from protocol.messages import Gossip, Message, Opener, Serving, content_named, protocol_of
 from protocol.offers import topic_of
 from protocol.signing import seal, unseal
 from protocol.vault_calls import CastVotes
@@ -70,7 +71,16 @@ class Ear:
 class Post:
     """Messages out and in."""
 
-    def __init__(self, host: Host, ear: Ear, domain: Domain, key: Key, directory: Directory, tasks: Tasks) -> None:
+    def __init__(
+        self,
+        host: Host,
+        ear: Ear,
+        domain: Domain,
+        key: Key,
+        directory: Directory,
+        keyring: Keyring,
+        tasks: Tasks,
+    ) -> None:
         self.gateway = 0
         """Our own HTTP port, filled in where a message names it."""
         self._host = host
@@ -78,12 +88,16 @@ class Post:
         self._domain = domain
         self._key = key
         self._directory = directory
+        self._keyring = keyring
         self._tasks = tasks
         self._telling = 0
         self._lanes: dict[tuple[Address, str], trio.MemorySendChannel[tuple[Message, bytes]]] = {}
 
     def send(self, to: Address, message: Message, failed: Callable[[Event], None]) -> None:
         """Hand a message over, after all earlier ones to the same peer by the same protocol."""
+        named = content_named(message, self._domain)
+        if named is not None:
+            self.share(to, *named, failed)
         lane_name = (to, protocol_of(message))
         frame = self._seal(message)
         lane = self._lanes.get(lane_name)
@@ -95,6 +109,13 @@ class Post:
             lane.send_nowait((message, frame))
         except trio.WouldBlock:
             failed(Unreached(to, message))
+
+    def share(self, to: Address, deal: bytes, cid: str, failed: Callable[[Event], None]) -> None:
+        """Send what opens this content, where it is private and ours to pass on."""
+        peer_id = self._directory.peer_id(to)
+        opener = self._keyring.opener(deal, cid, peer_id) if peer_id is not None else None
+        if opener is not None:
+            self.send(to, opener, failed)
 
     def publish(self, offer: Gossip) -> None:
         """Tell everybody."""
@@ -178,7 +199,16 @@ class Post:
             self._blame(peer, fault)
             return None
         self._directory.met(peer)
+        if isinstance(message, Opener):
+            self._opens(peer, message)
+            return None
         return Got(Address(peer.address), message)
+
+    def _opens(self, peer: net.Peer, message: Opener) -> None:
+        try:
+            self._keyring.heard(Address(peer.address), message)
+        except PeerFault as fault:
+            self._blame(peer, fault)
 
     def _blame(self, peer: net.Peer, fault: PeerFault) -> None:
         self._host.blame(peer.id, fault, FAULT_POINTS)

@@ -47,16 +47,18 @@ class Prepared:
         """What its module may be priced by."""
         return self.module.manifest.pricing.units
 
-    @property
-    def job(self) -> dict[str, Any]:
-        """The job as the node's API takes it; the seed follows from what is run, so the same job repeats itself."""
+    def job(self, inputs: Cid) -> dict[str, Any]:
+        """The job as the node's API takes it, on inputs by the CID under which others know them.
+
+        The seed follows from what is run, so the same job repeats itself; a private one, whose box is new, does not.
+        """
         manifest = self.module.manifest
         needs = job_resources(self.module)
-        seed = hashlib.sha256(f"{self.module.digest} {self.inputs_cid}".encode()).hexdigest()
+        seed = hashlib.sha256(f"{self.module.digest} {inputs}".encode()).hexdigest()
         return {
             "module": self.module.digest,
             "module_cid": str(self.module_cid),
-            "inputs_cid": str(self.inputs_cid),
+            "inputs_cid": str(inputs),
             "executor": manifest.executor,
             "resources": {name: getattr(needs, name) for name in needs.__slots__},
             "compare": manifest.verification.compare,

@@ -33,6 +33,7 @@ from agents.effects import (
     Publish,
     Save,
     Send,
+    Share,
     Tell,
     Transact,
     Unwatch,
@@ -196,6 +197,8 @@ class Runtime:
                 self._tasks.start_soon(self._fetch, hear, effect)
             case Execute():
                 self._tasks.start_soon(self._execute, hear, effect)
+            case Share(to, deal, cid):
+                self._post.share(to, deal, cid, hear)
             case Compare():
                 self._tasks.start_soon(self._compare, hear, effect)
             case _:
@@ -208,7 +211,8 @@ class Runtime:
             return
         host = f"[{ip}]" if ":" in ip else ip
         try:
-            size = await self._workshop.fetch(effect.cid, f"http://{host}:{effect.gateway}", MOST_BYTES_FETCHED)
+            url = f"http://{host}:{effect.gateway}"
+            size = await self._workshop.fetch(effect.cid, url, MOST_BYTES_FETCHED, effect.source)
         except PeerFault as fault:
             hear(NotFetched(effect.about, effect.cid, str(fault)))
         else:

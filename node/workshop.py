@@ -12,7 +12,8 @@ import httpx
 import trio
 
 from content.adding import add_path
-from content.blocks import Blocks
+from content.blocks import Blocks, LayeredBlocks
+from content.box import close_box, is_box, new_key, open_box
 from content.cid import Cid
 from content.errors import MissingBlock
 from content.exporting import export
@@ -25,13 +26,19 @@ from modules.compare import Different, Result, compare
 from modules.executor import EXIT_CODES, Executor, Failed, Finished, Limits, Task
 from modules.module import Module, load
 from node.fetching import FetchLimits, fetch
+from node.keyring import Keyring
 from protocol.errors import PeerFault
+from protocol.identity import Address
 from protocol.isolation import satisfies
 from protocol.job import Job, Resources, Run
 
 MIB = 1024 * 1024
 _DIRECTORY_SLACK = MIB
 """Bytes that the nodes of a DAG may add to its content."""
+
+
+class NotOpened(PeerFault):
+    """Private content without what opens it."""
 
 
 class NotRunnable(PeerFault):
@@ -46,30 +53,66 @@ class Workshop:
     """One node's store of blocks, its executors, and its client for other peers' gateways."""
 
     def __init__(
-        self, blocks: Blocks, executors: Mapping[str, Executor], folder: Path, client: httpx.AsyncClient
+        self,
+        blocks: Blocks,
+        private: Blocks,
+        keyring: Keyring,
+        executors: Mapping[str, Executor],
+        folder: Path,
+        client: httpx.AsyncClient,
     ) -> None:
         self.blocks = blocks
+        """Served to anybody."""
+        self.everything = LayeredBlocks(private, blocks)
+        """With what is in opened boxes and private results, which only this node's user is given."""
+        self.keyring = keyring
         self.executors = executors
         self._folder = folder
         self._client = client
 
-    async def fetch(self, cid_text: str, source: str, most_bytes: int) -> int:
+    async def fetch(self, cid_text: str, source: str, most_bytes: int, whose: Address) -> int:
         """Have every block of a DAG here, verified; raises `PeerFault` where the source does not give it.
 
-        Returns the bytes of all its distinct blocks.
+        Private content comes in its box, and is opened with the key that the same peer has sent. Returns the bytes of
+        all distinct blocks, without the box.
         """
         cid = Cid.parse(cid_text)
-        size = await trio.to_thread.run_sync(self.size, cid)
+        size = await trio.to_thread.run_sync(self.size, self.keyring.root_of(cid))
         if size is None:
-            limits = FetchLimits(content=ContentLimits(max_bytes=most_bytes + _DIRECTORY_SLACK))
-            await fetch(cid, source, self.blocks, limits=limits, client=self._client)
-            size = await trio.to_thread.run_sync(self.size, cid)
+            await self._bring(cid, source, most_bytes, whose)
+            size = await trio.to_thread.run_sync(self.size, self.keyring.root_of(cid))
         return size or 0
+
+    async def _bring(self, cid: Cid, source: str, most_bytes: int, whose: Address) -> None:
+        limits = FetchLimits(content=ContentLimits(max_bytes=most_bytes + _DIRECTORY_SLACK))
+        held = self.keyring.of(whose, str(cid))
+        box = cid if held is None else held.box
+        await fetch(box, source, self.blocks, limits=limits, client=self._client)
+        if held is None:
+            if not await trio.to_thread.run_sync(is_box, cid, self.blocks):
+                return
+            held = await self.keyring.wait_for(whose, str(cid))
+        if held is None or held.box != box:
+            raise NotOpened(f"{cid} is private, and what opens it has not come")
+        root = await trio.to_thread.run_sync(
+            open_box, box, self.blocks, held.key, self.everything, ContentLimits(max_bytes=most_bytes)
+        )
+        if cid not in (box, root):
+            raise NotOpened(f"the box that is said to hold {cid} holds {root}")
+        self.keyring.keep(cid, box, held.key, root)
+
+    async def close(self, root: Cid) -> Cid:
+        """Put private content that is here into a box, to be served to anybody; the box's CID."""
+        key = new_key()
+        box = await trio.to_thread.run_sync(close_box, root, self.everything, key, self.blocks)
+        self.keyring.keep(root, box, key, root)
+        self.keyring.keep(box, box, key, root)
+        return box
 
     def size(self, cid: Cid) -> int | None:
         """Bytes of all distinct blocks below this CID; None where one is missing."""
         try:
-            return sum(len(block) for _, block in walk(cid, self.blocks))
+            return sum(len(block) for _, block in walk(cid, self.everything))
         except MissingBlock:
             return None
 
@@ -88,7 +131,8 @@ class Workshop:
     async def _run_in(self, place: Path, about: bytes, job: Job) -> Run:
         output = place / "result"
         try:
-            module = await trio.to_thread.run_sync(self._lay_out, place, job)
+            inputs = self.keyring.root_of(Cid.parse(job.inputs_cid))
+            module = await trio.to_thread.run_sync(self._lay_out, place, job, inputs)
         except PeerFault as fault:
             return await self._nothing(output, f"not runnable: {fault}"[:200])
         executor = self.executors.get(job.executor)
@@ -104,7 +148,10 @@ class Workshop:
             raise SickExecutor(f"the run's files can't be handled: {error}") from error
         if isinstance(outcome, Failed) and _is_ours(outcome, job):
             raise SickExecutor(f"{outcome.reason}: {outcome.detail}")
-        cid = await trio.to_thread.run_sync(add_path, output, self.blocks)
+        private = self.keyring.ours(job.inputs_cid) is not None
+        cid = await trio.to_thread.run_sync(add_path, output, self.everything if private else self.blocks)
+        if private and self.keyring.ours(str(cid)) is None:
+            await self.close(cid)
         match outcome:
             case Finished():
                 failure = ""
@@ -121,10 +168,10 @@ class Workshop:
             size=size or 0,
         )
 
-    def _lay_out(self, place: Path, job: Job) -> Module:
+    def _lay_out(self, place: Path, job: Job, inputs: Cid) -> Module:
         content = ContentLimits(max_bytes=job.resources.disk_mib * MIB + 256 * MIB)
         export(Cid.parse(job.module_cid), self.blocks, place / "module", content)
-        export(Cid.parse(job.inputs_cid), self.blocks, place / "inputs", content)
+        export(inputs, self.everything, place / "inputs", content)
         module = load(place / "module")
         if module.digest != job.module:
             raise NotRunnable(f"the module's digest is {module.digest}, the deal says {job.module}")
@@ -150,7 +197,7 @@ class Workshop:
     def _compare_in(self, place: Path, job: Job, mine: str, theirs: str) -> str:
         content = ContentLimits(max_bytes=job.resources.disk_mib * MIB + 256 * MIB)
         for name, cid in (("module", job.module_cid), ("mine", mine), ("theirs", theirs)):
-            export(Cid.parse(cid), self.blocks, place / name, content)
+            export(Cid.parse(cid), self.everything, place / name, content)
         module = load(place / "module")
         if module.digest != job.module:
             raise NotRunnable(f"the module's digest is {module.digest}, the deal says {job.module}")
@@ -161,7 +208,7 @@ class Workshop:
     def doubt(self, cid_text: str) -> str:
         """Why a DAG that is here does not look like a result directory; empty if it does."""
         try:
-            root = look(Cid.parse(cid_text), self.blocks)
+            root = look(Cid.parse(cid_text), self.everything)
         except PeerFault as fault:
             return str(fault)[:200]
         names = {entry.name for entry in root.entries} if isinstance(root, Directory) else set()

@@ -61,6 +61,12 @@ def address_of_peer(peer_id: str) -> Address:
     return address_of_public_key(raw[len(_PREFIX) :])
 
 
+def public_key_of_peer(peer_id: str) -> bytes:
+    """The 33-byte compressed public key in a peer id; raises `Malformed` for ids of other kinds of keys."""
+    address_of_peer(peer_id)
+    return bytes(base58.b58decode(peer_id)[len(_PREFIX) :])
+
+
 def show(address: bytes) -> str:
     """``0x`` and 40 lower-case hex digits."""
     return "0x" + address.hex()

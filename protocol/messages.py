@@ -18,7 +18,21 @@ from protocol.eip712 import Domain
 from protocol.job import Job
 from protocol.offers import JobOffer, MediatorOffer, ResourceOffer, Withdrawal
 from protocol.terms import MOST_MEDIATORS, Terms
-from protocol.types import UNSIGNED, Amount, CidText, Hash, Large, Limit, Moment, Party, Signature, Small, TalkId, Text
+from protocol.types import (
+    UNSIGNED,
+    Amount,
+    CidText,
+    Hash,
+    Large,
+    Limit,
+    Moment,
+    Party,
+    SealedKey,
+    Signature,
+    Small,
+    TalkId,
+    Text,
+)
 
 NEGOTIATE = "/lilypad/negotiate/1"
 DEAL = "/lilypad/deal/1"
@@ -225,7 +239,22 @@ class Asking:
     deal: Hash
 
 
-DealMessage = Locked | Begun | Delivered | Billed | Received | Paid | Abandoned | Asking
+@dataclass(frozen=True, slots=True)
+class Opener:
+    """Anybody to whoever may read private content: what I name by this CID lies in that box, and this opens it.
+
+    Sent just before a message that names the content. For a private job's inputs, which the job names by their box,
+    both CIDs are the same.
+    """
+
+    deal: Hash
+    cid: CidText
+    box: CidText
+    key: SealedKey
+    """Sealed for: deal ‖ CID text ‖ a blank ‖ box's CID text."""
+
+
+DealMessage = Locked | Begun | Delivered | Billed | Received | Paid | Abandoned | Asking | Opener
 
 
 # --- mediation -------------------------------------------------------------------------------------------------------
@@ -365,6 +394,19 @@ Statement = Bind | Locked | Begun | Delivered | Billed | Received | Paid | Promi
 Enveloped = Move | Rechecked | Committed | Revealed | Gossip
 Serving = Propose | Delivered | Recheck | Rechecked | Summons | Exhibit | Revealed
 """Messages that name the port of their sender's gateway."""
+
+
+def content_named(message: Message, domain: Domain) -> tuple[bytes, str] | None:
+    """The deal and the content that whoever gets this message will fetch because of it; None where it names none."""
+    match message:
+        case Delivered(deal=deal, cid=cid) | Rechecked(deal=deal, cid=cid):
+            return deal, cid
+        case Exhibit(deal=deal, cid=cid) | Revealed(deal=deal, cid=cid):
+            return deal, cid
+        case Recheck(deal=signed, job=job) | Summons(deal=signed, job=job):
+            return signed.id(domain), job.inputs_cid
+        case _:
+            return None
 
 
 def sealed(cid: str, salt: bytes) -> bytes:

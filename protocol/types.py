@@ -33,6 +33,8 @@ Seat = Annotated[int, "uint80"]
 TalkId = Annotated[bytes, "bytes16"]
 Signature = Annotated[bytes, "bytes65"]
 """r, s, v of a recoverable ECDSA signature over secp256k1; v is 27 or 28, s in the lower half."""
+SealedKey = Annotated[bytes, "bytes81"]
+"""A 32-byte key sealed to one peer: a compressed public key, the encrypted key, a tag; see `node.sealing`."""
 Text = Annotated[str, Limit(200)]
 CidText = Annotated[str, Limit(100)]
 """A CIDv1 as text; content/ parses it."""

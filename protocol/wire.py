@@ -29,7 +29,7 @@ from protocol.types import Limit
 MOST_BYTES = 64 * 1024
 """The longest message on a stream or topic; the largest honest one has about 3 KiB."""
 
-_LENGTHS = {"bytes65": 65, "bytes32": 32, "bytes16": 16, "address": 20}
+_LENGTHS = {"bytes81": 81, "bytes65": 65, "bytes32": 32, "bytes16": 16, "address": 20}
 
 
 def encode(message: Message | Gossip) -> bytes:

@@ -31,6 +31,7 @@ from agents.effects import (
     Publish,
     Save,
     Send,
+    Share,
     Tell,
     Transact,
     Unwatch,
@@ -318,6 +319,8 @@ class World:
             case Compare(about, job, mine, theirs):
                 agree = same(job, mine, theirs)
                 self._post(self.now + 0.1, peer, Compared(about, mine, theirs, agree, "" if agree else "other numbers"))
+            case Share():
+                pass  # nothing here is secret
             case Save() | Forget() | Tell():
                 pass  # written before anything else of its batch
             case _:

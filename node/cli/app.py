@@ -73,6 +73,12 @@ def run(
     isolation: Annotated[
         str | None, typer.Option(metavar="CLASS", help="The least class of isolation to run it under.")
     ] = None,
+    check_by: Annotated[
+        str, typer.Option(metavar="WHO", help="Who re-runs it: mediators, self, or anybody (mediators first).")
+    ] = "anybody",
+    private: Annotated[
+        bool, typer.Option("--private", help="Seal inputs and result: only the parties and their jurors read them.")
+    ] = False,
     mediator: Annotated[
         list[str] | None,
         typer.Option("--mediator", metavar="ADDRESS", help="A mediator to trust [any]; may be given again."),
@@ -111,8 +117,10 @@ def run(
         check=check,
         per=per or [],
         isolation=isolation,
+        check_by=check_by,
         mediators=mediator or [],
         wishes=wishes or [],
+        private=private,
         timeout=timeout,
         dry_run=dry_run,
         detach=detach,

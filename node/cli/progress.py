@@ -49,7 +49,8 @@ def tell(event: dict[str, Any]) -> str:
         case "held":
             return "every block fetched and verified"
         case "checked" if event["verdict"] == "accepted":
-            return f"re-run by mediator {short(event['mediators'][0])}: the same result"
+            who = f"mediator {short(event['mediators'][0])}" if event["mediators"] else "this machine"
+            return f"re-run by {who}: {event['reason']}"
         case "checked":
             return f"{event['verdict']}: {event['reason']}"
         case "noted":

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from agents.request import CheckBy
 from node.cli.ending import complain, run_trio
 from node.cli.progress import Progress
 from node.cli.strategies import check_strategy
@@ -82,8 +83,10 @@ class Wish:
     check: float | None
     per: list[str]
     isolation: str | None
+    check_by: str
     mediators: list[str]
     wishes: list[str]
+    private: bool
     timeout: float
     dry_run: bool
     detach: bool
@@ -200,8 +203,9 @@ async def _ask(
     if attempt.local and wish.detach:
         raise UserError(ExitCode.USAGE, "--detach needs a running node", "start one with `lilypad node start`")
     await client.upload(prepared.module_cid, prepared.blocks)
-    await client.upload(prepared.inputs_cid, prepared.blocks)
-    job = attempt.job = (await client.post("/api/v1/jobs", _request(wish, prepared, attempt)))["job"]
+    inputs = await client.upload(prepared.inputs_cid, prepared.blocks, private=wish.private)
+    asked = _request(wish, prepared.job(inputs), prepared.about, attempt)
+    job = attempt.job = (await client.post("/api/v1/jobs", asked))["job"]
     if wish.detach:
         print(json_format.dumps({"job": job}) if wish.form.quiet else job)
         return ExitCode.OK
@@ -269,13 +273,14 @@ def _mandate(config: Config, wish: Wish, module: Module) -> dict[str, Any]:
     return {**table, "per": units}
 
 
-def _request(wish: Wish, prepared: Prepared, attempt: _Attempt) -> dict[str, Any]:
+def _request(wish: Wish, job: dict[str, Any], about: dict[str, Any], attempt: _Attempt) -> dict[str, Any]:
     local = attempt.local
     check = attempt.mandate.get("check")
     return {
         **attempt.mandate,
-        "job": prepared.job,
-        "about": prepared.about,
+        "job": job,
+        "about": about,
+        "check_by": wish.check_by,
         "check": check if check is not None else (LOCAL_CHECK if local else CHECK),
         "strategy": check_strategy(wish.strategy),
         "wait": min(wish.timeout, LOCAL_WAIT if local else WAIT),
@@ -382,6 +387,9 @@ def _check_numbers(wish: Wish, table: dict[str, Any]) -> None:
         raise UserError(ExitCode.USAGE, f"--max-price {most} is no whole number", "give base units, as in 1500")
     if check is not None and (isinstance(check, bool) or not isinstance(check, int | float) or not 0 <= check <= 1):
         raise UserError(ExitCode.USAGE, f"--check {check} is no chance", "give a number from 0 to 1")
+    if wish.check_by.upper() not in CheckBy.__members__:
+        known = ", ".join(each.name.lower() for each in CheckBy)
+        raise UserError(ExitCode.USAGE, f"--check-by {wish.check_by} is nobody", f"choose from {known}")
     if not 0 < wish.timeout < 1e9:
         raise UserError(ExitCode.USAGE, f"--timeout {wish.timeout} is out of range", "give seconds, more than 0")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -10,6 +11,7 @@ import trio
 
 from agents.events import Event, Got, Unreached
 from node.directory import Directory
+from node.keyring import Keyring
 from node.keys import Key, new_key
 from node.post import Ear, Post
 from node.supervision import Tasks
@@ -62,7 +64,9 @@ async def open_offices(count: int) -> AsyncIterator[list[Office]]:
                     validate=ear.validate,
                 )
             )
-            offices.append(Office(key, host, Post(host, ear, DOMAIN, key, Directory(), Tasks(nursery))))
+            keyring = Keyring(sqlite3.connect(":memory:", isolation_level=None), key)
+            office = Office(key, host, Post(host, ear, DOMAIN, key, Directory(), keyring, Tasks(nursery)))
+            offices.append(office)
         yield offices
         nursery.cancel_scope.cancel()
 

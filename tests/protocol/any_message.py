@@ -11,7 +11,7 @@ from protocol.messages import Gossip, Message
 from protocol.types import Limit
 from protocol.wire import members
 
-LENGTHS = {"bytes65": 65, "bytes32": 32, "bytes16": 16, "address": 20}
+LENGTHS = {"bytes81": 81, "bytes65": 65, "bytes32": 32, "bytes16": 16, "address": 20}
 KINDS = (*members(Message), *members(Gossip))
 
 

@@ -23,7 +23,7 @@ SECRET = 0x11
 KEY = PrivateKey.from_int(SECRET)
 DOMAIN = Domain(1337, Address(bytes(range(20))))
 FILE = Path(__file__).with_name("messages.json")
-LENGTHS = {"bytes65": 65, "bytes32": 32, "bytes16": 16, "address": 20}
+LENGTHS = {"bytes81": 81, "bytes65": 65, "bytes32": 32, "bytes16": 16, "address": 20}
 
 
 def sign(digest32: bytes) -> bytes:
