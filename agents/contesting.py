@@ -12,6 +12,7 @@ from agents.machine import Step
 from agents.purchase_stages import (
     Collecting,
     Contesting,
+    Delivery,
     Over,
     Purchase,
     Refusing,
@@ -56,6 +57,7 @@ def begin(it: Purchase, now: float, standing: DealState, sealed_cid: bytes) -> S
             cid=run.cid if run is not None else "",
             salt=delivery.salt if delivery is not None else b"",
             expected=own,
+            contested=contested,
         )
         it = replace(it, dispute=dispute)
     assert it.dispute is not None
@@ -86,7 +88,11 @@ def closed(it: Purchase, now: float, outcome: Outcome) -> Step[Purchase]:
         if it.stage.delivery is not None:
             run = it.stage.delivery.run
         return collect(it, now, run, 0, reason, told)
-    return enter(it, Over(reason, int(outcome)), now, told)
+    return enter(it, Over(reason, int(outcome), delivery=_delivery(it)), now, told)
+
+
+def _delivery(it: Purchase) -> Delivery | None:
+    return it.stage.delivery if isinstance(it.stage, Refusing | Contesting) else None
 
 
 def collect(it: Purchase, now: float, run: Run, tried: int, reason: str, *told: Effect) -> Step[Purchase]:

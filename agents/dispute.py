@@ -76,6 +76,17 @@ class Witness:
 
 
 @dataclass(frozen=True, slots=True)
+class Past:
+    """A jury whose time is over, for the record."""
+
+    round: Small
+    block: Large
+    sitting: Count
+    ruling: Small
+    witnesses: Annotated[tuple[Witness, ...], Limit(24)]
+
+
+@dataclass(frozen=True, slots=True)
 class Dispute:
     """One dispute as a party to it sees it."""
 
@@ -107,6 +118,14 @@ class Dispute:
     witnesses: Annotated[tuple[Witness, ...], Limit(24)] = ()
     expected: str = ""
     """What the job creator's own re-run gave, or its mediator's; empty for a provider."""
+    past: Annotated[tuple[Past, ...], Limit(8)] = ()
+    contested: bool = False
+    """It is about a delivery that the provider had claimed on chain."""
+
+    @property
+    def hearings(self) -> tuple[Past, ...]:
+        """Every jury so far, the present one last."""
+        return (*self.past, Past(self.round, self.block, self.sitting, self.ruling, self.witnesses))
 
     @property
     def pool(self) -> bytes:
@@ -168,7 +187,9 @@ def saw(it: Dispute, now: float, standing: DealState, sealed_cid: bytes) -> Step
     if it.round != before.round or it.deadline != before.deadline:
         # another jury, or new members of it: what the others said stays, they are not asked again
         kept = tuple(w for w in it.witnesses if it.sitting >> w.seat & 1) if it.round == before.round else ()
-        it = replace(it, shown=False, witnesses=kept)
+        another = before.sitting and (it.round != before.round or before.sitting & ~it.sitting)
+        past = before.hearings if another else before.past
+        it = replace(it, shown=False, witnesses=kept, past=past)
     told = _news(before, it)
     if standing.state is State.RULED:
         return Step(it, (*told, *_ruled(it, standing)))
@@ -265,7 +286,7 @@ def _heard(it: Dispute, now: float, sender: Address, message: Testimony) -> Step
     if new == known:
         return Step(it)
     it = replace(it, witnesses=(*(w for w in it.witnesses if w.seat != seat), new))
-    told = _told(it, Voted(sender, it.round, new.ruling)) if new.vote != known.vote else ()
+    told = _told(it, Voted(sender, it.round, new.ruling, new.cid)) if new.vote != known.vote else ()
     opened, effects = _open(it) if _all_committed(it) else Step(it)
     if isinstance(message, Revealed) and it.expected and is_tolerant(it.job):
         agreed, more = _weigh(opened, sender, new)
@@ -338,7 +359,7 @@ def _relay_soon(it: Dispute, now: float) -> tuple[Effect, ...]:
     if len(equal) == (it.sitting & ~it.voted).bit_count():
         return _relay(it)
     # who has run it once may have to run it once more before it votes
-    at_work = any(w.commitment and not w.vote for w in it.witnesses if it.sitting & ~it.voted >> w.seat & 1)
+    at_work = any(w.commitment and not w.vote for w in it.witnesses if (it.sitting & ~it.voted) >> w.seat & 1)
     wait = STRAGGLERS + (it.job.resources.timeout if at_work else 0)
     return (WakeAt(now + wait, _timer(it, f"relay:{it.deadline}")),)
 

@@ -155,6 +155,8 @@ class Over:
     """The vault's `Outcome`, where a jury was asked."""
     paid: Amount = 0
     """What went to the provider, where no jury said how much."""
+    delivery: Delivery | None = None
+    """What the provider had signed, where a jury was asked."""
 
 
 Stage = Locking | Awaiting | Fetching | Checking | Paying | Claiming | Refusing | Contesting | Collecting | Over

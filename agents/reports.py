@@ -147,6 +147,8 @@ class Voted:
     round: int
     ruling: int
     """A `Ruling`."""
+    own: str = ""
+    """CID of its own run, to which it had committed; empty where it has none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,6 +130,12 @@ class VaultClient:
         """The newest block."""
         return _head(await self._rpc.call("eth_getBlockByNumber", "latest", False))
 
+    async def block_hash(self, number: int) -> bytes | None:
+        """The hash of a block, 32 bytes; None where the chain has no such block. Raises `ChainError`."""
+        raw = await self._rpc.call("eth_getBlockByNumber", hex(number), False)
+        found = raw.get("hash") if isinstance(raw, dict) else None
+        return bytes.fromhex(str(found)[2:]) if found else None
+
     async def coins(self, who: Address) -> int:
         """What an address holds outside the vault, base units."""
         return quantity(await self._rpc.call("eth_getBalance", show(who), "latest"))

@@ -31,6 +31,8 @@ from node.gateway import gateway_routes
 from node.mandate import check_wishes, parse_mandate
 from node.metrics import render
 from node.peer import Peer
+from node.records import record_of
+from node.records import write as write_record
 from p2p.metrics import CONTENT_TYPE
 from protocol.errors import PeerFault
 from protocol.job import Job
@@ -61,6 +63,7 @@ class Api:
             Route("/api/v1/jobs/{job}", self._guarded(self._job)),
             Route("/api/v1/jobs/{job}/events", self._guarded(self._events)),
             Route("/api/v1/jobs/{job}/cancel", self._guarded(self._cancel), methods=["POST"]),
+            Route("/api/v1/jobs/{job}/record", self._guarded(self._record), methods=["GET"]),
             Route("/api/v1/jobs/{job}/story", self._guarded(self._story), methods=["GET"]),
             Route("/api/v1/wallet/preview", self._guarded(self._preview), methods=["POST"]),
             Route("/api/v1/wallet/{name}", self._guarded(self._move), methods=["POST"]),
@@ -207,6 +210,11 @@ class Api:
         if self.peer.store.job(job) is None:
             return JSONResponse({"error": "no such job"}, status_code=404)
         return JSONResponse([{"at": at, **event} for _, at, event in self.peer.store.events(job)])
+
+    async def _record(self, request: Request) -> Response:
+        job, domain = request.path_params["job"], self.peer.setup.rules.domain
+        record = await record_of(job, self.peer.store, self.peer.chain.client, domain)
+        return JSONResponse(json.loads(write_record(record)))
 
     async def _cancel(self, request: Request) -> Response:
         job = request.path_params["job"]

@@ -166,8 +166,9 @@ class Jobs:
                 return {"event": "dispute", "deal": self._deal(deal), "kind": kind, "reason": reason, **found}
             case JuryDrawn(round_, jurors):
                 return {"event": "jury", "round": round_, "jurors": [name(who) for who in jurors]}
-            case Voted(juror, round_, ruling):
-                return {"event": "vote", "round": round_, "juror": name(juror), "ruling": _ruling(ruling)}
+            case Voted(juror, round_, ruling, own):
+                vote = {"event": "vote", "round": round_, "juror": name(juror), "ruling": _ruling(ruling)}
+                return {**vote, "own": own} if own else vote
             case Ruled(round_, ruling, final):
                 return {"event": "ruling", "round": round_, "ruling": _ruling(ruling), "final": final}
             case Noted(text):

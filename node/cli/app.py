@@ -21,6 +21,7 @@ node = typer.Typer(help="Run and look at a peer node.", no_args_is_help=True)
 wallet = typer.Typer(help="The key of this peer, and its money.", no_args_is_help=True)
 modules = typer.Typer(help="What can be run.", no_args_is_help=True)
 jobs = typer.Typer(help="The jobs of a running node.", no_args_is_help=True)
+dispute = typer.Typer(help="How a dispute was decided.", no_args_is_help=True)
 strategy = typer.Typer(help="Who haggles: find, write, test and compare strategies.", no_args_is_help=True)
 offers = typer.Typer(help="What a running node has heard on offer.", no_args_is_help=True)
 for group, name in (
@@ -28,6 +29,7 @@ for group, name in (
     (wallet, "wallet"),
     (modules, "modules"),
     (jobs, "jobs"),
+    (dispute, "dispute"),
     (offers, "offers"),
     (strategy, "strategy"),
 ):
@@ -401,11 +403,19 @@ def jobs_ls(home: Home = None, json: Json = False) -> None:
 
 
 @jobs.command("show")
-def jobs_show(job: str, home: Home = None, json: Json = False) -> None:
+def jobs_show(
+    job: str,
+    record: Annotated[
+        Path | None,
+        typer.Option(help="Write its dispute's record here, for anybody to check.", show_default=False),
+    ] = None,
+    home: Home = None,
+    json: Json = False,
+) -> None:
     """A job's story so far."""
     from node.cli.jobs import show
 
-    _do(show, home, None, job, json)
+    _do(show, home, None, job, json, record)
 
 
 @jobs.command("logs")
@@ -463,6 +473,16 @@ def jobs_cancel(job: str, home: Home = None) -> None:
     from node.cli.jobs import cancel
 
     _do(cancel, home, None, job)
+
+
+@dispute.command("verify")
+def dispute_verify(
+    file: Annotated[Path, typer.Argument(help="What `lilypad jobs show ID --record FILE` wrote.")], json: Json = False
+) -> None:
+    """Check a finished dispute from its record, offline: signatures, seed and draw, commitments, votes, ruling."""
+    from node.cli.dispute import verify
+
+    _do(verify, None, None, file, json)
 
 
 @offers.command("ls")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json as json_format
 import time
+from pathlib import Path
 from typing import Any
 
 from node.cli.ending import run_trio
 from node.cli.progress import Progress, short, tell
 from node.cli.tables import print_event, print_table
 from node.config import Config
+from node.errors import ExitCode, UserError
 
 
 def _ask(config: Config, path: str, method: str = "get") -> Any:
@@ -35,8 +37,11 @@ def ls(config: Config, json: bool) -> None:
     print_table(("JOB", "MODULE", "ASKED FOR AT", "OUTCOME"), rows)
 
 
-def show(config: Config, job: str, json: bool) -> None:
-    """A job's document, or its story."""
+def show(config: Config, job: str, json: bool, record: Path | None) -> None:
+    """A job's document, or its story; or the record of its dispute, into a file."""
+    if record is not None:
+        _write_record(config, job, record)
+        return
     document = _ask(config, f"/api/v1/jobs/{job}")
     if json:
         print(json_format.dumps(document, indent=2))
@@ -69,6 +74,13 @@ def _log(event: dict[str, Any], json_lines: bool) -> None:
         return
     moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event["at"])) + f"{event['at'] % 1:.3f}"[1:]
     print(f"{moment}  {event['event']:12} {_explained(event) or tell(event)}".rstrip(), flush=True)
+
+
+def _write_record(config: Config, job: str, place: Path) -> None:
+    if place.exists():
+        raise UserError(ExitCode.USAGE, f"{place} exists already", "name a new file with --record")
+    place.write_text(json_format.dumps(_ask(config, f"/api/v1/jobs/{job}/record"), indent=1) + "\n")
+    Progress(quiet=False).say(f"anybody can check it: `lilypad dispute verify {place}`")
 
 
 def explain(config: Config, job: str, json: bool) -> None:
@@ -105,6 +117,20 @@ def _explained(event: dict[str, Any]) -> str:
             return str(event["text"])
         case "checked":
             return f"result {event['verdict']}: {event['reason']}"
+        case "dispute":
+            claimed = f"; the provider signed {event['claimed']}" if "claimed" in event else ""
+            return f"{event['kind']} before the vault: {event['reason']}{claimed} (deal {event['deal']})"
+        case "jury":
+            title = "the appeal's jury" if event["round"] else "the jury"
+            return f"{title}, seated by the chain: {', '.join(map(short, event['jurors']))}"
+        case "vote":
+            own = f"; its own run gave {event['own']}, committed to before" if event.get("own") else ""
+            return f"juror {short(event['juror'])} voted {event['ruling']}{own}"
+        case "ruling":
+            rest = "final" if event["final"] else "may still be appealed"
+            return f"ruled {event['ruling']}, {rest}"
+        case "transaction":
+            return f"on chain: {event['call']}, {event['gas']:,} gas, {event['hash']}"
         case "ended":
             return f"ended: {event['outcome']}, {event['reason']}"
         case _:

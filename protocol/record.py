@@ -1,0 +1,224 @@
+"""The record of one dispute: all that anybody needs to check, without a node and without trust, how it was decided.
+
+It holds what both parties signed, what the provider claimed, which jury sat and by what seed, and what each juror
+signed. `findings` checks every step and says in words what it found. What a record can't show is said too: that the
+chain's blocks had these hashes, and who had a stake when a jury was drawn, is for a chain to tell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from eth_hash.auto import keccak
+
+from protocol.deal import Deal, Result, Ruling, Silence, Vote
+from protocol.eip712 import Domain, digest
+from protocol.errors import PeerFault
+from protocol.identity import Address, show
+from protocol.job import Job
+from protocol.judging import committed, grounds, is_tolerant, needed
+from protocol.messages import sealed
+from protocol.signing import Recover
+from protocol.terms import MOST_MEDIATORS, pool_hash
+from protocol.types import CidText, Hash, Large, Limit, Party, Signature, Small
+from protocol.vault_disputes import jury_order
+from protocol.vault_state import Outcome
+from protocol.wire import agreement
+
+NO_HASH = bytes(32)
+
+
+@dataclass(frozen=True, slots=True)
+class Testified:
+    """What one juror said, with its signatures."""
+
+    seat: Small
+    """Its position in the pool."""
+    commitment: bytes
+    """Empty where none came."""
+    cid: CidText
+    """What it had committed to: the CID of its own run; empty where it was not opened."""
+    salt: bytes
+    ruling: Small
+    """A `Ruling`; 0 where it did not vote to us."""
+    grounds: bytes
+    vote: bytes
+    """Its signature of the vote; empty where none came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """One jury's time."""
+
+    round: Small
+    """0, or 1 in an appeal."""
+    block: Large
+    """Number of the block whose hash was the seed; unused by a jury that is the whole pool."""
+    block_hash: Hash
+    """That hash; zeros where it is not known, or not needed."""
+    sitting: Large
+    """A bit for each seat of the pool."""
+    before: Large
+    """Seats that could not be drawn any more: of an earlier jury, or lost by silence."""
+    ruling: Small
+    """What this jury ruled; 0: nothing."""
+    testimony: Annotated[tuple[Testified, ...], Limit(24)]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One dispute from its deal to its end."""
+
+    chain_id: Large
+    vault: Party
+    deal: Deal
+    bond: Signature
+    """The provider's signature of the deal."""
+    table: Hash
+    job: Job
+    mediators: Annotated[tuple[Party, ...], Limit(MOST_MEDIATORS)]
+    contested: bool
+    """The provider had claimed the delivery on chain; else it was accused."""
+    sealed: Hash
+    """What the vault has as the disputed result."""
+    cid: CidText
+    """What is under the seal; empty where it was never opened to the recorder."""
+    salt: bytes
+    exit_code: Small
+    units: Large
+    signature: bytes
+    """The provider's signature of the result; empty where it never came."""
+    expected: CidText
+    """What the job creator's re-run gave; empty where there was none."""
+    hearings: Annotated[tuple[Hearing, ...], Limit(8)]
+    outcome: Small
+    """An `Outcome` of the vault: how the deal ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was checked."""
+
+    holds: bool
+    what: str
+
+
+def findings(record: Record, recover: Recover) -> list[Finding]:
+    """Every check of a record, in the order in which things happened."""
+    domain = Domain(record.chain_id, record.vault)
+    name = record.deal.id(domain)
+    found = [
+        _signed("the provider signed the deal", recover, digest(domain, record.deal), record.bond, record.deal.rp),
+        Finding(record.deal.terms == agreement(record.table, record.job), "the job is the one that was sold"),
+        Finding(record.deal.pool == pool_hash(record.mediators), "the pool is the one that both sides named"),
+        Finding(
+            not {record.deal.jc, record.deal.rp} & set(_sat(record)),
+            "no party sat on its own jury",
+        ),
+    ]
+    if record.cid:
+        opens = sealed(record.cid, record.salt) == record.sealed
+        found.append(Finding(opens, f"the seal in the vault opens to {record.cid}"))
+    if record.signature:
+        result = Result(name, record.sealed, record.exit_code, record.units)
+        what = "the provider signed the result"
+        found.append(_signed(what, recover, digest(domain, result), record.signature, record.deal.rp))
+    elif not record.contested:
+        found.append(Finding(False, "an accusation needs the provider's signed result, and there is none"))
+    for hearing in record.hearings:
+        found += _heard(record, hearing, domain, recover)
+    return [*found, _ended(record)]
+
+
+def _sat(record: Record) -> list[Address]:
+    together = 0
+    for hearing in record.hearings:
+        together |= hearing.sitting
+    return [record.mediators[seat] for seat in _seats(together) if seat < len(record.mediators)]
+
+
+def _seats(bits: int) -> list[int]:
+    return [seat for seat in range(bits.bit_length()) if bits >> seat & 1]
+
+
+def _signed(what: str, recover: Recover, digest32: bytes, signature: bytes, by: Address) -> Finding:
+    try:
+        return Finding(recover(digest32, signature) == by, f"{what} ({show(by)})")
+    except PeerFault as fault:
+        return Finding(False, f"{what} ({show(by)}): {fault}")
+
+
+def _heard(record: Record, hearing: Hearing, domain: Domain, recover: Recover) -> list[Finding]:
+    title = "the appeal's jury" if hearing.round else "the jury"
+    found = [_drawn(record, hearing, domain, title)]
+    rulings: dict[tuple[int, bytes], int] = {}
+    for said in hearing.testimony:
+        who = record.mediators[said.seat] if said.seat < len(record.mediators) else Address(bytes(20))
+        juror = f"juror {show(who)}"
+        if not hearing.sitting >> said.seat & 1:
+            found.append(Finding(False, f"{juror} had no seat"))
+            continue
+        if not said.vote:
+            found.append(Finding(True, f"{juror} did not vote, or not to the recorder"))
+            continue
+        vote = Vote(record.deal.id(domain), hearing.round, said.ruling, said.grounds)
+        ruling = Ruling(said.ruling).name if said.ruling in list(Ruling) else str(said.ruling)
+        found.append(_signed(f"{juror} voted {ruling}", recover, digest(domain, vote), said.vote, who))
+        flaw = _flaw(record, said, who)
+        own = f"its own run, {said.cid}, to which it had committed" if said.cid else "what it was shown"
+        found.append(Finding(True, f"{juror}'s vote {f'does not count: {flaw}' if flaw else f'rests on {own}'}"))
+        if found[-2].holds and not flaw:
+            key = said.ruling, said.grounds
+            rulings[key] = rulings.get(key, 0) + 1
+    if hearing.ruling:
+        most = max((count for (ruling, _), count in rulings.items() if ruling == hearing.ruling), default=0)
+        enough = most >= needed(record.deal, hearing.round)
+        name = Outcome(hearing.ruling).name if hearing.ruling in list(Outcome) else str(hearing.ruling)
+        needs = needed(record.deal, hearing.round)
+        found.append(Finding(enough, f"{title} ruled {name} by {most} votes on equal grounds, of {needs} needed"))
+    return found
+
+
+def _drawn(record: Record, hearing: Hearing, domain: Domain, title: str) -> Finding:
+    pool = b"".join(record.mediators)
+    sitting = _seats(hearing.sitting)
+    if len(record.mediators) == record.deal.jurors and not hearing.round:
+        return Finding(set(sitting) <= set(range(len(record.mediators))), f"{title} is the whole pool")
+    if hearing.block_hash == NO_HASH:
+        return Finding(True, f"{title} was drawn by the hash of block {hearing.block}, which the record does not have")
+    seed = keccak(record.deal.id(domain) + hearing.block_hash)
+    order = [position for position, _ in jury_order(pool, seed) if not hearing.before >> position & 1]
+    drawn = [position for position in order if (hearing.sitting & ~hearing.before) >> position & 1]
+    passed = [position for position in order[: order.index(drawn[-1]) + 1] if position not in drawn] if drawn else []
+    text = f"{title} is what the hash of block {hearing.block} draws from the pool"
+    if passed:
+        text += f"; {len(passed)} earlier in the order were passed over, for want of stake or as parties"
+    return Finding((bool(drawn) or not sitting) and max(sitting, default=0) < len(record.mediators), text)
+
+
+def _flaw(record: Record, said: Testified, who: Address) -> str:
+    """Why a vote does not rest on a run of the juror's own; empty if it does."""
+    if said.ruling not in list(Ruling):
+        return "there is no such ruling"
+    if said.cid and committed(said.cid, said.salt, who) != said.commitment:
+        return f"it had not committed to {said.cid}, which it says its own run gave"
+    ruling = Ruling(said.ruling)
+    if ruling is Ruling.WRONG and (not said.cid or said.cid == record.cid):
+        return "its own run gave nothing else"
+    named = [said.cid, record.expected] if is_tolerant(record.job) else [said.cid]
+    if not any(grounds(ruling, record.sealed, own) == said.grounds for own in named):
+        return "it is about another result, or names another run"
+    return ""
+
+
+def _ended(record: Record) -> Finding:
+    outcome = Outcome(record.outcome) if record.outcome in list(Outcome) else Outcome.NONE
+    ruled = [hearing.ruling for hearing in record.hearings if hearing.ruling]
+    if ruled and outcome in (Outcome.RIGHT, Outcome.WRONG, Outcome.NOT_FETCHABLE):
+        return Finding(bool(ruled) and ruled[-1] == outcome, f"the deal ended as last ruled: {outcome.name}")
+    if not ruled and outcome == record.deal.silence != Silence.SPLIT:
+        return Finding(True, f"no jury ruled, and the deal ended by its default: {outcome.name}")
+    if outcome is Outcome.SPLIT:
+        return Finding(not ruled, "no jury ruled, and the deal ended by its default: half the pay each")
+    return Finding(outcome is not Outcome.NONE, f"the deal ended: {outcome.name}")
