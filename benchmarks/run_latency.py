@@ -85,7 +85,13 @@ async def ask(home: Path, prepared: Prepared, check: float) -> tuple[float, dict
         began = time.perf_counter()
         await client.upload(prepared.module_cid, prepared.blocks)
         await client.upload(prepared.inputs_cid, prepared.blocks)
-        body = {"job": prepared.job, "about": prepared.about, "max_price": None, "check": check, "wait": 30}
+        body = {
+            "job": prepared.job(prepared.inputs_cid),
+            "about": prepared.about,
+            "max_price": None,
+            "check": check,
+            "wait": 30,
+        }
         job = (await client.post("/api/v1/jobs", body))["job"]
         held = 0.0
         async for event in client.follow(job):

@@ -88,7 +88,7 @@ async def _until(moment: float, trouble: Trouble) -> None:
 
 async def _ask(town: Town, member: Member, prepared: Prepared, worth: int, check: float, progress: Progress) -> None:
     request = {
-        "job": {**prepared.job, "seed": Random(f"{progress.asked} {worth}").randbytes(32).hex()},
+        "job": {**prepared.job(prepared.inputs_cid), "seed": Random(f"{progress.asked} {worth}").randbytes(32).hex()},
         "about": prepared.about,
         "max_price": str(worth),
         "check": check,

@@ -343,7 +343,8 @@ async def test_a_javascript_buyer_makes_a_deal_with_our_provider_and_gets_its_re
     ):
         us = peer.host.peer_id
         await them.ask("dial", place=peer.host.addrs[0])
-        job = prepared.job | {"seed": bytes.fromhex(prepared.job["seed"])}
+        wanted = prepared.job(prepared.inputs_cid)
+        job = wanted | {"seed": bytes.fromhex(wanted["seed"])}
         async with trio.open_nursery() as nursery:
             # whoever hears of a job that it could run announces itself at once
             wanted = partial(_job_offer, them.address, job, domain)
