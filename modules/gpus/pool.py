@@ -40,18 +40,21 @@ class GpuPool:
         """Those with at least this much memory and this in their name, lent or not, smallest first."""
         return [gpu for gpu in self._gpus if gpu.vram_mib >= vram_mib and name.lower() in gpu.name.lower()]
 
+    def free(self, vram_mib: int, name: str = "") -> list[Gpu]:
+        """Those of them that no job has now."""
+        return [gpu for gpu in self.fitting(vram_mib, name) if gpu.id not in self._lent]
+
     @contextlib.contextmanager
     def borrow(self, count: int, vram_mib: int, name: str = "") -> Iterator[tuple[str, ...]]:
         """The ids of ``count`` devices with at least this much memory each, for as long as the block lasts.
 
         ``name`` must be part of the device's name, whatever the case. Raises `NoGpus`.
         """
-        fit = self.fitting(vram_mib, name)
-        free = [gpu.id for gpu in fit if gpu.id not in self._lent]
+        free = self.free(vram_mib, name)
         if len(free) < count:
             what = f"{count} GPUs with {vram_mib} MiB" + (f' named "{name}"' if name else "")
-            raise NoGpus(f"{what} are wanted; of {len(fit)} such here {len(free)} are free")
-        chosen = tuple(free[:count])
+            raise NoGpus(f"{what} are wanted; of {len(self.fitting(vram_mib, name))} such here {len(free)} are free")
+        chosen = tuple(gpu.id for gpu in free[:count])
         self._lent.update(chosen)
         try:
             yield chosen
