@@ -15,6 +15,7 @@ from contracts.batching import Policy
 from contracts.profile import ChainAccess
 from modules.docker.images import ImagePolicy
 from node.chain_config import batching, chain_access, check_depth
+from node.cluster_config import read_cluster
 from node.executors import ChoosyShop, Trade, digest_of, module_of, parse_executors
 from node.mandate import parse_mandate
 from node.parsing import bad, integer, parse_address, table_of, texts
@@ -148,6 +149,14 @@ def load_trade(path: Path | None, executors: str | None = None) -> Trade:
         if not isinstance(part, dict):
             raise bad(f"{path}: modules and docker are tables", "write [modules] and [docker]")
         _only(part, known, path)
+    cluster = read_cluster(table, path)
+    if cluster is not None:
+        names = names or "docker"
+        if names != "docker":
+            raise bad(
+                f"{path}: a node with a cluster sells containers only",
+                'write executors = ["docker"], and run another node for WASM',
+            )
     folder = path.parent if path is not None else None
     allow, deny = (texts(modules.get(key, []), f"modules.{key}") for key in ("allow", "deny"))
     named = [module_of(name, folder) for name in allow]
@@ -157,6 +166,7 @@ def load_trade(path: Path | None, executors: str | None = None) -> Trade:
         named=tuple(module for module in named if module is not None),
         deny=frozenset(digest_of(name, folder) for name in deny),
         images=_image_policy(docker, path),
+        cluster=cluster,
     )
 
 
@@ -176,7 +186,7 @@ def _image_policy(table: Mapping[str, Any], path: Path | None) -> ImagePolicy:
 
 def _read_offer(path: Path | None) -> dict[str, Any]:
     table = _read_toml(path, must_exist=True) if path is not None else {}
-    _only(table, {"capacity", "prices", "mediators", "executors", "modules", "docker", "wishes"}, path)
+    _only(table, {"capacity", "prices", "mediators", "executors", "modules", "docker", "wishes", "cluster"}, path)
     return table
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from agents.shop import Sheet, Shop
 from modules.docker.images import ImagePolicy
@@ -18,6 +18,13 @@ from modules.gpus.pool import Gpu
 from modules.module import Module
 from node.errors import ExitCode, UserError
 from protocol.job import Capacity, Gpus, Job
+
+if TYPE_CHECKING:
+    from modules.cluster.opening import Cluster
+    from modules.cluster.several import SeveralEngines
+    from modules.docker.executor import DockerExecutor
+
+    Containers = DockerExecutor | SeveralEngines
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +46,8 @@ class Trade:
     deny: frozenset[str] = frozenset()
     """Digests of modules that are never run."""
     images: ImagePolicy = field(default_factory=ImagePolicy)
+    cluster: Cluster | None = None
+    """More machines than this one, for containers."""
 
     def takes(self, executor: str, digest: str, containers: frozenset[str]) -> bool:
         """Whether a module is run here; ``containers`` are the digests whose images are at hand."""
@@ -79,12 +88,11 @@ async def open_executors(trade: Trade, workers: int) -> AsyncIterator[dict[str, 
             found[WASM] = await stack.enter_async_context(open_pool(workers))
         if trade.executors is None or DOCKER in trade.executors:
             from modules.docker.engine import EngineFault
-            from modules.docker.executor import open_docker
 
             try:
-                found[DOCKER] = await stack.enter_async_context(open_docker(policy=trade.images))
+                found[DOCKER] = await stack.enter_async_context(_containers(trade))
             except EngineFault as fault:
-                if trade.executors is not None:
+                if trade.executors is not None or trade.cluster is not None:
                     raise UserError(
                         ExitCode.UNREACHABLE,
                         f"the docker executor can't be had: {fault}",
@@ -94,13 +102,55 @@ async def open_executors(trade: Trade, workers: int) -> AsyncIterator[dict[str, 
         yield found
 
 
-def with_gpus(capacity: Capacity, executors: dict[str, Executor]) -> Capacity:
-    """A machine's capacity with the GPUs that were probed, and no others."""
+@contextlib.asynccontextmanager
+async def _containers(trade: Trade) -> AsyncIterator[Containers]:
+    if trade.cluster is None:
+        from modules.docker.executor import open_docker
+
+        async with open_docker(policy=trade.images) as docker:
+            yield docker
+    else:
+        from modules.cluster.opening import open_cluster
+
+        async with open_cluster(trade.cluster, trade.images) as cluster:
+            yield cluster
+
+
+def containers_of(executors: Mapping[str, Executor]) -> Containers | None:
+    """The executor for containers, if there is one."""
+    from modules.cluster.several import SeveralEngines
     from modules.docker.executor import DockerExecutor
 
     docker = executors.get(DOCKER)
-    found = docker.gpus.gpus if isinstance(docker, DockerExecutor) else ()
-    return replace(capacity, gpus=gpu_kinds(found))
+    return docker if isinstance(docker, DockerExecutor | SeveralEngines) else None
+
+
+def with_gpus(capacity: Capacity, executors: Mapping[str, Executor]) -> Capacity:
+    """A machine's capacity with the GPUs that were probed, and no others."""
+    docker = containers_of(executors)
+    return replace(capacity, gpus=gpu_kinds(docker.gpus.gpus if docker is not None else ()))
+
+
+def capacities(most: Capacity, executors: Mapping[str, Executor]) -> tuple[Capacity, ...]:
+    """What each machine has to sell, up to ``most``, largest first; one only where there is no cluster."""
+    docker = containers_of(executors)
+    if docker is None or not docker.machines:
+        return (with_gpus(most, executors),)
+    found = [
+        Capacity(
+            cpu_millis=min(most.cpu_millis, int(machine.cpu * 1000)),
+            memory_mib=min(most.memory_mib, machine.memory_mib),
+            disk_mib=min(most.disk_mib, machine.disk_mib),
+            longest=most.longest,
+            gpus=gpu_kinds(machine.gpus),
+        )
+        for machine in docker.machines
+    ]
+    return tuple(sorted(found, key=_size, reverse=True))
+
+
+def _size(machine: Capacity) -> tuple[int, ...]:
+    return sum(kind.count for kind in machine.gpus), machine.memory_mib, machine.cpu_millis
 
 
 def gpu_kinds(gpus: Iterable[Gpu]) -> tuple[Gpus, ...]:
@@ -115,10 +165,8 @@ async def prepare_containers(executors: dict[str, Executor], named: Sequence[Mod
     At a node's start, so nothing large is pulled or built for what was not asked for: images are built on a base that
     is here, and the catalogue's AI modules are sold where somebody has built them.
     """
-    from modules.docker.executor import DockerExecutor
-
-    docker = executors.get(DOCKER)
-    if not isinstance(docker, DockerExecutor):
+    docker = containers_of(executors)
+    if docker is None:
         return frozenset()
     ready: set[str] = set()
     for module in named or catalogue_containers():

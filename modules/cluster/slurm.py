@@ -1,8 +1,8 @@
 """Slurm: each run is a batch job that runs one hardened container on whatever machine Slurm gives it.
 
 The container is the same in every flag as on an engine of one's own (`modules.docker.hardening`); Slurm decides where
-and when, counts cores, memory and GPUs, and ends what outstays its time. Needed on each machine: a Docker engine that the
-node's user may reach, Python, the image, and the folder for the runs' files under the same path.
+and when, counts cores, memory and GPUs, and ends what outstays its time. Needed on each machine: a Docker engine that
+the node's user may reach, Python, the image, and the folder for the runs' files under the same path.
 """
 
 from __future__ import annotations

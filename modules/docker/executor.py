@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 
 import trio
 
+from modules.cluster.machine import Machine
 from modules.collecting import collect, keep_streams, start_over
 from modules.docker.ending import Ending
 from modules.docker.engine import SAFER_RUNTIME, Engine, find_engine
@@ -65,6 +66,11 @@ class DockerExecutor:
     def gpus(self) -> GpuPool:
         """The GPUs that jobs may be given here."""
         return self.launcher.gpus
+
+    @property
+    def machines(self) -> tuple[Machine, ...]:
+        """See `modules.docker.launching.Launcher.machines`."""
+        return self.launcher.machines
 
     async def prepare(self, module: Module) -> str:
         """Pull or build the image; see `modules.executor.Executor.prepare`."""

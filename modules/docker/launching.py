@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol, TypeVar
 import trio
 
 from modules import folders
+from modules.cluster.machine import Machine
 from modules.docker.ending import Ending, judge
 from modules.docker.engine import SAFER_RUNTIME, Engine, EngineFault, engine_faults
 from modules.docker.hardening import container
@@ -45,6 +46,10 @@ class Launcher(Protocol):
     def gpus(self) -> GpuPool:
         """The GPUs there; lending them may be somebody else's business."""
 
+    @property
+    def machines(self) -> tuple[Machine, ...]:
+        """The machines that somebody else spreads runs over; none where it is one, whose owner knows it."""
+
     async def have(self, image: Image) -> None:
         """Have an image, which one engine has, wherever it may run; raises `EngineFault`."""
 
@@ -69,6 +74,8 @@ async def too_large(prepared: Prepared) -> str:
 
 class OneEngine:
     """Containers on the engine that also has the images."""
+
+    machines: Final[tuple[Machine, ...]] = ()
 
     def __init__(self, engine: Engine, gpus: GpuPool, runtime: str | None) -> None:
         self.engine = engine

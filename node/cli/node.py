@@ -122,7 +122,7 @@ def _load() -> None:
 async def _serve(setup: Setup, trade: Trade, json: bool) -> None:
     from contracts.errors import ChainError
     from node.client import forget_contact, leave_contact
-    from node.executors import ChoosyShop, open_executors, prepare_containers, with_gpus
+    from node.executors import ChoosyShop, capacities, open_executors, prepare_containers
     from node.opening import open_peer
 
     watchdog = threading.Timer(END, _give_up)
@@ -132,8 +132,9 @@ async def _serve(setup: Setup, trade: Trade, json: bool) -> None:
     async with open_executors(trade, os.cpu_count() or 1) as executors:
         ready = await prepare_containers(executors, trade.named)
         if isinstance(setup.shop, ChoosyShop):
-            capacity = with_gpus(setup.shop.capacity, executors)
-            setup = replace(setup, shop=replace(setup.shop, capacity=capacity, trade=trade, containers=ready))
+            capacity, *others = capacities(setup.shop.capacity, executors)
+            shop = replace(setup.shop, capacity=capacity, others=tuple(others), trade=trade, containers=ready)
+            setup = replace(setup, shop=shop)
         async with open_peer(setup, executors) as peer:
             await peer.chain.line.check()
             with suppress(ChainError):  # said again, and shown by `node status`, as soon as the chain can be asked
