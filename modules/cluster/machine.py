@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Final
 
-from modules.gpus.pool import Gpu
+from modules.gpus.pool import Gpu, GpuPool
 from modules.manifest import Resources
+
+NOWHERE: Final = "no machine of this cluster has the cores, the memory, the disk and the GPUs that it wants"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,11 @@ class Machine:
             and sum(each.memory_mib for each in others) + need.memory_mib <= self.memory_mib
             and sum(each.disk_mib for each in others) + need.disk_mib <= self.disk_mib
         )
+
+    def could_run(self, need: Resources) -> bool:
+        """Whether a run would fit if nothing else was there."""
+        fitting = GpuPool(self.gpus).fitting(need.vram_mib, need.gpu)
+        return self.has_room(need, ()) and len(fitting) >= need.gpus
 
     def at_most(self, other: Machine) -> Machine:
         """The smaller of both in each thing: what is offered, and what a look at the machine found."""

@@ -29,11 +29,6 @@ class Place:
     executor: DockerExecutor
     taken: list[Resources] = field(default_factory=list)
 
-    def could(self, need: Resources) -> bool:
-        """Whether a run could start here if nothing else did."""
-        fitting = self.executor.gpus.fitting(need.vram_mib, need.gpu)
-        return self.machine.has_room(need, ()) and len(fitting) >= need.gpus
-
     def fits(self, need: Resources) -> bool:
         """Whether a run could start here at once."""
         free = self.executor.gpus.free(need.vram_mib, need.gpu)
@@ -122,7 +117,7 @@ class SeveralEngines:
                     self._changed.notify_all()
 
     def _choose(self, need: Resources) -> Place | None:
-        able = [place for place in self._places if place.could(need)]
+        able = [place for place in self._places if place.machine.could_run(need)]
         if not able:
             return self._places[0]  # it fits none: whichever it is will say so
         room = [place for place in able if place.fits(need)]

@@ -23,7 +23,7 @@ from typing import Any, Final, TypeVar
 import trio
 
 from modules.bounded_json import loads
-from modules.cluster.machine import Machine
+from modules.cluster.machine import NOWHERE, Machine
 from modules.cluster.spreading import engines, spread
 from modules.docker.ending import Ending, judge
 from modules.docker.engine import Engine, EngineFault
@@ -92,6 +92,8 @@ class Slurm:
         """Run one batch job; see `modules.docker.launching.Launcher.contain`."""
         folder = prepared.outbox.parent
         needs = task.module.manifest.resources
+        if not any(machine.could_run(needs) for machine in self.machines):
+            return Ending(0, "could_not_start", NOWHERE)
         hardened = container(prepared.wanted(image, labels(task.job), needs.cpu, (), None))
         wish = {
             "name": f"lilypad-{secrets.token_hex(8)}",

@@ -19,7 +19,7 @@ from typing import Any, Final, TypeVar
 
 import trio
 
-from modules.cluster.machine import Machine
+from modules.cluster.machine import NOWHERE, Machine
 from modules.cluster.spreading import engines, spread
 from modules.docker.ending import KILLED, Ending
 from modules.docker.engine import Engine, EngineFault, engine_faults
@@ -70,6 +70,8 @@ class Swarm:
     async def contain(self, image: Image, prepared: Prepared, task: Task) -> Ending:
         """Run one task of one service; see `modules.docker.launching.Launcher.contain`."""
         needs = task.module.manifest.resources
+        if not any(machine.could_run(needs) for machine in self.machines):
+            return Ending(0, "could_not_start", NOWHERE)
         docker = task.module.manifest.docker
         pinned = docker.image if docker is not None else None
         hardened = container(prepared.wanted(image, labels(task.job), needs.cpu, (), None))

@@ -58,6 +58,7 @@ def parse_nvidia(text: str) -> list[Gpu]:
         if len(row) != 4:
             continue
         uuid, name, memory, mig = (cell.strip() for cell in row)
+        memory = memory.removesuffix(" MiB")  # there where somebody asked without "nounits"
         # A partitioned device can't be lent as a whole; "[Unknown Error]" and "[N/A]" are no numbers.
         if _UUID.fullmatch(uuid) and memory.isdecimal() and mig.lower() != "enabled":
             found.append(Gpu(uuid, name[:100], int(memory)))
@@ -77,7 +78,9 @@ def parse_rocm(text: str) -> list[Gpu]:
         memory = str(about.get("VRAM Total Memory (B)", ""))
         name = about.get("Card Series") or about.get("Card series") or about.get("Card Model") or ""
         if memory.isdecimal():
-            found.append(Gpu(str(about.get("Unique ID") or card), str(name)[:100], int(memory) // MIB))
+            # Consumer cards have none and say "N/A", all of them.
+            unique = str(about.get("Unique ID", ""))
+            found.append(Gpu(unique if unique.startswith("0x") else card, str(name)[:100], int(memory) // MIB))
     return found
 
 

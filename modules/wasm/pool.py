@@ -112,12 +112,24 @@ class WasmPool:
             raise
         finally:
             if keep and worker.runs < RUNS_PER_WORKER and not self._closed:
-                self._return_slot.send_nowait(worker)
+                # Whoever asked need not wait for the tidying up.
+                self._nursery.start_soon(self._tidy, worker)
             else:
                 await self._end(worker)
                 if not self._closed:
                     self._nursery.start_soon(self._refill)
         return outcome
+
+    async def _tidy(self, worker: WorkerProcess) -> None:
+        """Empty a worker's folders and give it back."""
+        try:
+            await trio.to_thread.run_sync(_sweep_all, worker.scratch.inbox, worker.scratch.outbox)
+        except OSError as error:
+            log.warning("a WASM worker's folder can't be emptied: %s", error)
+            await self._end(worker)
+            await self._refill()
+        else:
+            self._return_slot.send_nowait(worker)
 
     async def _run_on(self, worker: WorkerProcess, task: Task) -> tuple[Outcome, bool]:
         """Run on this worker; also say whether it may be kept."""
@@ -141,8 +153,6 @@ class WasmPool:
             await worker.stop()
             shutil.rmtree(task.output, ignore_errors=True)
             return await self._fail(task, "executor_died", f"the result can't be taken over: {error}"), False
-        if alive:
-            await trio.to_thread.run_sync(_sweep_all, scratch.inbox, scratch.outbox)
         return self._outcome(verdict, size), alive
 
     async def _ask(self, worker: WorkerProcess, request: Request, limits: Limits) -> tuple[Verdict, bool]:

@@ -100,7 +100,7 @@ async def test_the_same_run_twice_is_the_same_result(containers: DockerExecutor,
 
 
 async def test_time_runs_out(containers: DockerExecutor, script: MakeScript) -> None:
-    task = script("import time; print('so far', flush=True); time.sleep(1000)", seconds=1.0)
+    task = script("import time; print('so far', flush=True); time.sleep(1000)", seconds=5.0)
     with trio.fail_after(20):
         outcome = await containers.run(task)
     assert isinstance(outcome, Failed)

@@ -13,22 +13,46 @@ from modules.catalogue import find
 from modules.docker.executor import DockerExecutor
 from modules.docker.hardening import Wanted, container
 from modules.executor import Failed, Limits, Task
+from modules.gpus.claims import claimed
 from modules.gpus.pool import Gpu, GpuPool, NoGpus
 from modules.gpus.probe import parse_nvidia, parse_rocm, probe
 from modules.inputs import bind, write
 from modules.manifest_parser import parse
 from modules.module import Module
 
-# Written by hand in the formats that the tools' manuals give; not recorded on a machine with GPUs.
+# Recorded on real machines. From github.com/utkuozdemir/nvidia_gpu_exporter (MIT), `internal/captures/`, as of
+# 2026-08-21: the columns uuid, name, memory.total and mig.mode.current of `nvidia-smi --query-gpu`, a row of each file;
+# whoever recorded them has masked the ids.
+MASKED = "GPU-00000000-0000-0000-0000-000000000000"
+RECORDED_NVIDIA = [
+    ("2080-super, driver 595.71.05", f"{MASKED}, NVIDIA GeForce RTX 2080 SUPER, 8192 MiB, [N/A]", 8192),
+    ("2080-super, windows 610.62", f"{MASKED}, NVIDIA GeForce RTX 2080 SUPER, 8192 MiB, [N/A]", 8192),
+    ("4080-super, driver 595.71.05", f"{MASKED}, NVIDIA GeForce RTX 4080 SUPER, 16376 MiB, [N/A]", 16376),
+    ("l40s, driver 595.80", f"{MASKED}, NVIDIA L40S, 46068 MiB, [N/A]", 46068),
+    ("h100, driver 590.48.01", f"{MASKED}, NVIDIA H100 80GB HBM3, 81559 MiB, Disabled", 81559),
+    ("h200, driver 590.48.01", f"{MASKED}, NVIDIA H200, 143771 MiB, Disabled", 143771),
+    ("h100 with MIG, driver 590.48.01", f"{MASKED}, NVIDIA H100 80GB HBM3, 81559 MiB, Enabled", None),
+    ("h200 with MIG, driver 590.48.01", f"{MASKED}, NVIDIA H200, 143771 MiB, Enabled", None),
+]
+# From github.com/influxdata/telegraf (MIT), `plugins/inputs/amd_rocm_smi/testdata/`: mi100_rocm602.json (two of its
+# four cards) and rx6700xt_rocm612.json, what the probe reads of them.
+RECORDED_MI100 = """{"card0": {"Device ID": "0x738c", "Unique ID": "0x79ccd55167a2124a",
+"VRAM Total Memory (B)": "34342961152", "VRAM Total Used Memory (B)": "6750208",
+"Card series": "Arcturus GL-XL [Instinct MI100]", "Card model": "0x0c34"},
+"card1": {"Device ID": "0x738c", "Unique ID": "0x4edfb117a17a07d", "VRAM Total Memory (B)": "34342961152",
+"Card series": "Arcturus GL-XL [Instinct MI100]", "Card model": "0x0c34"},
+"system": {"Driver version": "6.3.6", "(Topology) Weight between DRM devices 0 and 1": "40"}}"""
+RECORDED_RX6700 = """{"card0": {"Device Name": "Navi 22 [Radeon RX 6700/6700 XT / 6800M]", "Unique ID": "N/A",
+"VRAM Total Memory (B)": "12868124672", "Card Series": "Navi 22 [Radeon RX 6700/6700 XT / 6800M]",
+"Card Model": "0x73df"}, "system": {"Driver version": "6.3.6"}}"""
+
+# Written by hand after those, for what nobody has recorded: several devices at once, and a broken one.
 NVIDIA = """\
 GPU-5a1f3c7e-0b6d-4b7e-9d0c-2f8a61c3b4d5, NVIDIA GeForce RTX 4090, 24564, [N/A]
 GPU-c0ffee00-1111-2222-3333-444455556666, NVIDIA A100-SXM4-80GB, 81920, Disabled
 GPU-deadbeef-1111-2222-3333-444455556666, NVIDIA A100-SXM4-80GB, 81920, Enabled
 GPU-0badf00d-1111-2222-3333-444455556666, NVIDIA GeForce RTX 3090, [Unknown Error], [N/A]
 """
-ROCM = """{"card0": {"Unique ID": "0x18e5a9c4b0f1d2e3", "VRAM Total Memory (B)": "25753026560",
-"VRAM Total Used Memory (B)": "27467776", "Card Series": "Radeon RX 7900 XTX", "Card Model": "0x744c"},
-"card1": {"Unique ID": "N/A", "Card Series": "Raphael"}, "system": {"Driver version": "6.7.0"}}"""
 
 SMALL, LARGE = Gpu("GPU-a", "NVIDIA GeForce RTX 3060", 12288), Gpu("GPU-b", "NVIDIA A100-SXM4-80GB", 81920)
 
@@ -55,8 +79,20 @@ def test_a_tool_that_apologises_gives_no_gpu(text: str) -> None:
     assert parse_rocm(text) == []
 
 
-def test_the_devices_of_rocm_are_read() -> None:
-    assert parse_rocm(ROCM) == [Gpu("0x18e5a9c4b0f1d2e3", "Radeon RX 7900 XTX", 24560)]
+@pytest.mark.parametrize(("machine", "row", "vram"), RECORDED_NVIDIA)
+def test_what_nvidia_smi_said_on_real_machines_is_read(machine: str, row: str, vram: int | None) -> None:
+    name = row.split(", ")[1]
+    for text in (row, row.replace(" MiB", "")):
+        assert parse_nvidia(text + "\n") == ([] if vram is None else [Gpu(MASKED, name, vram)]), machine
+
+
+def test_what_rocm_smi_said_on_real_machines_is_read() -> None:
+    assert parse_rocm(RECORDED_MI100) == [
+        Gpu("0x79ccd55167a2124a", "Arcturus GL-XL [Instinct MI100]", 32752),
+        Gpu("0x4edfb117a17a07d", "Arcturus GL-XL [Instinct MI100]", 32752),
+    ]
+    # A card without an id of its own goes by its place: two of them must not be taken for one.
+    assert parse_rocm(RECORDED_RX6700) == [Gpu("card0", "Navi 22 [Radeon RX 6700/6700 XT / 6800M]", 12272)]
     assert parse_rocm("[1]") == parse_rocm('{"card0": 1}') == []
 
 
@@ -106,6 +142,15 @@ def test_a_container_is_given_its_devices_by_id(tmp_path: Path) -> None:
     wanted = Wanted("sha256:0", (), {}, tmp_path, tmp_path, {}, Limits(0, 1, 1, 1, 1, 1.0), 1.0, gpus=("GPU-b",))
     requests = container(wanted)["HostConfig"]["DeviceRequests"]
     assert requests == [{"Driver": "", "DeviceIDs": ["GPU-b"], "Capabilities": [["gpu"]]}]
+
+
+def test_a_device_that_another_node_has_claimed_is_not_offered(tmp_path: Path) -> None:
+    with claimed([SMALL, LARGE], tmp_path) as mine:
+        assert mine == [SMALL, LARGE]
+        with claimed([SMALL, LARGE, Gpu("GPU-c", "other", 1)], tmp_path) as theirs:
+            assert [gpu.id for gpu in theirs] == ["GPU-c"]
+    with claimed([SMALL], tmp_path) as again:
+        assert again == [SMALL]
 
 
 async def test_a_job_for_gpus_never_runs_where_there_are_none(containers: DockerExecutor, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import os
 # Before the libraries are imported: they read these once. Weights lie in the image, and nothing is ever fetched.
 os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+os.environ["TQDM_DISABLE"] = "1"  # bars show times, and a run that shows times never repeats itself
 os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # without it, CUDA's matrix products don't repeat
 
 import torch

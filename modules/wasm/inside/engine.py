@@ -14,6 +14,7 @@ from modules.wasm.inside.host_table import HostCall
 from modules.wasm.inside.run_state import RunState, TimeIsUp
 from modules.wasm.inside.settings import ENGINE
 from modules.wasm.inside.wasi_types import Errno, WasiError
+from modules.wasm.inside.watchdog import Watchdog
 
 WASI: Final = "wasi_snapshot_preview1"
 KEPT_PROGRAMS: Final = 16
@@ -38,6 +39,7 @@ class Engine:
         # One job at a time is compiled; threads of the compiler would only outlive limits on this process.
         config.parallel_compilation = False
         self.engine = wasmtime.Engine(config)
+        self.watchdog = Watchdog()
         self._programs: OrderedDict[bytes, tuple[wasmtime.Module, int]] = OrderedDict()
         self._types: dict[str, wasmtime.FuncType] = {}
         self._linker = wasmtime.Linker(self.engine)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from pathlib import Path
 from typing import Final
@@ -69,13 +68,11 @@ def _watch(
         state.time_is_up = True
         engine.engine.increment_epoch()
 
-    timer = threading.Timer(request.seconds, stop)
-    timer.daemon = True
-    timer.start()
     started = time.perf_counter()
     reason, detail, exit_code = "", "", 0
     try:
-        engine.instantiate(module, store, state)(store)
+        with engine.watchdog.watching(request.seconds, stop):
+            engine.instantiate(module, store, state)(store)
     except Exited as left:
         exit_code = left.code
     except TooMuch as error:
@@ -90,8 +87,6 @@ def _watch(
         reason, detail = _judge_start(error)
     finally:
         milliseconds = (time.perf_counter() - started) * 1000
-        timer.cancel()
-        timer.join()
         engine.forget_run()
     burnt = request.fuel if reason == "out_of_fuel" else request.fuel - store.get_fuel()
     return Verdict(reason, detail, exit_code, burnt, milliseconds)
