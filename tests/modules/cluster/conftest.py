@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import platform
 import shutil
@@ -13,7 +12,6 @@ import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -25,6 +23,7 @@ from modules.cluster.swarm import open_swarm
 from modules.docker.executor import DockerExecutor
 from modules.docker.images import BASE, ImagePolicy
 from modules.docker.owner import OWNER_LABEL, owner
+from tests.helpers.daemons import Daemon, daemon, give_base
 
 # Rows as nvidia-smi prints them (see test_gpus.py), with ids of their own: there is no GPU here, and a swarm asks for
 # as many as its daemons were told of.
@@ -43,73 +42,6 @@ done
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Daemon:
-    """A Docker engine of a test's own."""
-
-    folder: Path
-    process: subprocess.Popen[bytes]
-
-    @property
-    def url(self) -> str:
-        return f"unix://{self.folder}/sock"
-
-    def docker(self, *command: str) -> str:
-        """What the docker command says about this engine."""
-        return subprocess.run(
-            ["docker", "-H", self.url, *command], check=True, capture_output=True, text=True
-        ).stdout.strip()
-
-
-@contextlib.contextmanager
-def daemon(name: str, gpus: list[str]) -> Iterator[Daemon]:
-    """Run one with its own images and containers, without a network, and end it with all that it made."""
-    folder = Path(tempfile.mkdtemp(prefix=f"lilypad-test-{name}-", dir="/tmp"))
-    settings = {
-        "bridge": "none",
-        "no-new-privileges": True,
-        "node-generic-resources": [f"gpu={each}" for each in gpus],
-        "data-root": f"{folder}/data",
-        "exec-root": f"{folder}/exec",
-        "pidfile": f"{folder}/pid",
-        "hosts": [f"unix://{folder}/sock"],
-        "iptables": False,
-        "ip-masq": False,
-        # The machine's own engine may share a containerd with this one, but nothing in it.
-        "containerd-namespace": f"test-{folder.name}",
-        "containerd-plugins-namespace": f"test-plugins-{folder.name}",
-    }
-    (folder / "daemon.json").write_text(json.dumps(settings))
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            ["dockerd", "--config-file", str(folder / "daemon.json")], stdout=log, stderr=log, start_new_session=True
-        )
-    found = Daemon(folder, process)
-    try:
-        until = time.monotonic() + 90
-        while True:
-            try:
-                found.docker("version", "--format", "{{.Server.Version}}")
-                break
-            except subprocess.CalledProcessError:
-                ended = process.poll() is not None
-                assert not ended, (folder / "log").read_text()[-2000:]
-                assert time.monotonic() < until, (folder / "log").read_text()[-2000:]
-                time.sleep(0.3)
-        yield found
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        for line in Path("/proc/self/mounts").read_text().splitlines():
-            if line.split()[1].startswith(str(folder)):
-                subprocess.run(["umount", "-l", line.split()[1]], check=False)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 @pytest.fixture(scope="session")
 def daemons(engine: str) -> Iterator[tuple[Daemon, Daemon]]:
     """Two engines, each with the base image."""
@@ -117,11 +49,11 @@ def daemons(engine: str) -> Iterator[tuple[Daemon, Daemon]]:
         pytest.skip("needs root and dockerd, to start engines of its own")
     ids = list(GPUS)
     with contextlib.ExitStack() as stack:
-        image = stack.enter_context(tempfile.NamedTemporaryFile(suffix=".tar"))
-        subprocess.run(["docker", "save", "-o", image.name, BASE], check=True)
-        found = [stack.enter_context(daemon(f"{n}", gpus)) for n, gpus in ((1, ids[:2]), (2, ids[2:]))]
-        for each in found:
-            each.docker("load", "-q", "-i", image.name)
+        found = []
+        for number, gpus in ((1, ids[:2]), (2, ids[2:])):
+            resources = [f"gpu={each}" for each in gpus]
+            found.append(stack.enter_context(daemon(str(number), node_generic_resources=resources)))
+        give_base(*found)
         yield found[0], found[1]
 
 
