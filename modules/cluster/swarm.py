@@ -192,8 +192,9 @@ class Swarm:
                 while len(head := answer.raw.read(8)) == 8:
                     data = answer.raw.read(int.from_bytes(head[4:], "big"))
                     stream = said["stdout" if head[0] == 1 else "stderr"]
-                    if len(stream) <= most:
-                        stream += data
+                    stream += data
+                    if len(stream) > most:
+                        break  # that is more than it may say; the rest of it concerns nobody
             finally:
                 answer.close()
         return {stream: bytes(data) for stream, data in said.items()}

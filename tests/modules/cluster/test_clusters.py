@@ -16,10 +16,11 @@ from modules.executor import Failed, Finished, Task
 
 MakeScript = Callable[..., Task]
 Cluster = SeveralEngines | DockerExecutor
+pytestmark = pytest.mark.timeout(300)  # several daemons on one machine, which may be busy
 
 
 async def run(cluster: Cluster, task: Task) -> Finished | Failed:
-    with trio.fail_after(100):
+    with trio.fail_after(240):
         return await cluster.run(task)
 
 
@@ -98,7 +99,7 @@ async def test_cancelling_leaves_nothing(cluster: Cluster, script: MakeScript, s
     started = trio.Event()
     task = script("import time\nwhile True: print('on', flush=True); time.sleep(1)")
     task = replace(task, listener=lambda *_: started.set())
-    with trio.fail_after(100):
+    with trio.fail_after(240):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(cluster.run, task)
             await started.wait()
