@@ -129,7 +129,8 @@ class WasmPool:
             await self._end(worker)
             await self._refill()
         else:
-            self._return_slot.send_nowait(worker)
+            if not self._closed:  # else whoever closes removes it
+                self._return_slot.send_nowait(worker)
 
     async def _run_on(self, worker: WorkerProcess, task: Task) -> tuple[Outcome, bool]:
         """Run on this worker; also say whether it may be kept."""
