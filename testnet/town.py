@@ -22,7 +22,7 @@ from testnet.plan import Member, Plan, draw_members, load_plan, with_addresses, 
 from testnet.processes import Processes
 from testnet.scenario import Scenario, as_table
 
-READY = 180.0
+READY = 420.0
 """Seconds at most until every peer is there and every client has heard every offer."""
 ANSWERS = 30.0
 """Seconds that a peer gets to answer one request; a machine full of peers is slow."""
