@@ -10,14 +10,14 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import trio
 
 from contracts.artifact import vault_artifact
-from contracts.chain_process import DevChain
+from contracts.chain_process import DevChain, run_devchain
 from contracts.encoding import encode_call
 from contracts.errors import ChainUnreachable
 from contracts.rpc import Rpc
@@ -37,9 +37,18 @@ def find_anvil() -> Path | None:
     told = os.environ.get("LILYPAD_ANVIL")
     if told:
         place = Path(told)
-        return next(iter(sorted(place.glob(_BINARIES))), None) if place.is_dir() else place
+        if place.is_dir():
+            return next(iter(sorted(place.glob(_BINARIES))), None)
+        return place if place.is_file() else None
     found = shutil.which("anvil")
     return None if found is None else Path(found)
+
+
+def chain_runner(kind: str) -> Callable[..., AbstractAsyncContextManager[DevChain]]:
+    """How to start a chain of this kind: ``py-evm``, ``anvil``, or ``auto``, which is anvil where it is found."""
+    if kind == "auto":
+        kind = "py-evm" if find_anvil() is None else "anvil"
+    return run_anvil if kind == "anvil" else run_devchain
 
 
 @asynccontextmanager
@@ -57,7 +66,7 @@ async def run_anvil(
     """As `run_devchain`; raises `ChainUnreachable` where there is no anvil."""
     binary = find_anvil()
     if binary is None:
-        raise ChainUnreachable("anvil is not installed")
+        raise ChainUnreachable("anvil was not found on the path, nor where LILYPAD_ANVIL points")
     command = [
         str(binary),
         "--host",

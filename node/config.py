@@ -25,6 +25,9 @@ from protocol.prices import PARTS
 from protocol.rules import Rules
 
 _NETWORK_KEYS = {"rpc", "vault", "chain_id", "bootstrap", "relays", "rules", "quorum", "chain", "batching"}
+AUTO = "auto"
+CHAIN_KINDS = (AUTO, "py-evm", "anvil")
+"""Of a local market; ``auto`` takes anvil where it is found."""
 LOCAL = "local"
 """The network that exists when nothing is configured: a market on this machine, for one run."""
 FILE_NAME = "lilypad.toml"
@@ -61,6 +64,13 @@ class Config:
     @property
     def key_file(self) -> Path:
         return self.home / "key.json"
+
+    def chain_kind(self, flag: str | None = None) -> str:
+        """What the local market's chain is made of; raises `UserError`."""
+        kind = str(flag or os.environ.get("LILYPAD_CHAIN") or self.tables.get("chain") or AUTO)
+        if kind not in CHAIN_KINDS:
+            raise bad(f"chain '{kind}' is unknown", f"choose from {', '.join(CHAIN_KINDS)}")
+        return kind
 
     def load_network(self, name: str) -> Network:
         """A network's definition; raises `UserError` where there is none."""

@@ -17,7 +17,7 @@ import trio
 
 from agents.mediator import Bench
 from agents.shop import Sheet, Shop
-from contracts.chain_process import run_devchain
+from contracts.anvil import chain_runner
 from contracts.profile import ChainAccess
 from modules.errors import ModuleFault
 from modules.executor import Executor
@@ -49,15 +49,17 @@ SETTLE = 8.0
 
 
 @contextlib.asynccontextmanager
-async def open_local_market(module: Module | None = None) -> AsyncIterator[Peer]:
+async def open_local_market(module: Module | None = None, chain_kind: str = "auto") -> AsyncIterator[Peer]:
     """Run it; gives the job creator's peer, once everybody's offers have reached it.
 
     Containers are sold where ``module`` is one; its image is made first, so that no deal waits for it. Raises
-    `UserError` where there is no engine or no image.
+    `UserError` where there is no engine or no image, `ChainUnreachable` where the chain can't be had; its kinds are
+    those of `contracts.anvil.chain_runner`.
     """
     keys = [new_key() for _ in range(1 + len(FLOORS_AND_ASKS) + MEDIATORS)]
     addresses = [key.address for key in keys]
-    chain_soon = run_devchain(fund=dict.fromkeys(addresses, COINS), deposits=dict.fromkeys(addresses, DEPOSIT))
+    money = (dict.fromkeys(addresses, COINS), dict.fromkeys(addresses, DEPOSIT))
+    chain_soon = chain_runner(chain_kind)(*money)
     with tempfile.TemporaryDirectory(prefix="lilypad-") as folder:
         async with trio.open_nursery() as nursery:
             chain, executors = await enter_all(nursery, (chain_soon, _executors(module)))

@@ -96,6 +96,10 @@ def run(
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="Give up after this long.")] = 600.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what is on offer.")] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Print the job's id and leave it to the node.")] = False,
+    chain: Annotated[
+        str | None,
+        typer.Option(help="The local market's chain: py-evm, anvil, or auto (LILYPAD_CHAIN).", show_default=False),
+    ] = None,
     network: Network = None,
     home: Home = None,
     json: Json = False,
@@ -126,6 +130,7 @@ def run(
         timeout=timeout,
         dry_run=dry_run,
         detach=detach,
+        chain=chain,
         json=json,
         json_lines=json_lines,
     )

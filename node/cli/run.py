@@ -89,6 +89,7 @@ class Wish:
     private: bool
     timeout: float
     dry_run: bool
+    chain: str | None
     detach: bool
     json: bool
     json_lines: bool = False
@@ -101,6 +102,7 @@ class Wish:
 
 def run_job(config: Config, wish: Wish) -> None:
     """Do what the user wishes; ends the process with the job's exit code."""
+    config.chain_kind(wish.chain)
     module = find_module(wish.module, config.home)
     bound = bind_inputs(module, wish.text, parse_pairs(wish.values, "-i"), _paths(wish.files))
     check_strategy(wish.strategy)
@@ -185,7 +187,7 @@ async def _run(
 
     try:
         with trio.fail_after(wish.timeout):
-            async with node or _local_market(config, progress, prepared) as client:
+            async with node or _local_market(config, progress, prepared, config.chain_kind(wish.chain)) as client:
                 return await _ask(config, wish, prepared, attempt, client, progress)
     except trio.TooSlowError:
         reason = f"no result within {wish.timeout:g} s"
@@ -231,14 +233,16 @@ def _running_node(config: Config) -> NodeClient | None:
 
 
 @contextlib.asynccontextmanager
-async def _local_market(config: Config, progress: Progress, prepared: Prepared) -> AsyncIterator[NodeClient]:
+async def _local_market(
+    config: Config, progress: Progress, prepared: Prepared, chain: str
+) -> AsyncIterator[NodeClient]:
     from node.client import NodeClient, forget_contact
     from node.local_market import open_local_market
     from node.lock import only_one
 
     with only_one(config.home):
         forget_contact(config.home)
-        async with open_local_market(prepared.module) as peer, NodeClient(peer.url, peer.token) as client:
+        async with open_local_market(prepared.module, chain) as peer, NodeClient(peer.url, peer.token) as client:
             progress.say("3 providers and 3 mediators are there")
             yield client
 
