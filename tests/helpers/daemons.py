@@ -36,7 +36,22 @@ class Daemon:
 
 
 @contextlib.contextmanager
-def daemon(name: str, **more: object) -> Iterator[Daemon]:
+def network() -> Iterator[str]:
+    """A network namespace with nothing but ``lo``.
+
+    A daemon without a bridge removes the one that it finds, which is that of the machine's own engine.
+    """
+    name = f"lilypad-test-{secrets.token_hex(4)}"
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
+        yield name
+    finally:
+        subprocess.run(["ip", "netns", "delete", name], check=False)
+
+
+@contextlib.contextmanager
+def daemon(name: str, namespace: str, **more: object) -> Iterator[Daemon]:
     """Run one with its own images and containers, without a network, and end it with all that it made.
 
     ``more`` are settings of its ``daemon.json``, with ``_`` for ``-``.
@@ -60,7 +75,10 @@ def daemon(name: str, **more: object) -> Iterator[Daemon]:
     (folder / "daemon.json").write_text(json.dumps(settings))
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            ["dockerd", "--config-file", str(folder / "daemon.json")], stdout=log, stderr=log, start_new_session=True
+            ["nsenter", f"--net=/run/netns/{namespace}", "dockerd", "--config-file", str(folder / "daemon.json")],
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
     found = Daemon(folder, process)
     try:

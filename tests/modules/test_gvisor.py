@@ -13,7 +13,7 @@ import trio
 from modules.docker.executor import open_docker
 from modules.executor import Failed, Finished, Task
 from protocol.isolation import Isolation
-from tests.helpers.daemons import Daemon, daemon, give_base
+from tests.helpers.daemons import Daemon, daemon, give_base, network
 
 MakeScript = Callable[..., Task]
 RUNSC = shutil.which("runsc") or ""
@@ -25,7 +25,7 @@ def with_gvisor(engine: str) -> Iterator[Daemon]:
     if os.getuid() != 0 or not RUNSC:
         pytest.skip("needs root, and runsc (Debian: the package runsc)")
     runtime = {"path": RUNSC, "runtimeArgs": ["--platform=ptrace", "--network=none"]}
-    with daemon("gvisor", runtimes={"runsc": runtime}) as found:
+    with network() as place, daemon("gvisor", place, runtimes={"runsc": runtime}) as found:
         give_base(found)
         yield found
 
@@ -54,7 +54,7 @@ async def test_a_runtime_that_does_not_work_is_not_used(engine: str, script: Mak
     broken = tmp_path / "runsc"
     broken.write_text("#!/bin/sh\nexit 1\n")
     broken.chmod(0o755)
-    with daemon("broken", runtimes={"runsc": {"path": str(broken)}}) as found:
+    with network() as place, daemon("broken", place, runtimes={"runsc": {"path": str(broken)}}) as found:
         give_base(found)
         async with open_docker(url=found.url, scratch=tmp_path) as executor:
             assert executor.isolation is Isolation.CONTAINER

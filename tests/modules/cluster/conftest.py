@@ -23,7 +23,7 @@ from modules.cluster.swarm import open_swarm
 from modules.docker.executor import DockerExecutor
 from modules.docker.images import BASE, ImagePolicy
 from modules.docker.owner import OWNER_LABEL, owner
-from tests.helpers.daemons import Daemon, daemon, give_base
+from tests.helpers.daemons import Daemon, daemon, give_base, network
 
 # Rows as nvidia-smi prints them (see test_gpus.py), with ids of their own: there is no GPU here, and a swarm asks for
 # as many as its daemons were told of.
@@ -50,9 +50,10 @@ def daemons(engine: str) -> Iterator[tuple[Daemon, Daemon]]:
     ids = list(GPUS)
     with contextlib.ExitStack() as stack:
         found = []
+        place = stack.enter_context(network())
         for number, gpus in ((1, ids[:2]), (2, ids[2:])):
             resources = [f"gpu={each}" for each in gpus]
-            found.append(stack.enter_context(daemon(str(number), node_generic_resources=resources)))
+            found.append(stack.enter_context(daemon(str(number), place, node_generic_resources=resources)))
         give_base(*found)
         yield found[0], found[1]
 
