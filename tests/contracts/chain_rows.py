@@ -7,15 +7,11 @@ says, worked out here from the deal's fields and not by the model.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from eth_hash.auto import keccak
 
-from contracts.encoding import accounts_query, deals_query, encode_call, lock_query, mediators_query, words
-from contracts.transaction import Transaction, sign
+from contracts.encoding import accounts_query, mediators_query, words
 from protocol.deal import Bill, Deal, Receipt, Result, Ruling, Started, Vote, Voucher
-from protocol.eip712 import Domain, digest
-from protocol.identity import Address
 from protocol.vault_calls import (
     Absent,
     Accuse,
@@ -36,28 +32,21 @@ from protocol.vault_calls import (
     Settle,
     SettleLock,
     Vacate,
-    VaultCall,
 )
-from protocol.vault_disputes import SEED_DELAY
-from protocol.vault_state import Account, DealState, Lock, Mediator, Outcome, State
+from protocol.vault_state import Account, Mediator, Outcome, State
 from protocol.vault_tree import SeatName, Tree, payer_leaf, provider_leaf
-from tests.contracts.chains import CHAIN, COIN, JC, MEDIATORS, NAMED, POOL, RP, Chain
+from tests.contracts.chains import COIN, JC, MEDIATORS, NAMED, POOL, RP, Caller, Chain
 from tests.contracts.twin import Person, draft
 
 SEALED, EVIDENCE, OTHER_EVIDENCE = b"\x05" * 32, b"\x06" * 32, b"\x07" * 32
 STAKE = 500
 
 
-@dataclass
-class Scene:
-    """A chain, the two parties and what they had when the row began."""
+class Scene(Caller):
+    """What the two parties and the mediators had when a row began, and what became of it."""
 
-    chain: Chain
-    nonces: dict[Address, int] = field(default_factory=dict)
-    deals: int = 0
-
-    def __post_init__(self) -> None:
-        self.domain = Domain(CHAIN, self.chain.vault)
+    def __init__(self, chain: Chain) -> None:
+        super().__init__(chain)
         for member in MEDIATORS:
             self.do(member, Join(COIN))
 
@@ -65,27 +54,6 @@ class Scene:
         """A new row."""
         self.before = [account.balance for account in self.accounts()]
         self.stakes = [mediator.stake for mediator in self.mediators()]
-
-    def signed(self, by: Person, call: VaultCall) -> bytes:
-        """A transaction's bytes; the next one gets the next nonce."""
-        payload, value = encode_call(call)
-        nonce = self.nonces.get(by.address, 0)
-        self.nonces[by.address] = nonce + 1
-        return sign(Transaction(CHAIN, nonce, self.chain.vault, value, payload, 4_000_000, 10**10, 1), by.key).raw
-
-    def do(self, by: Person, call: VaultCall) -> None:
-        """Mine it; it must be done."""
-        done, _ = self.chain.send(self.signed(by, call))
-        assert done, type(call).__name__
-
-    def refused(self, by: Person, call: VaultCall) -> None:
-        """Mine it; it must be refused."""
-        done, _ = self.chain.send(self.signed(by, call))
-        assert not done, type(call).__name__
-
-    def sign(self, by: Person, struct: object) -> bytes:
-        """A signature under the vault's domain."""
-        return by.sign(digest(self.domain, struct))
 
     def accounts(self) -> list[Account]:
         """The two parties' accounts."""
@@ -95,14 +63,6 @@ class Scene:
         """All mediators' stakes."""
         query = mediators_query([member.address for member in MEDIATORS])
         return [Mediator.of(word) for word in words(self.chain.read(query), len(MEDIATORS))]
-
-    def state(self, deal: Deal) -> DealState:
-        """Where a deal stands."""
-        return DealState.of(words(self.chain.read(deals_query([deal.id(self.domain)])), 1)[0])
-
-    def lock(self, who: Person, slot: int) -> Lock:
-        """Somebody's lock."""
-        return Lock.of(self.chain.read(lock_query(who.address, slot)))
 
     def agree(self, **changes: object) -> Deal:
         """A deal that nobody had before."""
@@ -116,10 +76,6 @@ class Scene:
         self.do(JC, Open(deal, self.sign(RP, deal)))
         return deal
 
-    def pass_deadline(self, deal: Deal) -> None:
-        """Until the running claim or stage is over."""
-        self.chain.move_to(self.state(deal).deadline + 1)
-
     def accuse(self, deal: Deal, pool: bytes = NAMED) -> None:
         """The payer shows the provider's signed result."""
         result = Result(deal.id(self.domain), SEALED, 0, 7)
@@ -127,15 +83,9 @@ class Scene:
 
     def draw(self, deal: Deal) -> list[int]:
         """The jury's seats, once the block is there."""
-        for _ in range(SEED_DELAY):
-            self.chain.mine()
+        self.wait_for_seed()
         self.do(JC, Draw(deal, POOL))
         return self.sitting(deal)
-
-    def sitting(self, deal: Deal) -> list[int]:
-        """The seats of the present jury."""
-        bits = self.state(deal).sitting
-        return [seat for seat in range(24) if bits >> seat & 1]
 
     def vote(
         self, deal: Deal, ruling: int, seats: Sequence[int], *, pool: bytes = NAMED, on: bytes = EVIDENCE, turn: int = 0

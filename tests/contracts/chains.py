@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import httpx
@@ -11,8 +12,15 @@ import trio
 from contracts.anvil import run_anvil
 from contracts.artifact import vault_artifact
 from contracts.devchain.genesis import born
+from contracts.encoding import deals_query, encode_call, lock_query, words
+from contracts.transaction import Transaction, sign
+from protocol.deal import Deal
+from protocol.eip712 import Domain, digest
 from protocol.identity import Address, show
 from protocol.vault_book import Windows
+from protocol.vault_calls import VaultCall
+from protocol.vault_disputes import SEED_DELAY
+from protocol.vault_state import DealState, Lock
 from tests.contracts.twin import Person
 
 T = TypeVar("T")
@@ -148,3 +156,60 @@ def on_anvil(work: Callable[[AnvilChain], T]) -> T:
                 return await trio.to_thread.run_sync(lambda: work(paths))
 
     return trio.run(run)
+
+
+@dataclass
+class Caller:
+    """A vault on a chain, called with anybody's key."""
+
+    chain: Chain
+    nonces: dict[Address, int] = field(default_factory=dict)
+    deals: int = 0
+    """How many were agreed on, so that no two are the same."""
+
+    def __post_init__(self) -> None:
+        self.domain = Domain(CHAIN, self.chain.vault)
+
+    def signed(self, by: Person, call: VaultCall) -> bytes:
+        """A transaction's bytes; the next one gets the next nonce."""
+        payload, value = encode_call(call)
+        nonce = self.nonces.get(by.address, 0)
+        self.nonces[by.address] = nonce + 1
+        return sign(Transaction(CHAIN, nonce, self.chain.vault, value, payload, 4_000_000, 10**10, 1), by.key).raw
+
+    def do(self, by: Person, call: VaultCall) -> int:
+        """Mine it, it must be done; the gas it used."""
+        done, gas = self.chain.send(self.signed(by, call))
+        assert done, type(call).__name__
+        return gas
+
+    def refused(self, by: Person, call: VaultCall) -> None:
+        """Mine it; it must be refused."""
+        done, _ = self.chain.send(self.signed(by, call))
+        assert not done, type(call).__name__
+
+    def sign(self, by: Person, struct: object) -> bytes:
+        """A signature under the vault's domain."""
+        return by.sign(digest(self.domain, struct))
+
+    def state(self, deal: Deal) -> DealState:
+        """Where a deal stands."""
+        return DealState.of(words(self.chain.read(deals_query([deal.id(self.domain)])), 1)[0])
+
+    def lock(self, who: Person, slot: int) -> Lock:
+        """Somebody's lock."""
+        return Lock.of(self.chain.read(lock_query(who.address, slot)))
+
+    def sitting(self, deal: Deal) -> list[int]:
+        """The seats of the present jury."""
+        bits = self.state(deal).sitting
+        return [seat for seat in range(24) if bits >> seat & 1]
+
+    def pass_deadline(self, deal: Deal) -> None:
+        """Until the running claim or stage is over."""
+        self.chain.move_to(self.state(deal).deadline + 1)
+
+    def wait_for_seed(self) -> None:
+        """Until the block that draws a jury is there."""
+        for _ in range(SEED_DELAY):
+            self.chain.mine()

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from eth_hash.auto import keccak
 
-from contracts.encoding import deals_query, encode_call, lock_query, words
-from contracts.transaction import Transaction, sign
 from protocol.deal import Bill, Deal, Receipt, Result, Ruling, Vote, Voucher
-from protocol.eip712 import Domain, digest
-from protocol.identity import Address
 from protocol.vault_calls import (
     Absent,
     Accuse,
@@ -29,14 +25,10 @@ from protocol.vault_calls import (
     Redeem,
     Settle,
     SettleLock,
-    VaultCall,
     Withdraw,
 )
-from protocol.vault_disputes import SEED_DELAY
-from protocol.vault_state import DealState, Lock
 from protocol.vault_tree import Path, SeatName, Tree, payer_leaf, provider_leaf
 from tests.contracts.chains import (
-    CHAIN,
     COIN,
     JC,
     MEDIATORS,
@@ -47,6 +39,7 @@ from tests.contracts.chains import (
     POOL,
     POOR,
     RP,
+    Caller,
     Chain,
 )
 from tests.contracts.twin import Person, draft
@@ -70,38 +63,8 @@ class Cost:
         return sum(self.parts.values()) // self.shared_by
 
 
-@dataclass
-class Bench:
-    """A vault on a chain, and who calls it."""
-
-    chain: Chain
-    nonces: dict[Address, int] = field(default_factory=dict)
-    deals: int = 0
-
-    def __post_init__(self) -> None:
-        self.domain = Domain(CHAIN, self.chain.vault)
-
-    def do(self, by: Person, call: VaultCall) -> int:
-        """Mine it and return the gas it used."""
-        payload, value = encode_call(call)
-        nonce = self.nonces.get(by.address, 0)
-        self.nonces[by.address] = nonce + 1
-        transaction = Transaction(CHAIN, nonce, self.chain.vault, value, payload, 4_000_000, 10**10, 1)
-        done, gas = self.chain.send(sign(transaction, by.key).raw)
-        assert done, type(call).__name__
-        return gas
-
-    def sign(self, by: Person, struct: object) -> bytes:
-        """A signature under the vault's domain."""
-        return by.sign(digest(self.domain, struct))
-
-    def state(self, deal: Deal) -> DealState:
-        """Where a deal stands."""
-        return DealState.of(words(self.chain.read(deals_query([deal.id(self.domain)])), 1)[0])
-
-    def lock_number(self, who: Person, slot: int) -> int:
-        """What the next lock of a slot will be called."""
-        return Lock.of(self.chain.read(lock_query(who.address, slot))).number + 1
+class Bench(Caller):
+    """Calls whose gas is asked for."""
 
     def agree(self, rp: Person = RP, jc: Person = JC, **changes: object) -> Deal:
         """A deal with amounts as long as real ones are."""
@@ -124,10 +87,6 @@ class Bench:
         deal = self.agree(rp, jc, **changes)
         return deal, self.do(jc, Open(deal, self.sign(rp, deal)))
 
-    def pass_deadline(self, deal: Deal) -> None:
-        """Until the running claim or stage is over."""
-        self.chain.move_to(self.state(deal).deadline + 1)
-
     def accuse(self, deal: Deal, pool: bytes, rp: Person = RP, paths: tuple[Path, Path] | None = None) -> int:
         """The payer shows the provider's signed result."""
         result = Result(deal.id(self.domain), SEALED, 0, 123_456)
@@ -135,14 +94,12 @@ class Bench:
 
     def draw(self, deal: Deal) -> int:
         """When the block is there."""
-        for _ in range(SEED_DELAY):
-            self.chain.mine()
+        self.wait_for_seed()
         return self.do(JC, Draw(deal, POOL))
 
     def vote(self, deal: Deal, pool: bytes, count: int, turn: int = 0) -> int:
         """The first jurors say that it is wrong, together."""
-        bits = self.state(deal).sitting
-        seats = [seat for seat in range(24) if bits >> seat & 1][:count]
+        seats = self.sitting(deal)[:count]
         vote = Vote(deal.id(self.domain), turn, Ruling.WRONG, SEALED)
         votes = tuple((seat, self.sign(MEDIATORS[seat], vote)) for seat in seats)
         return self.do(JC, CastVotes(deal, pool, Ruling.WRONG, SEALED, votes))
@@ -226,12 +183,12 @@ def _batch_dispute(bench: Bench) -> Iterator[Cost]:
 
 
 def _locked(bench: Bench, slot: int, count: int) -> tuple[list[Deal], Tree, int]:
-    number = bench.lock_number(JC, slot)
+    number = bench.lock(JC, slot).number + 1
     deals = [
         bench.agree(
             rp,
             jc_seat=SeatName(slot, number, position).word(),
-            rp_seat=SeatName(0, bench.lock_number(rp, 0), 0).word(),
+            rp_seat=SeatName(0, bench.lock(rp, 0).number + 1, 0).word(),
             pool=keccak(NAMED),
         )
         for position, rp in enumerate(PARTNERS[:count])
