@@ -9,6 +9,7 @@ in a revert without a reason; the vault's own refusals all give one. Exit code 1
 from __future__ import annotations
 
 import argparse
+import itertools
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ def barred(code: bytes) -> list[tuple[int, str, bytes]]:
     """Every way of every jump that is the source's own: its place, which way, and the code that can't go it."""
     ways = []
     known = instructions(code)
-    for (before, push, target), (at, operation, _) in zip(known, known[1:], strict=False):
+    for (before, push, target), (at, operation, _) in itertools.pairwise(known):
         if operation != _JUMPI or not _PUSH1 <= push <= _PUSH32:
             continue
         if is_guard(code, target) or is_guard(code, at + 1):
