@@ -1,4 +1,4 @@
-"""Buying in a crowd: bid for one machine at a time, for what makes it better than the next best, and move on if outbid.
+"""Buying in a crowd: watch all machines, bid for one at a time while it is the best choice, and move on if outbid.
 
 With many buyers for the same machines, haggling with all of them at once clogs the market, and whoever comes first
 takes a machine that is worth more to somebody else. An ascending auction ends near the optimum instead (Bertsekas, "The
@@ -9,17 +9,22 @@ announcement and in its counter-offer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import heapq
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from protocol.identity import Address
 
 CROWD = 5
 """Other buyers looking for a machine at the same moment; with fewer, one talks to all machines at once."""
-LITTLE = 0.035
+LITTLE = 0.09
 """Share of a machine's worth by which a bid goes beyond indifference; the market's loss is at most that."""
 SETTLE_EACH = 0.16
 """Seconds that a hold must stand before it is confirmed, for each other buyer that may still overbid it."""
+MOST_ASKED = 24
+"""Machines that one job bids at, one after another."""
+MOST_LOTS = 4096
+"""Machines that one job watches."""
 MOST_RIVALS = 60
 """Other buyers that one machine may have, however many there are: each buyer asks few machines."""
 AFTER_OUTBID = 0.6
@@ -67,6 +72,8 @@ class Auction:
     def hear(self, offered: Lot) -> None:
         """It has announced itself anew: with what it costs now, and free again if it was not."""
         known = self.lots.get(offered.provider)
+        if known is None and len(self.lots) < MOST_LOTS:
+            self.lots[offered.provider] = offered
         if known is not None and offered.serial > known.serial:
             contested = known.contested or offered.price > known.price
             self.lots[offered.provider] = Lot(
@@ -88,12 +95,18 @@ class Auction:
                 provider, lot.worth, lot.serial, lot.price, lot.doubt, gone=True, contested=lot.contested
             )
 
-    def choose(self) -> Choice | None:
-        """The machine that leaves most of its worth; None if none leaves anything."""
-        open_lots = sorted((lot for lot in self.lots.values() if not lot.gone), key=lambda lot: -lot.gain)
-        if not open_lots or open_lots[0].gain <= 0:
+    def choose(self, asked: Collection[Address] = ()) -> Choice | None:
+        """The machine that leaves most of its worth; None if none leaves anything.
+
+        Announcements cost their reader nothing, so all are watched; but a job bids at `MOST_ASKED` machines at most,
+        and then only where it has ``asked`` before.
+        """
+        full = len(asked) >= MOST_ASKED
+        open_lots = (lot for lot in self.lots.values() if not lot.gone and not (full and lot.provider not in asked))
+        two = heapq.nlargest(2, open_lots, key=lambda lot: lot.gain)
+        if not two or two[0].gain <= 0:
             return None
-        best = open_lots[0]
-        second = max(0.0, open_lots[1].gain) if len(open_lots) > 1 else 0.0
+        best = two[0]
+        second = max(0.0, two[1].gain) if len(two) > 1 else 0.0
         limit = best.price + int(best.gain - second + LITTLE * best.worth)
         return Choice(best, min(best.worth, limit))

@@ -1,7 +1,8 @@
 """Whom to talk to: the offers that fit a job, the best-ranked ones and a few at random.
 
 Rank alone would send every buyer to the same machines; measured on 50 x 50 markets, 16 best and 8 random peers bring
-the market within a few points of its optimum, while 8 best alone do worse than 8 at random.
+the market within a few points of its optimum, while 8 best alone do worse than 8 at random. In a crowd all machines are
+watched and few are asked, see `agents.auction`.
 """
 
 from __future__ import annotations

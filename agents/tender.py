@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from random import Random
 
-from agents.auction import AFTER_OUTBID, CROWD, MOST_RIVALS, SETTLE_EACH, SPREAD_EACH, Auction, Lot
+from agents.auction import AFTER_OUTBID, CROWD, MOST_LOTS, MOST_RIVALS, SETTLE_EACH, SPREAD_EACH, Auction, Lot
 from agents.bids import Bid, Bids
 from agents.effects import Effect, Tell, WakeAt
 from agents.events import Timer
@@ -325,7 +325,7 @@ class Tender:
         effects: list[Effect] = [Tell(self.request.id, Tendering(tuple(offer.provider for offer in offers)))]
         if self.book.rivals(now, self.me) >= CROWD:
             most = MARKET_MULTIPLE * min(asks) if self.request.at_market else None
-            self.auction = Auction(self._lot(now, offer, most) for offer in offers)
+            self.auction = Auction(self._lot(now, offer, most) for offer in fitting[:MOST_LOTS])
             return [*effects, *self._court(now)]
         for offer in offers:
             most = MARKET_MULTIPLE * min(asks) if self.request.at_market else self._worth(offer)
@@ -385,10 +385,13 @@ class Tender:
 
     def _hear_price(self, now: float, offer: ResourceOffer) -> None:
         known = self.auction.lots.get(offer.provider) if self.auction is not None else None
-        if self.auction is None or known is None or offer.serial <= known.serial:
+        if self.auction is None or (known is not None and offer.serial <= known.serial):
             return
-        self.auction.hear(self._lot(now, offer, known.worth))
-        if self._misfit(offer) is not None:
+        fits = self._misfit(offer) is None and offer.provider != self.me
+        if known is None and (self.request.at_market or not fits):
+            return  # what is worth twice the lowest price was said when there were others
+        self.auction.hear(self._lot(now, offer, None if known is None else known.worth))
+        if not fits:
             self.auction.lost(offer.provider)
 
     def _give_up(self, provider: Address) -> None:
@@ -402,13 +405,13 @@ class Tender:
         return self._timer(now + pause, f"court:{self.patience}")
 
     def _rivals(self, now: float) -> int:
-        return min(MOST_RIVALS, self.book.rivals(now, self.me))
+        return min(MOST_LOTS, MOST_RIVALS, self.book.rivals(now, self.me))
 
     def _court(self, now: float) -> list[Effect]:
         """Bid where it is best now; one talk at a time, so one hold at most."""
         assert self.auction is not None
         self.mode = Mode.TALKING
-        choice = self.auction.choose()
+        choice = self.auction.choose(self.bids.by_provider)
         best = None if choice is None else choice.lot.provider
         others = [bid for bid in self.bids if not bid.over and bid.provider != best]
         effects = [effect for bid in others for effect in self.bids.leave(bid, "another machine is the better choice")]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from agents.auction import Auction, Lot
+from agents.auction import MOST_ASKED, Auction, Lot
 from agents.reputation import HALF_LIFE, Reputation
 from benchmarks.welfare import Market, cheapest_first, optimum, play
 from protocol.identity import Address
 
 BOB, EVE = Address(b"b" * 20), Address(b"e" * 20)
+
+
+def who(number: int) -> Address:
+    return Address(bytes([number]) * 20)
 
 
 def test_a_stranger_gets_the_benefit_of_the_doubt() -> None:
@@ -39,7 +43,7 @@ def test_a_bid_goes_as_far_as_the_next_best_is_no_better() -> None:
     choice = auction.choose()
     assert choice is not None
     assert choice.lot.provider == BOB
-    assert 500 <= choice.limit <= 550
+    assert 500 <= choice.limit <= 600
 
 
 def test_who_is_outbid_moves_on_and_comes_back_when_the_price_falls() -> None:
@@ -74,3 +78,15 @@ def test_a_crowd_of_agents_comes_near_the_optimum_with_few_bids() -> None:
     assert played.bids <= 15
     assert played.double_booked == 0
     assert callable(cheapest_first)
+
+
+def test_a_job_watches_all_machines_and_bids_at_few() -> None:
+    lots = [Lot(who(number), 100 + number, 1, 10) for number in range(MOST_ASKED + 5)]
+    auction = Auction(lots)
+    asked = [who(number) for number in range(MOST_ASKED)]
+    best = auction.choose(asked[:-1])
+    assert best is not None
+    assert best.lot.provider == who(MOST_ASKED + 4)
+    among = auction.choose(asked)
+    assert among is not None
+    assert among.lot.provider == who(MOST_ASKED - 1)
