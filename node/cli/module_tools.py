@@ -16,6 +16,7 @@ from node.cli.ending import run_trio
 from node.config import Config
 from node.errors import ExitCode, UserError
 from node.preparing import bind_inputs, find_module, parse_pairs
+from node.repeatability import note
 
 if TYPE_CHECKING:
     from modules.checking import Verdict
@@ -104,6 +105,7 @@ def check(
         _tell(module, verdict, json)
     if verdict.failed:
         raise typer.Exit(ExitCode.JOB_FAILED)
+    note(module.digest, repeats=verdict.agrees)
     if not verdict.agrees:
         raise typer.Exit(ExitCode.NOT_VERIFIED)
 

@@ -124,13 +124,18 @@ async def _serve(setup: Setup, trade: Trade, json: bool) -> None:
     from node.client import forget_contact, leave_contact
     from node.executors import ChoosyShop, capacities, open_executors, prepare_containers
     from node.opening import open_peer
+    from node.repeatability import unrepeatable
 
     watchdog = threading.Timer(END, _give_up)
     watchdog.daemon = True
     runs = setup.shop is not None or setup.bench is not None
-    trade = trade if runs else replace(trade, executors=())
+    # a client that names executors can check results by itself
+    trade = trade if runs or trade.executors else replace(trade, executors=())
     async with open_executors(trade, os.cpu_count() or 1) as executors:
         ready = await prepare_containers(executors, trade.named)
+        if setup.shop is not None:
+            odd = await unrepeatable(executors, trade.named, ready)
+            trade = replace(trade, deny=trade.deny | odd)
         if isinstance(setup.shop, ChoosyShop):
             capacity, *others = capacities(setup.shop.capacity, executors)
             shop = replace(setup.shop, capacity=capacity, others=tuple(others), trade=trade, containers=ready)

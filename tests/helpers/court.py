@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from protocol.identity import show
 from tests.helpers.network import DEPOSIT, Network, Node, open_network
 from tests.helpers.processes import Ended, wait_until
 from tests.helpers.programs import program, write_module
@@ -70,7 +71,7 @@ class Town:
 
     def order(self, provider: str, pool: tuple[str, ...], by: str, *more: object) -> tuple[object, ...]:
         """What to type to have a job done by this provider, judged by these mediators."""
-        mediators = [word for name in pool for word in ("--mediator", self[name].peer)]
+        mediators = [word for name in pool for word in ("--mediator", show(self[name].address))]
         return ("run", self.modules[provider], *mediators, "--check", "1", *more)
 
     def run(self, provider: str, pool: tuple[str, ...] = JUDGES, by: str = "client", hurry: bool = False) -> Ended:
@@ -136,6 +137,7 @@ def open_town(folder: Path, others: Mapping[str, Resident], rules: str = RULES) 
             arguments[name] = ("--offer", offer)
         if "mediator" in resident.roles:
             arguments[name] = (*arguments.get(name, ()), "--stake", STAKE)
+        arguments[name] = (*arguments.get(name, ()), "--executors", "wasm")
     roles = {name: resident.roles for name, resident in residents.items()}
     environment = {name: {"LILYPAD_DISHONEST": resident.habits} for name, resident in residents.items()}
     with open_network(folder, roles, rules, hub="client", arguments=arguments, environment=environment) as network:

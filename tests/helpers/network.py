@@ -114,6 +114,12 @@ class Node(User):
         return found[found.index("/ip4") :]
 
     @property
+    def address(self) -> bytes:
+        """Who it is on the chain."""
+        assert self.key is not None
+        return self.key.address
+
+    @property
     def peer(self) -> str:
         """The peer id that it printed."""
         return self.told[0].removeprefix("peer ")

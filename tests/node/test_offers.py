@@ -12,6 +12,7 @@ from modules.docker.images import ImagePolicy
 from node.config import load_shop, load_trade
 from node.errors import UserError
 from node.executors import ChoosyShop, Trade
+from node.repeatability import known, note, unrepeatable
 from protocol.job import Job, Resources
 
 COWSAY, PYTHON = find("cowsay:v0.1").digest, find("python:v1").digest
@@ -77,3 +78,17 @@ def test_what_is_wrong_in_an_offer_is_said(tmp_path: Path, text: str, said: str)
     path.write_text(text)
     with pytest.raises(UserError, match=said):
         load_trade(path)
+
+
+async def test_what_does_not_repeat_is_not_sold_as_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    steady, odd = find("cowsay:v0.1"), find("python:v1")
+    assert await unrepeatable({}, [steady, odd], frozenset()) == set(), "nothing is known, so nothing is refused"
+    note(steady.digest, repeats=False)
+    assert known(steady.digest) is False
+    assert await unrepeatable({}, [steady, odd], frozenset()) == {steady.digest}
+    shop = offer(tmp_path, "")
+    refusing = replace(shop, trade=replace(shop.trade, deny=frozenset({steady.digest})))
+    assert refusing.sheet(job(steady.digest, "wasm"), "job") is None
+    note(steady.digest, repeats=True)
+    assert await unrepeatable({}, [steady, odd], frozenset()) == set()

@@ -58,7 +58,7 @@ def main() -> int:
             events, deals, judged = events + found.events, deals + found.deals, judged + found.disputes
             cheated += found.cheated
             sometimes += found.sometimes
-            if disputes and reports % 200 == 0:
+            if disputes and reports % 40 == 0:
                 print(f"… {judged:,} disputes after {time.monotonic() - began:,.0f} s", flush=True)
             if disputes and judged >= count:
                 pool.terminate()
