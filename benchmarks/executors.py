@@ -69,7 +69,7 @@ class Bench:
         return run
 
 
-async def main(runs: int, as_json: bool) -> int:
+async def main(runs: int, as_json: bool, gvisor: str | None) -> int:
     """Measure, print the table, and say by the exit code whether the goals are met."""
     times: dict[str, list[float]] = {}
     missing: list[str] = []
@@ -94,7 +94,7 @@ async def main(runs: int, as_json: bool) -> int:
             except EngineFault as fault:
                 missing.append(f"containers: {fault}")
             else:
-                await add_containers(ways, missing, stack, bench, docker, script)
+                await add_containers(ways, missing, stack, bench, docker, script, gvisor)
             for name, way in ways.items():
                 times[name] = []
                 await way()()  # what is compiled, built or cached once is not part of a run
@@ -131,6 +131,7 @@ async def add_containers(
     bench: Bench,
     docker: DockerExecutor,
     script: Path,
+    gvisor: str | None,
 ) -> None:
     """The ways of running the script in a container."""
     python = find("python:v1")
@@ -161,10 +162,10 @@ async def add_containers(
     ways["docker, plain"] = lambda: on_bridge
     ways["docker, alone"] = lambda: alone  # without a network, whose setting up takes longer than all walls together
     ways["docker, hardened"] = lambda: bench.on(docker, python, files={"script": script})
-    if SAFER_RUNTIME not in docker.engine.runtimes:
+    if gvisor is None and SAFER_RUNTIME not in docker.engine.runtimes:
         missing.append(f"gVisor: the engine has no runtime {SAFER_RUNTIME}")
         return
-    safer = await stack.enter_async_context(open_docker(runtime=SAFER_RUNTIME))
+    safer = await stack.enter_async_context(open_docker(url=gvisor, runtime=SAFER_RUNTIME))
     ways["docker, gVisor"] = lambda: bench.on(safer, python, files={"script": script})
 
 
@@ -198,5 +199,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=15, metavar="N", help="how often each way is run (at least 2)")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--gvisor", metavar="URL", help="an engine that has gVisor, where this machine's has not")
     chosen = parser.parse_args()
-    sys.exit(trio.run(main, max(2, chosen.runs), chosen.json))
+    sys.exit(trio.run(main, max(2, chosen.runs), chosen.json, chosen.gvisor))

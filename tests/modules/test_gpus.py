@@ -5,6 +5,9 @@ There is no GPU on the machines that run these tests: what is shown is the readi
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -165,3 +168,30 @@ async def test_a_job_for_gpus_never_runs_where_there_are_none(containers: Docker
     assert isinstance(outcome, Failed)
     assert outcome.reason == "could_not_start"
     assert "GPUs" in outcome.detail
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("resources", "options", "lacks"),
+    [
+        ("gpus = 1", (), "gpus: 1 GPUs wanted, 0 offered"),
+        ('gpus = 2\nvram_mib = 40000\ngpu = "A100"', (), 'gpus: 2 GPUs with 40000 MiB named "A100" wanted, 0 offered'),
+        ("", ("--isolation", "sandboxed_wasm"), "isolation: sandboxed_wasm wanted"),
+        ('isolation = "sandboxed_wasm"', (), "isolation: sandboxed_wasm wanted"),
+    ],
+    ids=["gpu", "kind of gpu", "isolation asked for", "isolation of the module"],
+)
+def test_a_job_for_what_nobody_has_ends_with_3_from_the_command_line(
+    engine: str, tmp_path: Path, resources: str, options: tuple[str, ...], lacks: str
+) -> None:
+    find("python:v1").copy_to(tmp_path / "module")
+    manifest = tmp_path / "module" / "module.toml"
+    manifest.write_text(manifest.read_text().replace("[resources]", f"[resources]\n{resources}"))
+    (tmp_path / "script.py").write_text("print('it ran')")
+    command = [sys.executable, "-c", "from node.cli import main; main()", "run", str(tmp_path / "module")]
+    command += ["--input-file", f"script={tmp_path / 'script.py'}", *options]
+    environment = {**os.environ, "LILYPAD_HOME": str(tmp_path / "home")}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 3, done.stderr
+    assert lacks in done.stderr
+    assert "it ran" not in done.stdout
