@@ -10,13 +10,12 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from contracts.anvil import find_anvil
 from node.errors import ExitCode, UserError
 from testnet.compose import CHAIN_IP_END, FILE, compose, container
-from testnet.engine import Engine, command, side_by_side
+from testnet.engine import Engine, command
 from testnet.layout import PASSPHRASE
 from testnet.plan import CHAIN, Plan
 from testnet.wire import clear, shape
@@ -69,7 +68,7 @@ class Containers(Engine):
         return ["docker", "exec", "-it", container(self.plan, name), "sh"], {}
 
     def network(self, rules: dict[str, Any]) -> None:
-        shape(self.plan, rules)
+        shape(self.plan, rules, [name for name, state in self.states().items() if state != "gone"])
 
     def down(self) -> None:
         clear(self.plan)
@@ -152,11 +151,3 @@ def _has_plugin() -> bool:
     except UserError:
         return False
     return True
-
-
-def folder_of(path: Path) -> str:
-    """A path for a compose file."""
-    return json.dumps(str(path))
-
-
-__all__ = ["Containers", "choose_subnet", "folder_of", "need_image", "owner", "side_by_side"]

@@ -8,6 +8,7 @@ not every kernel knows how to delay by itself (`sch_netem` is missing on small v
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -39,12 +40,15 @@ def helper_image(image: str) -> str:
     return f"{name}:{tag}-wire" if name and "/" not in tag else f"{image}:wire"
 
 
-def shape(plan: Plan, rules: dict[str, Any]) -> None:
-    """Have each peer's links be like this; those that are not named are well."""
+def shape(plan: Plan, rules: dict[str, Any], running: Collection[str]) -> None:
+    """Have each peer's links be like this; those that are not named are well.
+
+    Whoever does not run has no network now, and gets its rules when it begins anew.
+    """
     before = broken(plan)
     (plan.folder / STATE).write_text(json.dumps({name: asdict(link) for name, link in rules.items()}))
     changed = [name for name in {*before, *rules} if before.get(name, Link()) != rules.get(name, Link())]
-    side_by_side(lambda name: apply(plan, name, rules.get(name, Link())), sorted(changed))
+    side_by_side(lambda name: apply(plan, name, rules.get(name, Link())), sorted(set(changed) & set(running)))
 
 
 def broken(plan: Plan) -> dict[str, Link]:
