@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -92,6 +94,8 @@ async def run(
     with trio.CancelScope(shield=True) as scope:
         try:
             async with machinery.host.run([]):
+                if any(map(_taken, listen)):
+                    raise CantListen(f"somebody listens on {', '.join(listen)} already")
                 if listen and not await swarm.listen(*map(Multiaddr, listen)):
                     raise CantListen(f"can't listen on {', '.join(listen)}")
                 async with (
@@ -110,3 +114,20 @@ async def run(
             for listener in list(swarm.listeners.values()):
                 with trio.move_on_after(close_within):
                     await listener.close()
+
+
+def _taken(place: str) -> bool:
+    """Whether somebody listens there. The library shares ports (SO_REUSEPORT, for holes to be punched from them), so
+    that a second node would take half of the first one's connections and never know.
+    """
+    parts = place.split("/")
+    if len(parts) < 5 or parts[1] not in ("ip4", "ip6") or parts[3] != "tcp" or parts[4] == "0":
+        return False
+    family = socket.AF_INET if parts[1] == "ip4" else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((parts[2], int(parts[4])))
+        except OSError as error:
+            return error.errno == errno.EADDRINUSE
+    return False

@@ -26,10 +26,12 @@ def checks() -> Iterator[Check]:
     from node.doctor.folder import check_folder
     from node.doctor.machine import check_machine
     from node.doctor.market import check_market
+    from node.doctor.network import check_network
 
     yield check_machine
     yield check_folder
     yield check_market
+    yield check_network
 
 
 def doctor(config: Config, json: bool) -> None:

@@ -24,3 +24,10 @@ def test_a_node_says_who_is_connected_how_and_what_it_knows_of_itself(tmp_path):
         assert "1 of 1 peers asked could dial it" in told
         assert "DHT: 1 peers in the table" in told
         assert "local network: off" in told
+        report = json.loads(client.lilypad("doctor", "--json").out)
+        found = {finding["about"]: finding for finding in report["findings"]}
+        assert found["reach"]["grade"] == "ok"
+        assert found["reach"]["what"].startswith("dialable: 1 of 1 peers that were asked")
+        assert found["addresses"]["grade"] == "warning"  # loopback only
+        assert found["dht"]["what"].startswith("works: 1 peers in its table")
+        assert "off" in found["lan"]["what"]

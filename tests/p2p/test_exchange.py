@@ -141,6 +141,19 @@ async def test_loopback_addresses_are_not_told_to_the_world(honest, monkeypatch)
         assert await asker.host.exchange_peers.ask(peer) == 0
 
 
+async def test_nobody_far_away_aims_us_at_our_own_network(honest, monkeypatch):
+    """The chain's port on this machine, the router's page: what a stranger on the internet calls a peer's place."""
+    inside = [f"/ip4/{ip}/tcp/8545/p2p/{_invented(1).rpartition('/')[2]}" for ip in ("127.0.0.1", "192.168.1.1")]
+    outside = _invented(2).replace("127.0.0.1", "45.67.8.9")
+    async with honest(settings=CALM) as victim, honest(settings=CALM) as liar:
+        liar.host.machinery.host.set_stream_handler(PROTOCOL, _lies("\n".join([*inside, outside]).encode()))
+        await liar.host.connect(victim.host.addrs[0])
+        (peer,) = victim.host.peers()
+        monkeypatch.setattr(victim.host, "remote_ip", lambda address: "45.67.8.1")
+        assert await victim.host.exchange_peers.ask(peer) == 1
+        assert victim.host.statistics().known_peers <= 2
+
+
 async def test_two_on_one_network_find_each_other_without_being_told(honest, until):
     async with honest() as host_a, honest() as host_b, trio.open_nursery() as nursery:
         for each in (host_a, host_b):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import struct
+from contextlib import suppress
 
 import pytest
 import trio
@@ -13,12 +14,29 @@ from libp2p.pubsub.pb import rpc_pb2
 from libp2p.security.insecure.transport import PLAINTEXT_PROTOCOL_ID, InsecureTransport
 from libp2p.utils.varint import encode_varint_prefixed
 
+from content.blocks import MemoryBlocks
 from p2p.settings import Settings
 
 TALK = "/lilypad/negotiate/1"
 GOSSIP = "/meshsub/1.1.0"
 OFFERS = "/lilypad/1/resource-offers"
-SPOKEN = [TALK, "/lilypad/deal/1", GOSSIP, "/ipfs/ping/1.0.0", "/ipfs/id/1.0.0"]
+SPOKEN = [
+    TALK,
+    "/lilypad/deal/1",
+    GOSSIP,
+    "/ipfs/ping/1.0.0",
+    "/ipfs/id/1.0.0",
+    "/ipfs/bitswap/1.2.0",
+    "/lilypad/offers/1",
+    "/lilypad/peers/1",
+    "/lilypad/kad/1.0.0",
+    "/libp2p/autonat/1.0.0",
+    "/libp2p/dcutr",
+    "/libp2p/circuit/relay/0.2.0/hop",
+    "/libp2p/circuit/relay/0.2.0/stop",
+]
+"""Everything that a host which serves blocks and is a relay speaks; `test_the_list_is_whole` holds it."""
+ALL = {"settings": Settings(relay=True), "blocks": MemoryBlocks()}
 
 
 def _message(**changes: object) -> bytes:
@@ -59,13 +77,52 @@ BROKEN_GOSSIP = {
 
 @pytest.mark.parametrize("protocol", SPOKEN)
 async def test_random_bytes_on_any_protocol(protocol, honest, stranger, meet, still_serves):
-    async with honest() as victim, stranger() as evil:
+    async with honest(**ALL) as victim, stranger() as evil:
         await meet(evil, victim.host)
         for size in (1, 40, 5000):
             stream = await evil.new_stream(evil_target(victim), [protocol])
             await stream.write(secrets.token_bytes(size))
             await stream.close()
         await trio.sleep(0.1)
+        await still_serves(victim)
+
+
+async def test_the_list_is_whole(honest):
+    async with honest(**ALL) as host:
+        assert {str(each) for each in host.host.machinery.host.get_mux().get_protocols() if each} == set(SPOKEN)
+
+
+@pytest.mark.parametrize("protocol", SPOKEN)
+async def test_half_a_message_is_not_waited_for_long(protocol, honest, stranger, meet, until, still_serves):
+    """A slow writer on any protocol: its stream ends, or waits at no cost to others, and is gone with it."""
+    hasty = Settings(relay=True, frame_within=0.5, idle_stream=1.0, block_message_within=0.5, dht_idle=0.5)
+    half = b"\x00\x00\x10" if protocol.startswith("/lilypad/") and "kad" not in protocol else b"\x7f"
+    async with honest(settings=hasty, blocks=MemoryBlocks()) as victim:
+        async with stranger() as evil:
+            await meet(evil, victim.host)
+            with suppress(Exception):  # whatever becomes of the attacker
+                for _ in range(5):
+                    stream = await evil.new_stream(evil_target(victim), [protocol])
+                    await stream.write(half)
+            await still_serves(victim)
+        await until(lambda: evil.get_id() not in victim.host.machinery.swarm.connections)
+        await until(lambda: victim.host.statistics().streams == 0)
+
+
+@pytest.mark.parametrize("protocol", SPOKEN)
+async def test_who_asks_and_does_not_read_keeps_nobody_waiting(protocol, honest, stranger, meet, still_serves):
+    """A slow reader on any protocol: it asks and asks, and takes no byte of the answers."""
+    impatient = Settings(relay=True, write_stall=1.0, send_within=1.0)
+    async with honest(settings=impatient, blocks=MemoryBlocks()) as victim, stranger() as evil:
+        await meet(evil, victim.host)
+        with trio.move_on_after(2):
+            for _ in range(100):
+                try:
+                    stream = await evil.new_stream(evil_target(victim), [protocol])
+                    stream.muxed_stream.recv_window = 0
+                    await stream.write(b"\x04\x08\x04\x12\x00" * 20)
+                except Exception:
+                    break  # cut off
         await still_serves(victim)
 
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import pytest
 import trio
+from libp2p.relay.circuit_v2.pb.circuit_pb2 import HopMessage, Status
+from libp2p.relay.circuit_v2.utils import read_delimited_msg, write_delimited_msg
 
 from p2p.errors import Unreachable
 from p2p.places import peer_at, relay_of
+from p2p.rates import Rate
+from p2p.relay import HOP
 from p2p.settings import Settings
 
 TALK = "/lilypad/negotiate/1"
@@ -16,7 +20,7 @@ CALM = Settings(wanted_peers=0)
 
 
 def _hidden(relay) -> dict[str, object]:
-    return {"listen": None, "settings": Settings(relays=(relay.host.addrs[0],), wanted_peers=0)}
+    return {"listen": None, "settings": Settings(relays=(relay.host.addrs[0],), punch=False, wanted_peers=0)}
 
 
 async def test_a_hidden_peer_talks_and_gossips_through_a_relay(honest, until):
@@ -93,3 +97,49 @@ def test_a_relayed_place_names_both_the_relay_and_the_peer():
     assert peer_at(place).id == peer
     assert peer_at(relay_of(place)).id == relay
     assert relay_of("/ip4/127.0.0.1/tcp/1/p2p/" + relay) == ""
+
+
+async def test_one_caller_holds_only_so_many_circuits(honest, until):
+    tight = Settings(relay=True, relay_circuits_per_peer=1, wanted_peers=0)
+    async with (
+        honest(settings=tight) as relay,
+        honest(**_hidden(relay)) as first,
+        honest(**_hidden(relay)) as second,
+        honest(settings=CALM) as caller,
+        honest(settings=CALM) as other,
+    ):
+        await until(lambda: first.host.reachability().relayed and second.host.reachability().relayed)
+        await caller.host.connect(first.host.reachability().relayed[0])
+        with pytest.raises(Unreachable):
+            await caller.host.reach(second.host.reachability().relayed[0])
+        await other.host.connect(second.host.reachability().relayed[0])
+        assert relay.host.relay.circuits == 2
+
+
+async def test_a_circuit_is_no_faster_than_its_rate(honest, until):
+    slow = Settings(relay=True, relay_rate=Rate(20_000, 10_000), wanted_peers=0)
+    async with honest(settings=slow) as relay, honest(**_hidden(relay)) as hidden, honest(settings=CALM) as caller:
+        await until(lambda: hidden.host.reachability().relayed)
+        await caller.host.connect(hidden.host.reachability().relayed[0])
+        began = trio.current_time()
+        await caller.host.send(hidden.host.address, TALK, bytes(50_000))
+        await until(lambda: hidden.frames)
+        assert trio.current_time() - began > 1.5
+        # the relay itself is as quick as ever
+        await caller.host.send(relay.host.address, TALK, b"and you?")
+        await until(lambda: relay.frames == [b"and you?"], 2)
+
+
+async def test_who_is_reached_through_a_relay_gets_no_place_at_another(honest, until):
+    """Or circuits could be chained, each a byte more for somebody else."""
+    async with (
+        honest(settings=RELAY) as relay,
+        honest(listen=None, settings=Settings(relays=(relay.host.addrs[0],), relay=True, wanted_peers=0)) as hidden,
+        honest(settings=CALM) as caller,
+    ):
+        await until(lambda: hidden.host.reachability().relayed)
+        await caller.host.connect(hidden.host.reachability().relayed[0])
+        stream = await caller.host.open_stream(hidden.host.address, HOP, dial=False)
+        await write_delimited_msg(stream, HopMessage(type=HopMessage.RESERVE))
+        answer = await read_delimited_msg(stream, HopMessage)
+        assert answer.status == Status.RESERVATION_REFUSED

@@ -7,7 +7,7 @@ import time
 import pytest
 import trio
 
-from p2p.errors import FrameTooLong, NotDialable, UnknownName, Unreachable
+from p2p.errors import CantListen, FrameTooLong, NotDialable, UnknownName, Unreachable
 from p2p.events import PeerJoined, PeerLeft
 from p2p.host import open_host
 from p2p.settings import Settings
@@ -182,3 +182,17 @@ async def test_a_banned_peer_is_cut_and_kept_out_until_the_ban_ends(honest, unti
         await trio.sleep(0.5)
         assert host_a.host.peers() == ()
         await until(host_a.host.peers, 10)  # host_b keeps trying, and is let in once the ban is over
+
+
+async def test_two_can_t_listen_on_one_port(honest):
+    async with honest() as first:
+        (where,) = first.host.addrs
+        with pytest.raises(CantListen):
+            async with open_host(
+                bytes(31) + b"\7",
+                listen=[where.split("/p2p/")[0]],
+                protocols=[],
+                topics=[],
+                validate=lambda topic, data: True,
+            ):
+                pass

@@ -37,7 +37,7 @@ CALM = 40.0
 """Seconds without trouble before everybody must hear everybody: redials back off up to 10 s here."""
 PATIENCE = 180.0
 """Seconds that this may take on a machine that does other things as well; how long it took is printed."""
-MOST_GROWTH = {"rss_mib": 12.0, "files": 8, "tasks": 12}
+MOST_GROWTH = {"rss_mib": 12.0, "files": 8, "tasks": 24}
 """Between the middle and the end of the day, at equal peace; MiB, numbers."""
 
 
@@ -300,9 +300,9 @@ class Day:
                 continue
             now = peer.reports[-1]
             for what, most in MOST_GROWTH.items():
-                # connections have two tasks and more each; what matters is what is left when they are as many as before
-                extra = 12 * max(0, now["peers"] - then["peers"]) if what != "rss_mib" else 0
-                if now[what] - then[what] > most + extra:
+                # each connection brings tasks and a file: what matters is what is left for as many as before
+                share = 1.0 if what == "rss_mib" else now["peers"] / max(1, then["peers"])
+                if now[what] - then[what] * share > most:
                     self.problems.append(f"peer {peer.number}: {what} grew from {then[what]} to {now[what]}")
             if now["faults"] or now["bans"]:
                 self.problems.append(f"peer {peer.number}: {now['faults']} faults, {now['bans']} bans")
