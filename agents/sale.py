@@ -218,7 +218,7 @@ def _saw(sale: Sale, now: float, standing: DealState, at: int) -> Step[Sale]:
             return _enter(sale, GivenUp("absence was claimed before the run could begin"), now, answer)
         case Waiting() as stage, DealState(state=State.ABSENT, deadline=deadline):
             late = WakeAt(deadline + COURTESY, Timer(sale.id, "finalize"))
-            return Step(sale, (Transact(sale.id, _proof_of_delivery(sale, stage)), *_deliver(sale, stage), late))
+            return Step(sale, (Transact(sale.id, proof_of_delivery(sale, stage)), *_deliver(sale, stage), late))
         case Waiting(), DealState(state=State.DELIVERED, deadline=deadline):
             # nobody is obliged to end a claim for us: when the time to contest is over we do it
             return Step(sale, (WakeAt(deadline + 1, Timer(sale.id, "finalize")),))
@@ -386,7 +386,8 @@ def _demand(sale: Sale, stage: Waiting) -> VaultCall:
     return Deliver(sale.deal, sealed(stage.run.cid, sale.salt), stage.receipt or None)
 
 
-def _proof_of_delivery(sale: Sale, stage: Waiting) -> VaultCall:
+def proof_of_delivery(sale: Sale, stage: Waiting) -> VaultCall:
+    """The answer to a claim of absence after the delivery."""
     if stage.voucher and not stage.receipt:  # less than the pay is still better than the stake lost
         return Redeem(sale.deal, stage.granted, stage.voucher)
     return _demand(sale, stage)

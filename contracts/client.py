@@ -18,7 +18,7 @@ from contracts.encoding import (
     sealed_query,
     words,
 )
-from contracts.errors import NotSent, NoVault, WrongChain
+from contracts.errors import Garbled, NotSent, NoVault, WrongChain
 from contracts.journal import Receipt
 from contracts.reading import data, field, quantity
 from contracts.rpc import Endpoint
@@ -167,7 +167,7 @@ class VaultClient:
         return Snapshot(
             _head(head),
             tuple(Account.of(word) for part in read[: len(people)] for word in part),
-            tuple(DealState.of(word) for part in read[len(people) :] for word in part),
+            tuple(_standing(word) for part in read[len(people) :] for word in part),
         )
 
     async def mediators(self, addresses: Sequence[Address], block: int | None = None) -> tuple[Mediator, ...]:
@@ -226,6 +226,13 @@ async def deploy(sender: Sender, windows: Windows, token: Address | None = None)
     if receipt.status != 1 or receipt.created is None:
         raise NotSent("the vault could not be deployed")
     return receipt.created
+
+
+def _standing(word: int) -> DealState:
+    try:
+        return DealState.of(word)
+    except ValueError as error:  # no vault ever says that: an endpoint that lies, or another contract
+        raise Garbled(f"{word:#x} is no standing of a deal") from error
 
 
 def _head(raw: object) -> Head:

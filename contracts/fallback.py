@@ -89,11 +89,12 @@ def _merge(method: str, told: list[Any], quorum: int) -> Any:
 
 
 def _agreed(receipts: list[Any], quorum: int) -> Any:
-    said = Counter((r.get("blockHash"), r.get("status"), r.get("transactionHash")) for r in receipts if r is not None)
-    for what, count in said.most_common(1):
-        if count >= quorum:
-            return next(r for r in receipts if r and (r["blockHash"], r["status"], r["transactionHash"]) == what)
-    return None
+    by_words: dict[str, list[Any]] = {}
+    for receipt in receipts:
+        if receipt is not None:
+            words = str([receipt.get(name) for name in ("blockHash", "status", "transactionHash")])
+            by_words.setdefault(words, []).append(receipt)
+    return next((same[0] for same in by_words.values() if len(same) >= quorum), None)
 
 
 def _number(raw: Any) -> int | None:

@@ -8,6 +8,8 @@ from contracts.errors import ChainError, Garbled
 from contracts.journal import Receipt
 from protocol.identity import Address
 
+ADDRESS_BYTES = 20
+
 
 def quantity(raw: Any) -> int:
     """A number in hex; raises the error that stands in its place, or `Garbled`."""
@@ -41,8 +43,10 @@ def data(raw: Any) -> bytes:
 
 
 def read_receipt(raw: dict[str, Any]) -> Receipt:
-    """A receipt as an endpoint gives it."""
+    """A receipt as an endpoint gives it; raises `Garbled`."""
     created = raw.get("contractAddress")
+    if created is not None and len(data(created)) != ADDRESS_BYTES:
+        raise Garbled("a contract's address is no address")
     return Receipt(
         hash=data(field(raw, "transactionHash")),
         block=quantity(field(raw, "blockNumber")),

@@ -121,10 +121,10 @@ def _sort(raw: bytes, first: int, count: int) -> list[Any] | None:
     """Answers in order; None where a batch was refused as such."""
     try:
         answer = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Garbled("an answer that is not JSON") from error
     items = answer if isinstance(answer, list) else [answer]
-    by_id = {item.get("id"): item for item in items if isinstance(item, dict)}
+    by_id = {item["id"]: item for item in items if isinstance(item, dict) and isinstance(item.get("id"), int)}
     if count > 1 and isinstance(answer, dict):
         return None
     return [_result(by_id.get(first + place)) for place in range(count)]

@@ -74,6 +74,7 @@ class _Watched:
     deal: Deal
     side: Side
     answers: dict[State, VaultCall]
+    patience: int = 0
     seen: tuple[State, int] | None = None
     """State and deadline of the claim that was told of last."""
     told: set[int] = field(default_factory=set)
@@ -86,17 +87,27 @@ class Watch:
     def __init__(self) -> None:
         self._watched: dict[DealId, _Watched] = {}
 
-    def add(self, name: DealId, deal: Deal, side: Side, answers: Mapping[State, VaultCall] | None = None) -> None:
-        """Look after a deal; ``answers`` are sent at once where a claim leads to that state.
+    def add(
+        self,
+        name: DealId,
+        deal: Deal,
+        side: Side,
+        answers: Mapping[State, VaultCall] | None = None,
+        *,
+        patience: int = 0,
+    ) -> None:
+        """Look after a deal; ``answers`` are sent where a claim leads to that state.
+
+        They are sent at once, or when ``patience`` percent of the time to answer are over.
 
         A provider answers `State.ABSENT` with `Redeem`, `Deliver` or `NoInputs`, a payer `State.DELIVERED` with
         `Settle` or `Contest`. Adding it again replaces the answers: later evidence is better evidence.
         """
         known = self._watched.get(name)
         if known is None:
-            self._watched[name] = _Watched(deal, side, dict(answers or {}))
+            self._watched[name] = _Watched(deal, side, dict(answers or {}), patience)
         else:
-            known.answers.update(answers or {})
+            known.answers = known.answers if answers is None else dict(answers)
 
     def drop(self, name: DealId) -> None:
         """Look after it no longer."""
@@ -138,10 +149,10 @@ class Watch:
                 watched.told.add(100)
                 notices.append(WindowMissed(name, standing))
             return notices
-        if answer is not None:
-            notices.append(Answer(name, standing, answer))
         left = standing.deadline - now
         passed = 100 * (window(watched.deal, standing.state) - left) // window(watched.deal, standing.state)
+        if answer is not None and passed >= watched.patience:
+            notices.append(Answer(name, standing, answer))
         due = [mark for mark in MARKS if mark <= passed and mark not in watched.told]
         if due:
             watched.told.update(due)

@@ -37,6 +37,7 @@ from node.setup import Setup
 from node.store import Store
 from node.strategies.advisers import open_advisers
 from node.supervision import Tasks
+from node.tower import Tower
 from node.workshop import Workshop
 from p2p.host import Host, open_host
 from protocol.errors import PeerFault
@@ -124,6 +125,8 @@ async def open_peer(setup: Setup, executors: Mapping[str, Executor]) -> AsyncIte
             tasks=tasks,
         )
         tasks.keep("the purse", peer.purse.run)
+        if setup.guarded:
+            tasks.keep("the watchtower", Tower(line.client, setup.guarded, poll).run)
         tasks.keep("the memory of peers", peer.remember_peers)
         _restore(peer)
         peer.runtime.begin()

@@ -44,5 +44,7 @@ class Setup:
     durable: bool = True
     """False for a market that ends with its process anyway."""
     settings: Settings = Settings()  # noqa: RUF009  (frozen)
+    guarded: tuple[Path, ...] = ()
+    """Copies of other peers' state files, whose claims this one answers as their watchtower."""
     batching: Policy | None = None
     """How long payments wait for company; None: not at all."""

@@ -63,8 +63,7 @@ class Store:
 
     def records(self, agent: str) -> list[Any]:
         """Everything that one agent saved and did not forget."""
-        rows = self.connection.execute("SELECT kind, content FROM records WHERE agent = ? ORDER BY key", (agent,))
-        return [recall(unpack(content), _KINDS[kind]) for kind, content in rows]
+        return read_records(self.connection, agent)
 
     def count_records(self, agent: str) -> dict[str, int]:
         """How many of each kind an agent saved."""
@@ -135,3 +134,9 @@ class Store:
     def close(self) -> None:
         """Give the file back."""
         self.connection.close()
+
+
+def read_records(database: sqlite3.Connection, agent: str) -> list[Any]:
+    """Everything that one agent saved and did not forget, also out of a copy; raises `sqlite3.Error`."""
+    rows = database.execute("SELECT kind, content FROM records WHERE agent = ? ORDER BY key", (agent,))
+    return [recall(unpack(content), _KINDS[kind]) for kind, content in rows]

@@ -184,6 +184,12 @@ def node_start(
             help="Of wasm, docker: what to run jobs on [all that work].", envvar="LILYPAD_EXECUTORS", show_default=False
         ),
     ] = None,
+    watch: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--watch", metavar="FILE", help="Be the watchtower of the peer with this state.sqlite (or a copy); again."
+        ),
+    ] = None,
     network: Network = None,
     home: Home = None,
     json: Json = False,
@@ -207,6 +213,7 @@ def node_start(
         serve_relay,
         lan,
         dht,
+        tuple(watch or ()),
     )
     _do(start, home, network, wish)
 

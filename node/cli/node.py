@@ -53,6 +53,7 @@ class Start:
     serve_relay: bool = False
     lan: bool = False
     dht: bool = True
+    watch: tuple[Path, ...] = ()
 
 
 def start(config: Config, wish: Start) -> None:
@@ -95,10 +96,18 @@ def start(config: Config, wish: Start) -> None:
         habit=read_habit(os.environ),
         strategies={} if strategy is None else dict.fromkeys(roles, strategy),
         settings=_network_settings(wish, network.relays),
+        guarded=_copies(wish.watch),
     )
     begin_logging()
     run_trio(lambda: _serve(setup, trade, wish.json), lambda: None, _load)
     print("lilypad: ended; open deals go on at the next start", file=sys.stderr)
+
+
+def _copies(files: tuple[Path, ...]) -> tuple[Path, ...]:
+    for file in files:
+        if not file.is_file():
+            raise UserError(ExitCode.USAGE, f"--watch: there is no file {file}", "name a copy of a peer's state.sqlite")
+    return tuple(file.absolute() for file in files)
 
 
 def _network_settings(wish: Start, relays: tuple[str, ...]) -> Settings:

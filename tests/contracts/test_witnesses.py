@@ -13,14 +13,16 @@ import trio
 
 from contracts.client import Intent, VaultClient
 from contracts.devchain.methods import Methods, RpcError
-from contracts.errors import Disagreement, Reverted
+from contracts.errors import Disagreement, Garbled, Reverted
 from contracts.fallback import Fallback
 from contracts.journal import SqliteJournal
 from contracts.profile import DEV
 from contracts.rpc import Rpc
 from contracts.sender import Sender
 from contracts.witnesses import Witnesses
+from protocol.deal import DealId
 from protocol.vault_calls import Deposit, Withdraw
+from protocol.vault_state import State
 from tests.contracts.endpoints import ME, faces
 
 
@@ -30,6 +32,18 @@ class Lying(Methods):
     def answer(self, method: str, params: Sequence[Any]) -> Any:
         told = super().answer(method, params)
         return told[:-2] + "ff" if method == "eth_call" else told
+
+
+class Raving(Methods):
+    """Answers with states that no vault has, numbers of no length, and objects where there should be none."""
+
+    def answer(self, method: str, params: Sequence[Any]) -> Any:
+        told = super().answer(method, params)
+        if method == "eth_call":
+            return told[:-2] + "77"
+        if method == "eth_getTransactionReceipt":
+            return {"blockHash": {}, "status": [], "transactionHash": None, "contractAddress": 7}
+        return {"number": "0x" + "f" * 99} if method == "eth_getBlockByNumber" else [[]]
 
 
 class Ahead(Methods):
@@ -83,7 +97,7 @@ async def witnesses(*kinds: type[Methods], deep: int = 5) -> AsyncIterator[Witne
         yield Witnesses([VaultClient(rpc, 1337, vault) for rpc in rpcs])
 
 
-@pytest.mark.parametrize("odd", [Faking, Lying, Ahead, Away])
+@pytest.mark.parametrize("odd", [Faking, Lying, Ahead, Away, Raving])
 async def test_one_of_three_endpoints_can_neither_stop_nor_fake_a_payment(odd: type[Methods], tmp_path: Path) -> None:
     async with (
         faces(odd, Methods, Methods) as (urls, vault, _),
@@ -106,6 +120,18 @@ async def test_one_of_three_endpoints_can_neither_stop_nor_fake_a_payment(odd: t
         nursery.cancel_scope.cancel()
 
 
+async def test_a_state_that_no_vault_has_is_no_answer() -> None:
+    async with witnesses(Raving) as asked:
+        with pytest.raises(Disagreement):
+            await asked.read([ME.address], [], depth=1)
+    async with witnesses(Lying) as asked:
+        with pytest.raises(Garbled, match="no standing"):
+            await asked._clients[0].deals([DealId(b"\x01" * 32)])
+    async with witnesses(Raving, Methods, Methods) as asked:
+        (standing,) = (await asked.read([], [DealId(b"\x01" * 32)], depth=1)).deals
+        assert standing.state is State.NONE
+
+
 async def test_an_endpoint_that_hangs_holds_nobody_up(tmp_path: Path) -> None:
     async with faces(Methods, Methods) as (urls, vault, _), AsyncExitStack() as stack:
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")  # takes connections, says nothing
@@ -118,7 +144,7 @@ async def test_an_endpoint_that_hangs_holds_nobody_up(tmp_path: Path) -> None:
         await listeners[0].aclose()
 
 
-@pytest.mark.parametrize("odd", [Methods, Lying, Ahead, Forked, Away])
+@pytest.mark.parametrize("odd", [Methods, Lying, Ahead, Forked, Away, Raving])
 async def test_one_of_three_can_do_nothing_alone(odd: type[Methods]) -> None:
     async with witnesses(odd, Methods, Methods) as asked:
         assert asked.quorum == 2
