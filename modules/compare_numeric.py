@@ -2,7 +2,8 @@
 
 Two numbers agree when |a - b| <= tolerance * max(1, |a|, |b|): an absolute bound for small ones, a relative one for
 large (the usual mixed criterion; compare Knuth, The Art of Computer Programming 2, section 4.2.2, on approximate
-equality). Read are JSON, CSV, NumPy's ``.npy`` and ``.npz``, and numbers in plain text.
+equality). Read are JSON, CSV, NumPy's ``.npy`` and ``.npz``, and numbers in plain text. Tensors in ``.safetensors`` are
+held as a whole to their own length, since weights are small.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Final
 from modules.bounded_json import loads
 from modules.errors import ResultFault
 from modules.npy import Array, read_npy, read_npz
+from modules.safetensors import read_safetensors
 
 MAX_BYTES: Final = 32 * 1024 * 1024
 """Of each file; a larger one must be the same to the byte."""
@@ -29,7 +31,7 @@ _NUMBER: Final = re.compile(r"[-+]?(?:\d{1,400}(?:\.\d{0,400})?|\.\d{1,400})(?:[
 
 def numeric_files(one: Path, other: Path, tolerance: float) -> bool:
     """Whether two files hold the same numbers within ``tolerance``; what can't be read agrees with nothing."""
-    array = one.suffix.lower() in (".npy", ".npz")
+    array = one.suffix.lower() in (".npy", ".npz", ".safetensors")
     if max(one.stat().st_size, other.stat().st_size) > (MAX_BYTES if array else MAX_TEXT_BYTES):
         return False
     left, right = one.read_bytes(), other.read_bytes()
@@ -43,6 +45,8 @@ def numeric_files(one: Path, other: Path, tolerance: float) -> bool:
                 return arrays_agree(read_npy(left), read_npy(right), tolerance)
             case ".npz":
                 return _archives_agree(read_npz(left, MAX_BYTES), read_npz(right, MAX_BYTES), tolerance)
+            case ".safetensors":
+                return _tensors_agree(read_safetensors(left), read_safetensors(right), tolerance)
             case _:
                 return _texts_agree(left.decode(), right.decode(), tolerance)
     except (ValueError, RecursionError, csv.Error, ResultFault):
@@ -70,6 +74,19 @@ def arrays_agree(left: Array, right: Array, tolerance: float) -> bool:
 
 def _archives_agree(left: dict[str, Array], right: dict[str, Array], tolerance: float) -> bool:
     return left.keys() == right.keys() and all(arrays_agree(left[name], right[name], tolerance) for name in left)
+
+
+def _tensors_agree(left: dict[str, Array], right: dict[str, Array], tolerance: float) -> bool:
+    """Weights are far smaller than 1, so each tensor is held to its length: |a - b| <= tolerance * max(|a|, |b|)."""
+    return left.keys() == right.keys() and all(_tensor_agrees(left[name], right[name], tolerance) for name in left)
+
+
+def _tensor_agrees(left: Array, right: Array, tolerance: float) -> bool:
+    if (left.shape, left.kind) != (right.shape, right.kind):
+        return False
+    apart = math.sqrt(sum((a - b) * (a - b) for a, b in zip(left.values, right.values, strict=True)))
+    longer = math.sqrt(max(sum(a * a for a in values) for values in (left.values, right.values)))
+    return apart == 0.0 or (math.isfinite(longer) and apart <= tolerance * longer)
 
 
 def _load(data: bytes) -> object:

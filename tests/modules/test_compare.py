@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import struct
 import sys
 import time
@@ -22,6 +23,7 @@ from modules.compare_text import resemblance
 from modules.errors import ResultFault
 from modules.manifest import CompareMode, Verification
 from modules.npy import read_npy, read_npz
+from modules.safetensors import read_safetensors
 
 Write = Callable[[Path], object]
 
@@ -110,7 +112,7 @@ def test_agreement_is_symmetric_and_reflexive(left: float, right: float, toleran
     assert numbers_agree(left, left, tolerance)
 
 
-@given(st.binary(max_size=300), st.sampled_from(["json", "csv", "npy", "npz", "txt"]))
+@given(st.binary(max_size=300), st.sampled_from(["json", "csv", "npy", "npz", "safetensors", "txt"]))
 def test_no_bytes_of_a_stranger_break_the_comparer(
     tmp_path_factory: pytest.TempPathFactory, data: bytes, suffix: str
 ) -> None:
@@ -249,3 +251,50 @@ def test_a_picture_that_claims_to_be_huge_or_is_none_agrees_with_nothing(tmp_pat
 def test_json_that_says_a_name_twice_is_no_trouble(tmp_path: Path) -> None:
     data = json.dumps({"a": 1.0}).encode()
     assert compared(tmp_path, "numeric", 0.1, "a.json", data, b'{"a": 9, "a": 1.01}')[0] == Same()
+
+
+def tensors(dtype: str, body: bytes, shape: list[int], end: int | None = None) -> bytes:
+    header = json.dumps(
+        {"__metadata__": {"format": "pt"}, "a": {"dtype": dtype, "shape": shape, "data_offsets": [0, end or len(body)]}}
+    ).encode()
+    return len(header).to_bytes(8, "little") + header + body
+
+
+def test_weights_agree_where_they_are_near_for_their_own_size(tmp_path: Path) -> None:
+    def agree(one: bytes, other: bytes, tolerance: float) -> bool:
+        (tmp_path / "one.safetensors").write_bytes(one)
+        (tmp_path / "other.safetensors").write_bytes(other)
+        return numeric_files(tmp_path / "one.safetensors", tmp_path / "other.safetensors", tolerance)
+
+    small = tensors("F32", struct.pack("<4f", 0.01, -0.02, 0.03, 0.0), [2, 2])
+    near = tensors("F32", struct.pack("<4f", 0.0101, -0.02, 0.03, 0.0), [2, 2])
+    nothing = tensors("F32", bytes(16), [2, 2])
+    assert agree(small, small, 0.0)
+    assert agree(small, near, 0.05)
+    assert not agree(small, near, 0.0001)
+    assert not agree(small, nothing, 0.05)  # as plain numbers they would be near enough
+    assert not agree(small, tensors("F32", struct.pack("<4f", 0.01, -0.02, 0.03, 0.0), [4]), 0.05)
+    assert not agree(small, tensors("F32", struct.pack("<4f", math.nan, 0, 0, 0), [2, 2]), 0.05)
+    # 1.0 and -2.5 in the upper halves of floats, and in half precision
+    assert read_safetensors(tensors("BF16", struct.pack("<2H", 0x3F80, 0xC020), [2]))["a"].values.tolist() == [
+        1.0,
+        -2.5,
+    ]
+    assert read_safetensors(tensors("F16", struct.pack("<2e", 1.0, -2.5), [2]))["a"].values == (1.0, -2.5)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        (1 << 60).to_bytes(8, "little") + b"{}",
+        (2).to_bytes(8, "little") + b"[]",
+        tensors("F32", bytes(16), [5]),
+        tensors("F32", bytes(16), [4], end=1 << 50),
+        tensors("F32", bytes(16), [-4]),
+        tensors("X", bytes(16), [4]),
+    ],
+)
+def test_what_is_no_file_of_tensors_is_refused(data: bytes) -> None:
+    with pytest.raises(ResultFault):
+        read_safetensors(data)

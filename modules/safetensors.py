@@ -1,0 +1,71 @@
+"""Reads files of tensors without the library, everything bounded: the weights that a training leaves.
+
+Format: safetensors, version 0.x: the length of a header in eight bytes, little-endian; the header, a JSON map from each
+tensor's name to its type, shape and place; the numbers, little-endian.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import sys
+from array import array
+from collections.abc import Sequence
+from typing import Final
+
+from modules.bounded_json import loads
+from modules.errors import ResultFault
+from modules.npy import Array
+
+MAX_HEADER: Final = 1024 * 1024
+MAX_TENSORS: Final = 10_000
+MAX_DIMENSIONS: Final = 32
+METADATA: Final = "__metadata__"
+_CODES: Final = {"F64": "d", "F32": "f", "I64": "q", "I32": "i", "I16": "h", "I8": "b", "U8": "B", "BOOL": "B"}
+_SIZES: Final = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+
+
+def read_safetensors(data: bytes) -> dict[str, Array]:
+    """The tensors by name. Raises `ResultFault` for anything that isn't such a file."""
+    if len(data) < 8:
+        raise ResultFault("is no .safetensors file")
+    length = int.from_bytes(data[:8], "little")
+    if length > min(MAX_HEADER, len(data) - 8):
+        raise ResultFault("has a header that is too long")
+    try:
+        header = loads(data[8 : 8 + length].decode())
+    except (ValueError, RecursionError):
+        raise ResultFault("has a header that can't be read") from None
+    if not isinstance(header, dict) or len(header) > MAX_TENSORS:
+        raise ResultFault("holds too many tensors, or none")
+    body = memoryview(data)[8 + length :]
+    return {name: _tensor(about, body) for name, about in header.items() if name != METADATA}
+
+
+def _tensor(about: object, body: memoryview) -> Array:
+    match about:
+        case {"dtype": str(kind), "shape": [*shape], "data_offsets": [int(begin), int(end)]} if (
+            kind in _SIZES
+            and len(shape) <= MAX_DIMENSIONS
+            and all(type(side) is int and 0 <= side < 1 << 40 for side in shape)
+            and 0 <= begin <= end <= len(body)
+            and math.prod(shape) * _SIZES[kind] == end - begin
+        ):
+            return Array(tuple(shape), kind, _values(body[begin:end], kind))
+        case _:
+            raise ResultFault("holds a tensor that is not described as one")
+
+
+def _values(part: memoryview, kind: str) -> Sequence[float]:
+    if kind == "F16":
+        return struct.unpack(f"<{len(part) // 2}e", part)
+    values = array(_CODES.get(kind, "f"))
+    if kind == "BF16":  # the upper half of a float of four bytes
+        wide = bytearray(2 * len(part))
+        wide[2::4], wide[3::4] = part[0::2], part[1::2]
+        values.frombytes(bytes(wide))
+    else:
+        values.frombytes(part)
+    if sys.byteorder == "big":
+        values.byteswap()
+    return values
