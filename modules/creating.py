@@ -19,6 +19,8 @@ def create(name: str, executor: ExecutorName, folder: Path) -> Module:
         raise ModuleFault(f'"{name}" is no name for a module; use lower-case letters, digits, "-" and "_"')
     folder.mkdir(parents=True)
     for source in sorted((TEMPLATES / executor).iterdir()):
+        if source.is_dir():  # an installer's compiled copies
+            continue
         data = source.read_bytes()
         if source.name == FILE_NAME:
             data = data.replace(b'name = "NAME"', f'name = "{name}"'.encode(), 1)

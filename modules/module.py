@@ -17,6 +17,7 @@ from modules.manifest_parser import FILE_NAME, parse_file
 
 MAX_PROGRAM_BYTES: Final = 64 * 1024 * 1024
 MAX_BUILD_BYTES: Final = 256 * 1024 * 1024
+COMPILED: Final = "__pycache__"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,9 @@ def _build_files(folder: Path, manifest: Manifest, shared: Mapping[str, Path]) -
     except (OSError, folders.FolderFault) as error:
         raise ManifestError(str(folder / FILE_NAME), 0, f'build folder "{inner}": {error}') from None
     # The manifest is hashed in its parsed form; its comments must not change the image's digest.
-    paths = [prefix + each.path for each in entries if each.kind == "file" and prefix + each.path != FILE_NAME]
+    # Nor must what Python leaves beside a program that was looked at: an installer compiles the catalogue's, too.
+    plain = [each.path for each in entries if each.kind == "file" and COMPILED not in each.path.split("/")]
+    paths = [prefix + path for path in plain if prefix + path != FILE_NAME]
     files = {path: folder / path for path in paths} | dict(shared)
     return dict(sorted(files.items()))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from modules import catalogue
+from modules.catalogue import find
 from modules.errors import ManifestError, UnknownModule
 from modules.module import MAX_PROGRAM_BYTES, load
 
@@ -114,3 +115,13 @@ def test_an_image_that_is_built_travels_with_its_sources(tmp_path: Path) -> None
     assert list(module.files()) == ["Dockerfile", "app/run.py", "module.toml"]
     (tmp_path / "app" / "run.py").write_text("print(2)\n")
     assert load(tmp_path).digest != module.digest
+
+
+def test_what_python_leaves_beside_a_program_is_not_part_of_the_module(tmp_path: Path) -> None:
+    find("python:v1").copy_to(tmp_path / "module")
+    before = load(tmp_path / "module")
+    (tmp_path / "module" / "__pycache__").mkdir()
+    (tmp_path / "module" / "__pycache__" / "entry.cpython-311.pyc").write_bytes(b"compiled")
+    after = load(tmp_path / "module")
+    assert after.digest == before.digest == find("python:v1").digest
+    assert list(after.files()) == ["Dockerfile", "entry.py", "module.toml"]
