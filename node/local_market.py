@@ -30,6 +30,7 @@ from node.opening import open_peer
 from node.peer import Peer
 from node.setup import Setup
 from node.workshop import job_resources
+from p2p.settings import Settings
 from protocol.eip712 import Domain
 from protocol.job import Capacity
 from protocol.rules import Rules
@@ -116,6 +117,8 @@ class _Market:
             bench=role if isinstance(role, Bench) else None,
             client=client,
             durable=False,
+            # everybody here is told of everybody else, and lives for one job
+            settings=Settings(dht=False, outside=False),
         )
         return open_peer(setup, self.executors)
 
