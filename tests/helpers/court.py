@@ -69,20 +69,22 @@ class Town:
         found = {name: self.wealth(name) - before for name, before in self.before.items()}
         return {name: gain for name, gain in found.items() if gain}
 
-    def order(self, provider: str, pool: tuple[str, ...], by: str, *more: object) -> tuple[object, ...]:
+    def order(self, provider: str, pool: tuple[str, ...], *more: object) -> tuple[object, ...]:
         """What to type to have a job done by this provider, judged by these mediators."""
         mediators = [word for name in pool for word in ("--mediator", show(self[name].address))]
         return ("run", self.modules[provider], *mediators, "--check", "1", *more)
 
-    def run(self, provider: str, pool: tuple[str, ...] = JUDGES, by: str = "client", hurry: bool = False) -> Ended:
+    def run(
+        self, provider: str, pool: tuple[str, ...] = JUDGES, by: str = "client", *more: object, hurry: bool = False
+    ) -> Ended:
         """`lilypad run --json` to its end."""
-        order = self.order(provider, pool, by, "--json", "--timeout", "300")
+        order = self.order(provider, pool, "--json", "--timeout", "300", *more)
         with self.hurrying() if hurry else no_hurry():
             return self[by].lilypad(*order, timeout=150)
 
     def detach(self, provider: str, pool: tuple[str, ...] = JUDGES, by: str = "client") -> str:
         """`lilypad run --detach`; the job's id."""
-        return self[by].lilypad(*self.order(provider, pool, by, "--detach")).out.split()[0]
+        return self[by].lilypad(*self.order(provider, pool, "--detach")).out.split()[0]
 
     @contextmanager
     def hurrying(self) -> Iterator[None]:
