@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
+from hashlib import blake2b
 from random import Random
 
 from agents.auction import AFTER_OUTBID, CROWD, MOST_LOTS, MOST_RIVALS, SETTLE_EACH, SPREAD_EACH, Auction, Lot
@@ -356,7 +357,12 @@ class Tender:
         heard = {mediator.mediator for mediator in self.book.mediators(now)}
         trusted = set(self.request.mediators) or heard
         both = trusted & set(offer.mediators) if offer.mediators else trusted
-        return tuple(sorted(both - {self.me, offer.provider})[:MOST_MEDIATORS])
+        able = sorted(both - {self.me, offer.provider}, key=self._turn)
+        return tuple(sorted(able[:MOST_MEDIATORS]))
+
+    def _turn(self, mediator: Address) -> bytes:
+        # where there are too many, each job takes others: nobody gets into every pool by the look of its address
+        return blake2b(mediator, key=self.request.id, digest_size=16).digest()
 
     def _lost(self, now: float, bid: Bid, reason: str, final: bool, *, tell: bool = False) -> list[Effect]:
         left = self.bids.leave(bid, reason, final) if tell else self.bids.lost(bid, reason, final)

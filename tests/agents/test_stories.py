@@ -18,8 +18,9 @@ from agents.purchase_stages import Purchase
 from agents.reports import Agreed, Checked, Ended, InVault, Outcome, Running, Tendering, Verdict
 from agents.request import CheckBy
 from protocol.messages import Confirm, Decline, Outbid, Propose, Recheck, Walk
+from protocol.terms import MOST_MEDIATORS
 from simulator.faults import Crash, Cut, Plan
-from simulator.population import FUNDS, RULES, STAKE, address
+from simulator.population import FUNDS, RULES, STAKE, address, mediator
 from simulator.pretend import run_of
 from simulator.world import START, Peer, World
 
@@ -244,3 +245,14 @@ def test_a_job_cancelled_before_any_deal_ends_at_once() -> None:
     market.world.happen(START + 32.0, buyer_a, Cancelled(job.id))
     market.run()
     assert market.end(job).outcome is Outcome.CANCELLED
+
+
+def test_where_there_are_more_mediators_than_a_pool_holds_each_job_takes_others() -> None:
+    buyer_a = customer()
+    market = Market(buyer_a, seller("seller_b", 100), *[mediator(f"judge {i}", i) for i in range(30)])
+    jobs = [market.want(buyer_a, at=30.0 + i) for i in range(2)]
+    market.run()
+    pools = [agreed.terms.mediators for job in jobs for agreed in market.heard(job, Agreed)]
+    assert [len(pool) for pool in pools] == [MOST_MEDIATORS] * 2
+    assert all(list(pool) == sorted(pool) for pool in pools)
+    assert pools[0] != pools[1]
