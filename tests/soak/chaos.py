@@ -32,7 +32,7 @@ sys.path[0] = str(Path(__file__).parents[2])
 import trio  # noqa: E402
 
 from agents.mediator import Bench  # noqa: E402
-from agents.purchase import Purchase  # noqa: E402
+from agents.purchase_stages import Purchase  # noqa: E402
 from agents.shop import Sheet, Shop  # noqa: E402
 from contracts.batching import Policy  # noqa: E402
 from contracts.chain_process import DevChain, run_devchain  # noqa: E402
@@ -49,7 +49,7 @@ from node.opening import open_peer  # noqa: E402
 from node.peer import Peer  # noqa: E402
 from node.preparing import Prepared, bind_inputs, find_module, prepare  # noqa: E402
 from node.setup import Setup  # noqa: E402
-from protocol.deal import Deal  # noqa: E402
+from protocol.deal import Deal, DealId  # noqa: E402
 from protocol.eip712 import Domain  # noqa: E402
 from protocol.identity import Address, show  # noqa: E402
 from protocol.job import Capacity  # noqa: E402
@@ -162,7 +162,7 @@ async def ask_for_jobs(town: Town, prepared: Prepared) -> None:
                 async with NodeClient(peer.url, peer.token) as client:
                     await client.upload(prepared.module_cid, prepared.blocks)
                     await client.upload(prepared.inputs_cid, prepared.blocks)
-                    body = {"job": prepared.job, "about": prepared.about, "check": 0.2, "wait": 60}
+                    body = {"job": prepared.job(prepared.inputs_cid), "about": prepared.about, "check": 0.2, "wait": 60}
                     await client.post("/api/v1/jobs", body)
                     town.tally.jobs["asked"] += 1
         await trio.sleep(town.rng.uniform(2, 8))
@@ -207,13 +207,13 @@ async def come_to_rest(town: Town, client: VaultClient, rpc: Rpc) -> bool:
 async def explain(town: Town, client: VaultClient, rpc: Rpc) -> list[str]:
     """What can't be explained of the final chain."""
     wrong: list[str] = []
-    deals = {it.id: it.deal for it in await everything_bought(town)}
+    deals = {DealId(it.id): it.deal for it in await everything_bought(town)}
     standings = dict(zip(deals, await client.deals(list(deals)), strict=True)) if deals else {}
     by_words = {deal_words(deal): name for name, deal in deals.items()}
     books = dict.fromkeys((key.address for key in town.keys.values()), DEPOSIT)
     coins = dict.fromkeys(books, COINS)
     found_in: defaultdict[Address, list[int]] = defaultdict(list)
-    paid: Counter[bytes] = Counter()
+    paid: Counter[DealId] = Counter()
     selector = {name: _selector(call) for name, call in _samples(next(iter(deals.values()))).items()} if deals else {}
     height = int(await rpc.call("eth_blockNumber"), 16)
     for number in range(1, height + 1):
@@ -252,13 +252,13 @@ async def explain(town: Town, client: VaultClient, rpc: Rpc) -> list[str]:
             wrong.append(f"{show(address)}: paid in too often {dict(extra)}, never {dict(missing)}")
     accounts = await client.accounts(list(books))
     for (address, expected), account in zip(books.items(), accounts, strict=True):
-        name = next(name for name, key in town.keys.items() if key.address == address)
+        who = next(name for name, key in town.keys.items() if key.address == address)
         held = await client.coins(address)
-        print(f"{name:10} vault {account.balance} (explained {expected})  coins {held} (explained {coins[address]})")
+        print(f"{who:10} vault {account.balance} (explained {expected})  coins {held} (explained {coins[address]})")
         if (account.balance, account.locked) != (expected, 0):
-            wrong.append(f"{name}: {account.balance}, {account.locked} locked, is not {expected}")
+            wrong.append(f"{who}: {account.balance}, {account.locked} locked, is not {expected}")
         if held != coins[address]:
-            wrong.append(f"{name}: {held} coins are not {coins[address]}")
+            wrong.append(f"{who}: {held} coins are not {coins[address]}")
     total = sum(account.balance for account in accounts)
     if await client.coins(client.vault) != total:
         wrong.append("the vault does not hold what it owes")
@@ -300,7 +300,7 @@ def _selector(call: Any) -> bytes:
     return encode_call(call)[0][:4]
 
 
-def _deals_in(data: bytes, by_words: dict[bytes, bytes]) -> list[bytes]:
+def _deals_in(data: bytes, by_words: dict[bytes, DealId]) -> list[DealId]:
     size = len(next(iter(by_words)))
     starts = range(4, len(data) - size + 1, 32)
     return [by_words[data[at : at + size]] for at in starts if data[at : at + size] in by_words]
