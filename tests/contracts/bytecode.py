@@ -14,7 +14,8 @@ from protocol.identity import Address, show
 
 CHAIN = 1337
 _OUTPUT = re.compile(r"output: 0x([0-9a-f]*)")
-_READER = show(Address(b"\x11" * 20))
+READER = Address(b"\x11" * 20)
+"""Who asks for views."""
 _ERROR = bytes.fromhex("08c379a0")
 _ACCOUNTS, _DEALS, _SEALED, _LOCKS, _MEDIATORS, _TALLIES = range(6)
 """Where the Vyper source's mappings stand, in order of declaration."""
@@ -47,7 +48,7 @@ class Bytecode:
 
     def view(self, payload: bytes) -> bytes:
         """Call data to answer, without a trace."""
-        return bytes(self.evm.message_call(_READER, self.vault, calldata=payload, is_static=True))
+        return bytes(self.evm.message_call(show(READER), self.vault, calldata=payload, is_static=True))
 
     def coins(self) -> int:
         """What the vault holds of the chain's coin."""

@@ -56,6 +56,7 @@ NAMED = b"".join(member.address for member in MEDIATORS[:3])
 PURSE = 1_000_000
 SEALED, OTHER_SEAL = b"\x05" * 32, b"\x06" * 32
 MAX96 = (1 << 96) - 1
+HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
 
 
 def opened(**changes: object) -> tuple[Twin, Deal]:
@@ -137,6 +138,8 @@ def test_a_signature_of_nobody_opens_no_deal_with_nobody() -> None:
     deal = replace(draft(JC, RP, twin.now), rp=Address(bytes(20)), rp_stake=0, cheat=0, pay=0, fee=0)
     for garbage in (bytes(64), b"\xff" * 32 + bytes(32), bytes(32) + b"\x01" * 32):
         assert twin.do(JC, Open(deal, garbage)) == "not signed"
+    beyond = b"\x01" * 32 + (HALF_ORDER + 1).to_bytes(32, "big")
+    assert twin.do(JC, Open(draft(JC, RP, twin.now), beyond)) == "not signed"
 
 
 def test_on_a_fork_with_another_id_old_signatures_are_refused_and_new_ones_count() -> None:
@@ -527,6 +530,32 @@ def test_an_accusation_kept_from_a_jury_for_ever_still_lets_everybody_go() -> No
     assert twin.at(twin.model.deal(deal).deadline + 1).do(RP, Finalize(deal, b"")) is None
     assert twin.model.deal(deal).outcome is Outcome.SPLIT
     assert twin.now <= BIRTH + 1000 + deal.judge + 1
+    drain(twin)
+
+
+def test_a_payment_of_nothing_moves_nothing() -> None:
+    twin, _ = opened()
+    before = dict(twin.model.accounts)
+    assert twin.do(JC, Settle(())) is None
+    assert twin.model.accounts == before
+
+
+def test_coins_that_can_not_be_sent_stay_with_their_owner() -> None:
+    twin = funded([JC, RP], PURSE)
+    payload, _ = encode_call(Withdraw(5, twin.domain.vault))
+    assert twin.send(JC, payload) == "", "the vault itself takes no coins without a deposit"
+    twin.compare()
+
+
+def test_a_jury_out_of_an_empty_pool_is_nobody_and_the_default_applies() -> None:
+    twin, deal = opened(pool=keccak(b""))
+    result = Result(deal.id(twin.domain), SEALED, 0, 1)
+    assert twin.do(JC, Accuse(deal, result, twin.sign(RP, result), b"")) is None
+    twin.block += SEED_DELAY + 1
+    assert twin.do(JC, Draw(deal, b"")) is None
+    assert twin.model.deal(deal).sitting == 0
+    assert twin.at(twin.model.deal(deal).deadline + 1).do(RP, Finalize(deal, b"")) is None
+    assert twin.model.deal(deal).outcome is Outcome.SPLIT
     drain(twin)
 
 

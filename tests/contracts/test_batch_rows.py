@@ -229,6 +229,8 @@ def test_only_parties_and_their_delegates_enter_a_deal() -> None:
     assert market.twin.do(OTHER, market.enter()) == "not a party"
     assert market.twin.do(RP, Delegate(TOWER.address, True)) is None
     assert market.twin.do(TOWER, market.enter()) is None
+    assert market.twin.do(JC, Delegate(TOWER.address, True)) is None
+    assert market.twin.do(TOWER, market.enter(1)) is None
 
 
 def test_after_the_last_moment_for_a_claim_nothing_enters() -> None:

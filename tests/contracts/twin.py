@@ -13,7 +13,7 @@ from coincurve import PrivateKey, PublicKey
 from pyrevm import EVM
 
 from contracts.artifact import vault_artifact
-from contracts.encoding import encode_call
+from contracts.encoding import accounts_query, deals_query, encode_call, mediators_query
 from protocol.deal import Deal, DealId
 from protocol.eip712 import Domain, digest
 from protocol.identity import Address, address_of_public_key, show
@@ -21,7 +21,7 @@ from protocol.vault import Vault
 from protocol.vault_book import Call, Refused, Windows
 from protocol.vault_calls import Deposit, VaultCall, Withdraw, perform
 from protocol.vault_state import DealState
-from tests.contracts.bytecode import CHAIN, Bytecode, new_evm, places, reason_of
+from tests.contracts.bytecode import CHAIN, READER, Bytecode, new_evm, places, reason_of
 from tests.contracts.recording import Step, Story, begin
 
 BIRTH = 1_800_000_000
@@ -243,6 +243,10 @@ class Twin:
                 _same("a lock", lock.words(), code.lock(owner, slot))
         for other in self.others:
             _same("coins", model.total(), other.coins())
+        if self._story is not None:
+            queries = [accounts_query(self._addresses), mediators_query(self._addresses), deals_query(recent)]
+            for payload in (*queries, accounts_query([]), mediators_query([]), deals_query([])):
+                self._story.steps.append(Step(self.block, self.now, READER, payload, 0, None, (), ()))
 
 
 def _same(what: str, told: object, found: object) -> None:
