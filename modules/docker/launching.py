@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final, Protocol, TypeVar
 
 import trio
@@ -161,7 +162,10 @@ class OneEngine:
                 with trio.move_on_after(DRAIN_SECONDS):
                     await read_all.wait()
                 found = await self._call("the container can't be looked at", lambda api: api.inspect_container(name))
-                ending = ending or judge(code, found["State"])
+                told = judge(code, found["State"])
+                if told.milliseconds == 0.0:  # an engine that is busy says when it began, and not yet when it ended
+                    told = replace(told, milliseconds=1000 * (trio.current_time() - began))
+                ending = ending or told
             except EngineFault as fault:
                 # Caught here: out of the nursery it would come as a group.
                 ending = ending or Ending(0, "executor_died" if started else "could_not_start", str(fault))
