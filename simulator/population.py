@@ -91,7 +91,7 @@ def buyer(
         "tyre kicker": lambda rng: TyreKicker(honest(rng)),
     }
     strategy_of, port = BUILT_IN[strategy](), 4000 + number
-    return Peer(who, name, makers[kind], strategy_of, port, clock, honest=kind == "honest", buys=True, kind=kind)
+    return Peer(who, name, makers[kind], strategy_of, port, clock, honest=kind == "honest", kind=kind)
 
 
 def provider(

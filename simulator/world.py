@@ -64,7 +64,6 @@ from protocol.identity import Address
 from protocol.job import Resources
 from protocol.judging import own_vote
 from protocol.messages import Delivered, Gossip, Message, Serving, Statement, protocol_of
-from protocol.offers import JobOffer
 from protocol.rules import Rules
 from protocol.signing import seal, unseal
 from protocol.vault_book import Windows
@@ -104,8 +103,6 @@ class Peer:
     port: int
     clock: Clock = EXACT
     honest: bool = True
-    buys: bool = False
-    """Reads what is on offer; the others read what is wanted."""
     kind: str = "honest"
     """What it is up to, as `simulator.population` names it."""
     agent: Agent | None = None
@@ -366,8 +363,6 @@ class World:
                 continue
             if type(offer) in getattr(other.agent, "deaf_to", ()):
                 continue
-            if not self._wire and isinstance(offer, JobOffer) is other.buys:
-                continue  # it would only be thrown away: worlds without encoding are there for their speed
             if rng.random() < self._links.gossip_reach:
                 moment = self._latency() + rng.expovariate(5.0)
                 self._order += 1
