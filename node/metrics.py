@@ -69,9 +69,8 @@ def _resident() -> int | None:
 def _node(home: Path) -> Iterator[str]:
     tasks = trio.lowlevel.current_statistics().tasks_living
     yield from _one("lilypad_tasks", "gauge", "Tasks of this node.", tasks)
-    state = home / "state.sqlite"
-    if state.exists():
-        yield from _one("lilypad_state_bytes", "gauge", "Size of the state on disk.", state.stat().st_size)
+    size = sum(file.stat().st_size for file in home.glob("state.sqlite*"))
+    yield from _one("lilypad_state_bytes", "gauge", "Size of the state on disk, with what is still in its log.", size)
     yield from _one(
         "lilypad_disk_free_bytes", "gauge", "Room where the data folder lies.", shutil.disk_usage(home).free
     )

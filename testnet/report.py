@@ -130,7 +130,7 @@ def _welfare(
         if each["job"] in asked:
             line, times = asked[each["job"]], each["milliseconds"]
             floor = floors.get(each["provider"]) if each["outcome"] == "DONE" else None
-            held = (times["total"] - times["discover"] - times["negotiate"]) / 1000
+            held = (times["guarantee"] + times["execute"]) / 1000  # then its place is free
             wanted.append(Wanted(float(line["asked"]), int(line["worth"]), floor, held))
     return welfare(wanted, [member.floor for member in plan.of("provider") for _ in range(SLOTS)])
 

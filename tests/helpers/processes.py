@@ -149,7 +149,7 @@ def finish(process: subprocess.Popen[str], timeout: float = 60.0) -> Ended:
     return Ended(process.returncode, out, err, time.monotonic() - began)
 
 
-def end_process(process: subprocess.Popen[str], number: int = signal.SIGTERM, timeout: float = 20.0) -> None:
+def end_process(process: subprocess.Popen[str], number: int = signal.SIGTERM, timeout: float = 60.0) -> None:
     """Signal a process and wait; kill what does not go."""
     if process.poll() is None:
         process.send_signal(number)

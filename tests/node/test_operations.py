@@ -20,7 +20,7 @@ def scrape(url: str, token: str) -> httpx.Response:
 
 def test_the_dashboard_asks_only_for_what_a_node_tells(network: Network) -> None:
     node = network.nodes["client"]
-    network.run("cowsay:v0.1", "counted")
+    network.run("cowsay:v0.1", "counted", timeout=120)
     token = (node.home / "metrics-token").read_text().strip()
     assert (node.home / "metrics-token").stat().st_mode & 0o777 == 0o600
     url = json.loads((node.home / "node.json").read_text())["url"]
