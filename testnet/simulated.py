@@ -116,7 +116,7 @@ def _peer(member: Member, rules: Rules, strategy: str, number: int) -> Peer:
     who = address(member.name)
     haggles = BUILT_IN[strategy if strategy in BUILT_IN else DEFAULT]()
     if member.role == "client":
-        return Peer(who, member.name, partial(JobCreator, who, rules), haggles, 4000 + number, buys=True)
+        return Peer(who, member.name, partial(JobCreator, who, rules), haggles, 4000 + number)
     capacity = Capacity(SLOTS * 1000, SLOTS * JOB_MEMORY_MIB, 2048, 600)
     if member.role == "mediator":
         honest_judge = partial(Mediator, who, rules, Bench(capacity, ("wasm",), rules.check_fee, stake=STAKE))
