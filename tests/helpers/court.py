@@ -108,6 +108,11 @@ class Town:
         for name in names:
             wait_until(lambda n=name: self.locked(n) == 0, within, f"{name} still has money locked")
 
+    def disputed(self, job: str, by: str = "client", within: float = 120.0) -> None:
+        """Let time run until a job is before the vault; a jury then gets the time that it has."""
+        with self.hurrying():
+            wait_until(lambda: self[by].job(job).get("dispute"), within, "no dispute was opened")
+
     def ruled(self, job: str, by: str = "client", within: float = 90.0) -> dict[str, Any]:
         """Wait for the final ruling over a job; its dispute."""
 

@@ -21,6 +21,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     before = descendants()
     others = {
         "liar": Resident("provider", "liar"),
+        "hoarder": Resident("provider", "hoarder"),
         "phantom": Resident("provider,mediator", "phantom,sleeper"),
         "vanisher": Resident("provider,mediator", "vanisher,sleeper"),
         "late": Resident("provider,mediator", "late,colluder"),
@@ -51,14 +52,29 @@ def test_who_vanishes_or_comes_too_late_loses_its_stake(town: Town, provider: st
 
 def test_a_delivery_that_never_was_costs_stake_and_collateral(town: Town) -> None:
     town.note()
-    with town.hurrying():
-        dispute = town.ruled(town.detach("phantom"))
+    job = town.detach("phantom")
+    town.disputed(job)
+    dispute = town.ruled(job, within=150)
     assert (dispute["kind"], dispute["ruling"]) == ("contested", "NOT_FETCHABLE")
     gains = gains_of(town, "client", "phantom")
     paid = sum(gains.get(name, 0) == FEE for name in JUDGES)
     assert paid >= 2
     assert gains["phantom"] == -PAY - CHEAT
     assert gains["client"] == PAY + CHEAT - paid * FEE
+
+
+def test_who_serves_only_jurors_is_paid_and_each_side_bears_half_the_fees(town: Town) -> None:
+    town.note()
+    job = town.detach("hoarder")
+    town.disputed(job)
+    dispute = town.ruled(job, within=150)
+    assert (dispute["kind"], dispute["ruling"]) == ("contested", "RIGHT")
+    gains = gains_of(town, "client", "hoarder")
+    jurors = sum(gains.get(name, 0) == FEE for name in JUDGES)
+    half = jurors * FEE // 2
+    assert jurors >= 2
+    assert gains["hoarder"] == PAY - half
+    assert gains["client"] == -PAY - (jurors * FEE - half)
 
 
 def test_inputs_that_nobody_has_cost_nobody_anything(town: Town) -> None:

@@ -108,22 +108,6 @@ def test_a_guesser_is_paid_nothing_and_convicts_nobody(town: Town) -> None:
     assert sum(gains.values()) == 0
 
 
-def test_a_provider_that_serves_only_jurors_is_paid_and_the_result_comes_from_them(town: Town) -> None:
-    town.note()
-    with town.hurrying():
-        job = town.detach("hoarder")
-        dispute = town.ruled(job)
-    assert (dispute["kind"], dispute["ruling"]) == ("contested", "RIGHT")
-    town.settle("client", "hoarder")
-    gains = town.gains()
-    jurors = jurors_paid(gains, JUDGES)
-    half = jurors * FEE // 2
-    assert jurors >= 2
-    assert gains["hoarder"] == PAY - half
-    assert gains["client"] == -PAY - (jurors * FEE - half)
-    assert sum(gains.values()) == 0
-
-
 def test_two_disputes_at_once_do_not_touch_each_other(town: Town) -> None:
     town.note()
     jobs = [town.detach("liar") for _ in range(2)]
