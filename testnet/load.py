@@ -28,7 +28,7 @@ from testnet.town import Town
 from testnet.trouble import Trouble
 
 JOBS_FILE, SAMPLES_FILE = "load.jsonl", "samples.jsonl"
-TRIES = 60
+TRIES = 300
 """How often a client that is not there is asked again, a second apart, before its job is given up."""
 SAMPLE = 5.0
 """Seconds between two looks at everybody's metrics."""
