@@ -258,10 +258,10 @@ class Connections:
 
     def _on_change(self) -> None:
         now, connected = trio.current_time(), self.connected()
-        for address in connected.keys() - self._peers.keys():
+        for address in [each for each in connected if each not in self._peers]:  # in order: sets of bytes have none
             self.book.joined(address, now)
             self._lines.joined(connected[address])
-        for address in self._peers.keys() - connected.keys():
+        for address in [each for each in self._peers if each not in connected]:
             self.book.left(address, now)
             self._lines.left(address)
         self._peers = connected
