@@ -372,6 +372,8 @@ async def day(minutes: float, seed: int) -> int:
         print(f"what happened {dict(town.tally.events)}")
         if not rested:
             wrong.append("not everything came to rest")
+        if not town.tally.jobs["DONE"]:
+            wrong.append("no job was done, so balances that add up prove nothing")
         for line in wrong:
             print(f"UNEXPLAINED: {line}")
         print("every balance is explained" if not wrong else f"{len(wrong)} things are not explained")
