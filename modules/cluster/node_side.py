@@ -116,7 +116,8 @@ class Box:
                 files[name].write(data[: left[name]])
                 left[name] -= len(data)
                 if left[name] < 0:
-                    self._break("output")
+                    # Beside the reading: the engine ends a container only once somebody takes what it still says.
+                    threading.Thread(target=self._break, args=("output",), daemon=True).start()
         for file in files.values():
             file.close()
 

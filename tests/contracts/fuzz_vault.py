@@ -289,12 +289,11 @@ class World:
         return BY_ADDRESS[deal.rp], NoInputs(deal)
 
     def _finalize(self, deal: Deal, standing: DealState) -> tuple[Person, VaultCall]:
-        if self.twin.now <= standing.deadline and self.rng.random() < 0.7:
-            self.twin.now = standing.deadline + 1
         by = self.rng.choice(PEOPLE)
         if standing.state is State.RULED and self.rng.random() < 0.4:
-            self.twin.now = min(self.twin.now, standing.deadline)
-            by = BY_ADDRESS[self.rng.choice((deal.jc, deal.rp))]
+            by = BY_ADDRESS[self.rng.choice((deal.jc, deal.rp))]  # the loser may end it before the window is over
+        elif self.twin.now <= standing.deadline and self.rng.random() < 0.7:
+            self.twin.now = standing.deadline + 1
         disputed = standing.state in (State.JURY, State.RULED)
         return by, Finalize(deal, self._pool(deal) if disputed else b"")
 
