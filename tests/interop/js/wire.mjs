@@ -9,7 +9,6 @@ import { structs, tables } from './page.mjs'
 export { keccak }
 
 export const MOST_BYTES = 64 * 1024
-const LENGTHS = { bytes16: 16, bytes32: 32, bytes65: 65, address: 20 }
 // numbers that a msgpack integer can't hold
 const WIDE = { money: 12, uint80: 10 }
 const ENVELOPE = utf8ToBytes('\x19Lilypad signed message\n')
@@ -74,8 +73,9 @@ function fieldFromWire (type, value) {
     return value.map(item => fieldFromWire(list.of, item))
   }
   const [kind, most] = type.split(', at most ')
-  if (kind in LENGTHS || kind in WIDE) {
-    check(value instanceof Uint8Array && value.length === (LENGTHS[kind] ?? WIDE[kind]), type)
+  const length = WIDE[kind] ?? lengthOf(kind)
+  if (length !== undefined) {
+    check(value instanceof Uint8Array && value.length === length, type)
     return kind in WIDE ? BigInt('0x' + bytesToHex(value)) : value
   }
   if (kind.startsWith('uint')) check(isInteger(value) && BigInt(value) < 1n << BigInt(kind.slice(4)), type)
@@ -88,6 +88,13 @@ function fieldFromWire (type, value) {
 function listOf (type) {
   const found = type.match(/^list of (.+), at most (\d+)$/)
   return found === null ? null : { of: found[1], most: Number(found[2]) }
+}
+
+// of a binary in bytes: an address, or `bytes` with a number
+function lengthOf (kind) {
+  if (kind === 'address') return 20
+  const found = kind.match(/^bytes(\d+)$/)
+  return found === null ? undefined : Number(found[1])
 }
 
 function isInteger (value) {
