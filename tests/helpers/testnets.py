@@ -18,6 +18,17 @@ from tests.helpers.processes import ROOT, Ended
 IMAGE = os.environ.get("LILYPAD_IMAGE", "lilypad:latest")
 
 
+def docker(*words: str) -> str:
+    """What a command of the engine says."""
+    return subprocess.run(["docker", *words], capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+def has_image() -> bool:
+    """Whether the image that testnets run is here."""
+    done = subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True, check=False)
+    return done.returncode == 0
+
+
 @dataclass
 class Testnet:
     """One testnet, spoken to by its command line."""

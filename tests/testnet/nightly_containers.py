@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.helpers.testnets import IMAGE, open_testnet
+from tests.helpers.testnets import IMAGE, docker, has_image, open_testnet
 
 ROUGH = Path(__file__).resolve().parents[2] / "examples" / "testnet" / "rough.toml"
 JOBS = int(os.environ.get("LILYPAD_TESTNET_JOBS", "30"))
 RATE = float(os.environ.get("LILYPAD_TESTNET_RATE", "1.0"))
-
-
-def docker(*words: str) -> str:
-    return subprocess.run(["docker", *words], capture_output=True, text=True, check=True, timeout=60).stdout
-
-
-def has_image() -> bool:
-    done = subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True, check=False)
-    return done.returncode == 0
 
 
 pytestmark = [
@@ -60,13 +50,3 @@ def test_a_bad_day_among_twelve_containers(tmp_path: Path) -> None:
 def _deals(log: str) -> list[str]:
     lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
     return [line["deal"] for line in lines if line.get("what", "").startswith("agreed")]
-
-
-def test_the_image_is_small_and_runs_as_nobody_special() -> None:
-    told = json.loads(docker("image", "inspect", IMAGE))[0]
-    assert told["Config"]["User"] == "10001:10001"
-    assert told["Config"]["Healthcheck"]["Test"] == ["CMD", "healthy"]
-    assert told["Size"] < 700 * 2**20
-    said = docker("run", "--rm", "--network", "none", "--read-only", "--tmpfs", "/data", IMAGE, "--help")
-    assert "testnet" in said
-    assert docker("run", "--rm", "--network", "none", "--entrypoint", "id", IMAGE, "-u").strip() == "10001"
