@@ -125,6 +125,8 @@ def _next(it: Purchase, stage: Checking, now: float, reason: str) -> Step[Purcha
     """This one did not check it: the next mediator, then this machine, else nobody."""
     who = f"mediator 0x{stage.asked[-1].hex()}" if stage.asked and not _runs_here(stage) else "this machine"
     noted = Tell(it.wanted, Noted(f"{who} did not check: {reason}"[:300]))
+    if _runs_here(stage):  # the last who could
+        return pay(it, stage.delivery, now, Verdict.UNCHECKED, (), "nobody could check it", noted)
     if len(stage.asked) < min(MOST_CHECKERS, len(it.terms.mediators)):
         asked = (*stage.asked, _next_checker(it, stage.asked))
         return enter(it, Checking(stage.delivery, asked), now, noted)

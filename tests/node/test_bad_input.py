@@ -257,7 +257,7 @@ def test_more_than_there_is_in_the_vault_is_not_even_tendered(network: Network) 
 def test_a_node_that_sells_only_cannot_buy(network: Network) -> None:
     ended = network.run("cowsay:v0.1", "hello", by="provider_a")
     assert ended.code == 2
-    assert "--role client" in ended.complaint
+    assert "--role client" in ended.err
 
 
 def test_time_that_runs_out_has_its_own_code_and_the_deal_goes_on(network: Network, tmp_path: Path) -> None:
