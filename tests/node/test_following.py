@@ -60,7 +60,7 @@ def test_a_running_nodes_folder_is_backed_up_and_comes_back_elsewhere(network: N
     assert back.code == 0, back.err
     assert elsewhere.lilypad("node", "restore", file).code == 2  # never over a folder that is in use
     assert elsewhere.lilypad("wallet", "show", "--json").document["address"] == client.api("/api/v1/status")["address"]
-    # two nodes with one key never run at the same time but in a test like this
+    client.end()  # two nodes with one key never run at the same time
     node = elsewhere.start("node", "start", "--role", "client", "--json")
     try:
         wait_until(lambda: (elsewhere.home / "node.json").exists(), 30, "the restored node does not start")
@@ -70,6 +70,7 @@ def test_a_running_nodes_folder_is_backed_up_and_comes_back_elsewhere(network: N
     finally:
         node.send_signal(signal.SIGTERM)
         finish(node)
+        client.begin("--role", "client")
 
 
 def test_a_file_that_is_no_backup_is_refused(user: User) -> None:
