@@ -141,6 +141,7 @@ def _build(
 ) -> None:
     until = time.monotonic() + BUILD_SECONDS
     said: list[str] = []
+    fault = ""
     with engine_faults("the image can't be built"):
         lines = engine.api.build(
             fileobj=context,
@@ -161,8 +162,10 @@ def _build(
             if time.monotonic() > until:
                 raise ImageFault(f"building took longer than {BUILD_SECONDS:g} s")
             said = [*said, *_texts(line)][-_LOG_LINES:]
-            if "error" in line:
-                raise ImageFault(f"the Dockerfile fails: {' | '.join(said)}"[-1500:])
+            if "error" in line:  # the last it says; read to its end, the stream closes its connection
+                fault = f"the Dockerfile fails: {' | '.join(said)}"[-1500:]
+    if fault:
+        raise ImageFault(fault)
 
 
 def _texts(line: Mapping[str, Any]) -> list[str]:
