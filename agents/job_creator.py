@@ -212,6 +212,9 @@ class JobCreator:
         del self.tenders[job]
         match tender.end:
             case Failure(outcome, reason):
+                wanted = self.wanted.get(job)
+                if wanted is not None and wanted.broken and outcome is Outcome.NO_OFFER:
+                    outcome, reason = Outcome.TIMED_OUT, f"a provider broke its word, and no other was found: {reason}"
                 return [*effects, *self._end(job, Ended(outcome, reason, None, 0))]
             case Bought() as bought:
                 return [*effects, *self._buy(now, tender.request, bought)]
