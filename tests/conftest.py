@@ -11,6 +11,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 UNSETTLED = (
+    "test_a_mediator_without_the_money_for_its_stake_is_told_what_to_do",
     "test_whoever_tells_of_what_they_can_t_give_is_not_asked_again_and_nobody_else_hears_of_it",
     "test_random_bytes_on_any_protocol[/libp2p/dcutr]",
     "test_two_can_t_listen_on_one_port",
