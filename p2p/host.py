@@ -96,6 +96,8 @@ async def open_host(
                 nursery.cancel_scope.cancel()
     finally:
         host.end()
+    while isinstance(failure, ExceptionGroup) and len(failure.exceptions) == 1:  # the library's nurseries wrap, too
+        failure = failure.exceptions[0]
     if failure is not None:
         raise failure
 

@@ -14,14 +14,13 @@ UNSETTLED = (
     "test_a_mediator_without_the_money_for_its_stake_is_told_what_to_do",
     "test_whoever_tells_of_what_they_can_t_give_is_not_asked_again_and_nobody_else_hears_of_it",
     "test_random_bytes_on_any_protocol[/libp2p/dcutr]",
-    "test_two_can_t_listen_on_one_port",
     "test_the_honest_keep_their_welfare_and_a_broken_word_does_not_pay[double booker]",
 )
-"""Tests that failed on a busy machine and whose cause has not been found yet; each is to leave this list."""
+"""Tests that have failed and whose cause is not mended yet, most of them each time; each is to leave this list."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let what is not settled fail without ending CI; it still runs and is told."""
     for item in items:
         if item.name in UNSETTLED:
-            item.add_marker(pytest.mark.xfail(reason="failed once, cause not found", strict=False))
+            item.add_marker(pytest.mark.xfail(reason="has failed, and is not mended yet", strict=False))
