@@ -8,6 +8,7 @@ with it off, a peer that dies and comes back leaves one trace too.
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import random
 import subprocess
@@ -28,6 +29,7 @@ from libp2p.io.exceptions import ConnectionClosedError
 from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.network.stream.net_stream import NetStream
 from libp2p.peer.id import ID
+from libp2p.tools.anyio_service.trio_tasks import BaseTask
 
 from p2p.events import Got, Heard, PeerJoined, PeerLeft
 from p2p.host import Host, open_host
@@ -211,7 +213,8 @@ def run(seed: int) -> list[str]:
     from trio._core import _run as scheduler
 
     before = (scheduler._ALLOW_DETERMINISTIC_SCHEDULING, scheduler._r.getstate(), random.getstate())
-    clocks, hashing = (time.time, time.time_ns), (ID.__hash__, NetStream.__hash__)
+    clocks, hashing = (time.time, time.time_ns), (ID.__hash__, NetStream.__hash__, BaseTask.__hash__)
+    numbers = itertools.count()
     trace: list[str] = []
     gc.collect()
     gc.disable()  # collected generators are ended in tasks of their own, which the scheduler's chance would notice
@@ -224,6 +227,8 @@ def run(seed: int) -> list[str]:
         time.time_ns = lambda: int((EPOCH + clock.current_time()) * 1e9)
         ID.__hash__ = lambda self: int.from_bytes(self.to_bytes()[-8:], "big")  # it keeps peers in sets
         NetStream.__hash__ = lambda self: self.muxed_stream.stream_id  # and streams, by where they lie in memory
+        # and a service's tasks, which it cancels in the order of that set: they are numbered as they enter it
+        BaseTask.__hash__ = lambda self: self.__dict__.setdefault("number", next(numbers))
         trio.run(_story, seed, trace, clock=clock)
     finally:
         gc.enable()
@@ -231,7 +236,7 @@ def run(seed: int) -> list[str]:
         scheduler._r.setstate(before[1])
         random.setstate(before[2])
         time.time, time.time_ns = clocks
-        ID.__hash__, NetStream.__hash__ = hashing
+        ID.__hash__, NetStream.__hash__, BaseTask.__hash__ = hashing
     start = float(trace[0].split()[0])
     return [f"{float(line.split()[0]) - start:.6f} {line.split(' ', 1)[1]}" for line in trace]
 

@@ -70,7 +70,12 @@ async def test_what_the_validator_refuses_is_neither_heard_nor_passed_on(honest,
     def polite(topic: str, data: bytes) -> bool:
         return not data.startswith(b"rude")
 
-    async with honest() as host_a, honest(validate=polite) as host_b, honest() as host_c:
+    content = Settings(wanted_peers=1, dht=False, outside=False)  # the ends must not find each other
+    async with (
+        honest(settings=content) as host_a,
+        honest(validate=polite, settings=content) as host_b,
+        honest(settings=content) as host_c,
+    ):
         await host_a.host.connect(host_b.host.addrs[0])
         await host_c.host.connect(host_b.host.addrs[0])
         await until(lambda: len(host_b.host.machinery.router.mesh[OFFERS]) == 2)
