@@ -175,7 +175,7 @@ class Bodies:
         """Whether we hold every body that ``data`` on ``<topic>/ids`` tells of, after asking the forwarder for what was
         missing. Each body is asked for once at a time, whoever tells of it.
         """
-        if address in self._silent and trio.current_time() < self._silent[address].until:
+        if self._is_silent(address):
             return False
         ids = list(dict.fromkeys(data[start : start + ID_SIZE] for start in range(0, len(data), ID_SIZE)))
         if not self._ids_in.take(address, len(ids), trio.current_time()):
@@ -201,7 +201,10 @@ class Bodies:
         try:
             with trio.move_on_after(self._settings.pull_within) as slow:
                 asker = self._asking.get(address) or self._asking.setdefault(address, _Asker(self._lines, address))
-                bodies = await asker.ask(ids)
+                async with asker.turn:
+                    if self._is_silent(address):
+                        return  # it gave nothing to who was before us: what waited behind that is not asked for
+                    bodies = await asker.ask(ids)
                 for key, body in zip(ids, bodies, strict=True):
                     if body:
                         self._take(topic, key, body)
@@ -221,10 +224,15 @@ class Bodies:
             for key in ids:
                 self._pulling.pop(key).set()
 
+    def _is_silent(self, address: bytes) -> bool:
+        return address in self._silent and trio.current_time() < self._silent[address].until
+
     def _gave_nothing(self, address: bytes) -> None:
         """Not blamed: a network that parted looks the same, and whoever floods a peer can push out what it had. But it
         costs the peer its hearing, for longer each time.
         """
+        if self._is_silent(address):
+            return  # several waited for the same answer: that is one time
         times = self._silent[address].times + 1 if address in self._silent else 1
         wait = min(self._settings.pull_within * 2.0**times, _LONGEST_SILENCE)
         self._silent[address] = _Silence(times, trio.current_time() + wait)
@@ -273,31 +281,30 @@ class Bodies:
 
 
 class _Asker:
-    """Our stream to one neighbour; one request at a time."""
+    """Our stream to one neighbour; one request at a time, for whoever holds ``turn``."""
 
     def __init__(self, lines: Lines, address: bytes) -> None:
         self._lines = lines
         self._address = address
-        self._lock = trio.Lock()
+        self.turn = trio.Lock()
         self._frames: FrameStream | None = None
 
     async def ask(self, ids: list[bytes]) -> list[bytes]:
         """The bodies, empty where there is none. Raises `Unreachable`, `Ended`, `BrokenFrame`."""
-        async with self._lock:
-            if self._frames is None:
-                stream = await self._lines.open_stream(self._address, PROTOCOL, dial=False)
-                self._frames = FrameStream(stream, self._lines.settings)
-            frames, whole = self._frames, False
-            try:
-                await frames.write(b"".join(ids))
-                bodies = [await frames.read() for _ in ids]
-                whole = True
-                return bodies
-            finally:
-                if not whole:  # the next request would get this one's answers
-                    self._frames = None
-                    with trio.CancelScope(shield=True):
-                        await frames.reset()
+        if self._frames is None:
+            stream = await self._lines.open_stream(self._address, PROTOCOL, dial=False)
+            self._frames = FrameStream(stream, self._lines.settings)
+        frames, whole = self._frames, False
+        try:
+            await frames.write(b"".join(ids))
+            bodies = [await frames.read() for _ in ids]
+            whole = True
+            return bodies
+        finally:
+            if not whole:  # the next request would get this one's answers
+                self._frames = None
+                with trio.CancelScope(shield=True):
+                    await frames.reset()
 
 
 def id_of(body: bytes) -> bytes:

@@ -128,8 +128,7 @@ class Punching:
             callers = [conn for conn in self._lines.relayed(peer.address) if conn.is_initiator]
             now = trio.current_time()
             if not self._lines.settings.punch or not callers or not self._asked.take(peer.address, 1, now):
-                await stream.reset()
-                return
+                return  # closed, not reset: a reset overtakes the word that we speak this protocol
             with trio.fail_after(_TALK_WITHIN):
                 theirs = self._places(await read_delimited_msg(stream, HolePunch), peer)
                 await write_delimited_msg(stream, self._own())

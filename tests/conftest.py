@@ -12,8 +12,6 @@ sys.dont_write_bytecode = False
 
 UNSETTLED = (
     "test_a_mediator_without_the_money_for_its_stake_is_told_what_to_do",
-    "test_whoever_tells_of_what_they_can_t_give_is_not_asked_again_and_nobody_else_hears_of_it",
-    "test_random_bytes_on_any_protocol[/libp2p/dcutr]",
     "test_the_honest_keep_their_welfare_and_a_broken_word_does_not_pay[double booker]",
 )
 """Tests that have failed and whose cause is not mended yet, most of them each time; each is to leave this list."""

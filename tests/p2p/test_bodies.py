@@ -114,7 +114,8 @@ async def test_whoever_tells_of_what_they_can_t_give_is_not_asked_again_and_nobo
         async def give_nothing(stream):
             while True:
                 (size,) = struct.unpack(">I", await stream.read(4))
-                asked.append(await stream.read(size))
+                await stream.read(size)
+                asked.append(stream.muxed_conn.peer_id)
                 await stream.write(bytes(4))
 
         liar.host.machinery.host.set_stream_handler(PROTOCOL, give_nothing)
@@ -126,7 +127,9 @@ async def test_whoever_tells_of_what_they_can_t_give_is_not_asked_again_and_nobo
             await trio.sleep(0.02)
         silent = victim.host.gossip.bodies._silent
         await until(lambda: liar.host.address in silent)
-        assert len(asked) < 10
+        # one question is under way at a time, and after the first that brings nothing there is none; the bystander may
+        # have come to know the liar, and asks for itself
+        assert len(asked) == len(set(asked)) <= 2
         assert victim.host.statistics().bans == 0  # who was flooded may have lost what it told of
         await still_serves(victim)
         ids = [told.topicIDs[0] for told in bystander.host.machinery.router.mcache.msgs.values()]
