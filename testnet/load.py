@@ -65,25 +65,30 @@ async def run_load(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_sample_for_ever, town)
             nursery.start_soon(_follow_for_ever, town, progress)
+            # beside the asking: who can't be asked may be waiting to be started again
+            nursery.start_soon(_have_trouble, trouble)
             async with trio.open_nursery() as asking:
                 began = trio.current_time()
                 for number in range(load.jobs):
                     member = town.plan.of("client")[number % len(town.plan.of("client"))]
                     worth = rng.randint(*load.worth)
                     asking.start_soon(_ask, town, member, prepared, worth, load.check, progress)
-                    await _until(began + (number + 1) / load.rate, trouble)
+                    await trio.sleep_until(began + (number + 1) / load.rate)
             with trio.move_on_after(within):
-                while progress.open or trouble.waiting:
-                    await trio.to_thread.run_sync(trouble.poll)
+                while progress.open or trouble.waiting:  # noqa: ASYNC110  (three tasks would have to tell)
                     await trio.sleep(0.2)
             nursery.cancel_scope.cancel()
     return progress
 
 
-async def _until(moment: float, trouble: Trouble) -> None:
-    while (left := moment - trio.current_time()) > 0:
-        await trio.to_thread.run_sync(trouble.poll)
-        await trio.sleep(min(left, 0.2))
+async def _have_trouble(trouble: Trouble) -> None:
+    try:
+        while True:
+            await trio.to_thread.run_sync(trouble.poll)
+            await trio.sleep(0.1)
+    finally:
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(trouble.calm)
 
 
 async def _ask(town: Town, member: Member, prepared: Prepared, worth: int, check: float, progress: Progress) -> None:

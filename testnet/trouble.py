@@ -93,10 +93,9 @@ class Trouble:
 
     def poll(self) -> None:
         """Have happen what is due."""
-        now = time.monotonic() - self._began
-        for entry in sorted(self._due, key=lambda it: it[0]):
-            at, what, thing = entry
-            if at > now:
+        while self._due:
+            at, what, thing = entry = min(self._due, key=lambda it: it[0])
+            if at > time.monotonic() - self._began:
                 return
             self._due.remove(entry)
             self._say(what)
@@ -105,6 +104,14 @@ class Trouble:
             elif (undo := inflict(self._town, thing)) is not None:
                 ends = time.monotonic() - self._began + getattr(thing, "lasts", 0.0)
                 self._due.append((ends, f"over: {what[7:]}", undo))
+
+    def calm(self) -> None:
+        """Take back at once what was to last a while longer; nothing else happens any more."""
+        left, self._due = sorted(self._due, key=lambda it: it[0]), []
+        for _, what, thing in left:
+            if callable(thing):
+                self._say(what)
+                thing()
 
 
 def _parted(plan: Plan, a: Sequence[str], b: Sequence[str]) -> dict[str, set[str]]:

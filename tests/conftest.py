@@ -11,7 +11,6 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 UNSETTLED = (
-    "test_a_mediator_without_the_money_for_its_stake_is_told_what_to_do",
     "test_the_honest_keep_their_welfare_and_a_broken_word_does_not_pay[double booker]",
 )
 """Tests that have failed and whose cause is not mended yet, most of them each time; each is to leave this list."""

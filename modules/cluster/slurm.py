@@ -31,11 +31,12 @@ from modules.docker.executor import DockerExecutor, open_launched
 from modules.docker.hardening import container
 from modules.docker.images import Image, ImagePolicy
 from modules.docker.launching import too_large
-from modules.docker.owner import is_orphan, labels, owner
+from modules.docker.owner import labels
 from modules.docker.prepare import Prepared
 from modules.executor import MIB, Reason, Task
 from modules.gpus.pool import Gpu, GpuPool
 from modules.gpus.probe import NVIDIA, parse_nvidia
+from modules.owner import is_orphan, owner
 from protocol.isolation import Isolation
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ PROBE_SECONDS: Final = 60.0
 GONE_SECONDS: Final = 60.0
 NODE_SIDE: Final = Path(__file__).with_name("node_side.py")
 MARK: Final = "lilypad:"
-"""Begins the comment of our jobs; the owner follows (`modules.docker.owner`)."""
+"""Begins the comment of our jobs; the owner follows (`modules.owner`)."""
 _ALIVE: Final = frozenset({"PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "STAGE_OUT", "REQUEUED"})
 _T = TypeVar("_T")
 

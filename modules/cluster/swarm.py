@@ -27,11 +27,12 @@ from modules.docker.executor import DockerExecutor, open_launched
 from modules.docker.hardening import Wanted, container
 from modules.docker.images import Image, ImagePolicy, look
 from modules.docker.launching import too_large
-from modules.docker.owner import OWNER_LABEL, is_orphan, labels
+from modules.docker.owner import OWNER_LABEL, labels
 from modules.docker.prepare import Prepared
 from modules.executor import MIB, Limits, Reason, Task
 from modules.gpus.pool import Gpu, GpuPool
 from modules.gpus.probe import NVIDIA, parse_nvidia
+from modules.owner import is_orphan
 from protocol.isolation import Isolation
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
-import subprocess
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -31,6 +30,7 @@ from modules.folders import FolderFault, FolderTooLarge
 from modules.gpus.claims import claimed
 from modules.gpus.pool import GpuPool
 from modules.module import Module
+from modules.scratch import remove_tree, scratch_folder
 from protocol.errors import Misuse
 from protocol.isolation import Isolation
 
@@ -110,7 +110,7 @@ class DockerExecutor:
             raise
         finally:
             with trio.CancelScope(shield=True):
-                await self._thread(lambda: _remove_tree(place))
+                await self._thread(lambda: remove_tree(place))
 
     async def _run_in(self, place: Path, task: Task, image: Image) -> Outcome:
         try:
@@ -175,7 +175,7 @@ async def open_docker(
     the engine must see under the same path. ``runtime`` names one of the engine's; by default gVisor's where the
     engine has it. Raises `EngineFault` where no engine answers.
     """
-    async with _engine(url) as engine, _scratch(scratch) as folder:
+    async with _engine(url) as engine, scratch_folder("docker", scratch) as folder:
         swept = await trio.to_thread.run_sync(lambda: sweep(engine))
         if swept:
             log.warning("removed %d containers that an earlier node left behind", swept)
@@ -201,7 +201,7 @@ async def open_launched(
     ``make`` opens the launcher; it is given the engine and a folder of this node's own below ``scratch``, which all
     machines must see under the same path. Raises `EngineFault`, and what ``make`` raises.
     """
-    async with _engine(url) as engine, _scratch(scratch) as folder, make(engine, folder) as launcher:
+    async with _engine(url) as engine, scratch_folder("docker", scratch) as folder, make(engine, folder) as launcher:
         yield DockerExecutor(engine, folder, policy, launcher)
 
 
@@ -212,16 +212,3 @@ async def _engine(url: str | None) -> AsyncIterator[Engine]:
         yield engine
     finally:
         engine.close()
-
-
-@asynccontextmanager
-async def _scratch(parent: Path | None) -> AsyncIterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="lilypad-docker-", dir=parent, ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
-
-
-def _remove_tree(folder: Path) -> None:
-    """Remove a folder that a program wrote in: it may be nested deeper than Python's own way can go down."""
-    done = subprocess.run(["rm", "-rf", "--", str(folder)], capture_output=True, check=False)
-    if done.returncode:
-        log.error("what a run wrote can't be removed: %s", done.stderr.decode(errors="replace")[:400])

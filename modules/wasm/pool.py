@@ -18,6 +18,7 @@ from modules.errors import InputError
 from modules.executor import MIB, Failed, Finished, Limits, Outcome, Reason, Task
 from modules.folders import FolderFault
 from modules.module import Module
+from modules.scratch import scratch_folder
 from modules.wasm.inside.verdict import Request, Verdict
 from modules.wasm.prepare import prepare
 from modules.wasm.profile import profile
@@ -35,7 +36,6 @@ ENGINE_BYTES: Final = 1024 * MIB
 RUNS_PER_WORKER: Final = 1000
 _WATCH_SECONDS: Final = 0.5
 _START_ATTEMPTS: Final = 3
-_FOLDER_PATTERN: Final = "lilypad-wasm-*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class WasmPool:
 
     name: Final = "wasm"
 
-    def __init__(self, sandbox: Sandbox, size: int, parent: Path | None, nursery: trio.Nursery) -> None:
+    def __init__(self, sandbox: Sandbox, size: int, parent: Path, nursery: trio.Nursery) -> None:
         self._sandbox = sandbox
         self._size = size
         self._parent = parent
@@ -250,37 +250,36 @@ async def open_pool(
 ) -> AsyncIterator[WasmPool]:
     """Open a pool of ``size`` warm workers; on leaving, no process and no folder of it is left.
 
-    ``scratch`` is a folder that this pool has for itself (what a crash left there is removed); else the system's
-    folder for temporary files is used. ``bubblewrap`` is the path of ``bwrap``, ``None`` to do without. Where there
+    Its folders are below ``scratch``, else below the system's folder for temporary files, where what a killed process
+    left is removed first. ``bubblewrap`` is the path of ``bwrap``, ``None`` to do without. Where there
     is none, or it does not work, a warning is logged and the isolation class is lower.
     Raises `WorkerDied` when no worker can be started at all.
     """
     if size < 1:
         raise Misuse("a pool needs at least one worker")
-    if scratch is not None:
-        await trio.to_thread.run_sync(_clear, scratch)
     found = find_bubblewrap() if bubblewrap == "find" else bubblewrap
     sandbox = Sandbox(found, max_memory_mib * MIB + ENGINE_BYTES, max_disk_mib * MIB)
-    sandbox, first = await _first_worker(sandbox, scratch)
-    async with trio.open_nursery() as nursery:
-        pool = WasmPool(sandbox, size, scratch, nursery)
-        pool._workers.add(first)
-        pool._return_slot.send_nowait(first)
-        for _ in range(size - 1):
-            nursery.start_soon(pool._refill)
-        try:
-            yield pool
-        finally:
-            nursery.cancel_scope.cancel()
-            with trio.CancelScope(shield=True):
-                await pool._close()
+    async with scratch_folder("wasm", scratch) as folder:
+        sandbox, first = await _first_worker(sandbox, folder)
+        async with trio.open_nursery() as nursery:
+            pool = WasmPool(sandbox, size, folder, nursery)
+            pool._workers.add(first)
+            pool._return_slot.send_nowait(first)
+            for _ in range(size - 1):
+                nursery.start_soon(pool._refill)
+            try:
+                yield pool
+            finally:
+                nursery.cancel_scope.cancel()
+                with trio.CancelScope(shield=True):
+                    await pool._close()
 
 
-async def _first_worker(sandbox: Sandbox, scratch: Path | None) -> tuple[Sandbox, WorkerProcess]:
+async def _first_worker(sandbox: Sandbox, parent: Path) -> tuple[Sandbox, WorkerProcess]:
     """A worker behind the best walls that work here."""
     if sandbox.bubblewrap is not None:
         try:
-            return sandbox, await start_worker(sandbox, scratch)
+            return sandbox, await start_worker(sandbox, parent)
         except WorkerDied as error:
             log.warning(
                 "bubblewrap does not work here (%s): WASM programs run with limits but without a sandbox around the "
@@ -293,14 +292,7 @@ async def _first_worker(sandbox: Sandbox, scratch: Path | None) -> tuple[Sandbox
             "install the package bubblewrap to mend it"
         )
     plain = Sandbox(None, sandbox.data_bytes, sandbox.file_bytes)
-    return plain, await start_worker(plain, scratch)
-
-
-def _clear(scratch: Path) -> None:
-    """Make the folder, or remove what a crash left in it."""
-    scratch.mkdir(parents=True, exist_ok=True)
-    for left in scratch.glob(_FOLDER_PATTERN):
-        shutil.rmtree(left, ignore_errors=True)
+    return plain, await start_worker(plain, parent)
 
 
 def _reason(verdict: Verdict) -> Reason:

@@ -127,9 +127,9 @@ class WorkerProcess:
         return text.splitlines()[-1] if text else "it said nothing"
 
 
-async def start_worker(sandbox: Sandbox, parent: Path | None) -> WorkerProcess:
+async def start_worker(sandbox: Sandbox, parent: Path) -> WorkerProcess:
     """Start a worker with a scratch folder below ``parent``. Raises `WorkerDied`, and then leaves nothing."""
-    scratch = Scratch(Path(tempfile.mkdtemp(prefix="lilypad-wasm-", dir=parent)))
+    scratch = Scratch(Path(tempfile.mkdtemp(prefix="worker-", dir=parent)))
     scratch.inbox.mkdir()
     scratch.outbox.mkdir()
     try:

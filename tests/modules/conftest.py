@@ -13,10 +13,11 @@ import pytest
 
 from modules.catalogue import find
 from modules.docker.executor import DockerExecutor, open_docker
-from modules.docker.owner import OWNER_LABEL, owner
+from modules.docker.owner import OWNER_LABEL
 from modules.executor import Limits, Task
 from modules.inputs import bind, write
 from modules.module import load
+from modules.owner import owner
 from modules.values import to_text
 from modules.wasm.pool import WasmPool, open_pool
 

@@ -16,10 +16,11 @@ import trio
 from modules.docker.engine import EngineFault
 from modules.docker.executor import DockerExecutor, open_docker
 from modules.docker.images import ImagePolicy, image_name
-from modules.docker.owner import JOB_LABEL, OWNER_LABEL, is_orphan, owner
+from modules.docker.owner import JOB_LABEL, OWNER_LABEL
 from modules.executor import Failed, Finished, Limits, Task
 from modules.inputs import bind, write
 from modules.module import load
+from modules.owner import is_orphan, owner
 from protocol.isolation import Isolation
 
 MakeScript = Callable[..., Task]
@@ -148,7 +149,7 @@ from modules.catalogue import find
 from modules.docker.executor import open_docker
 from modules.executor import Limits, Task
 async def main():
-    async with open_docker() as executor:
+    async with open_docker(scratch=Path({str(tmp_path)!r})) as executor:
         limits = Limits(0, 64 << 20, 8 << 20, 1 << 20, 100, 1000.0)
         places = Path({str(task.inputs)!r}), Path({str(task.output)!r})
         await executor.run(Task("orphan", find("python:v1"), *places, limits, b""))
@@ -168,6 +169,7 @@ trio.run(main)
         assert not is_orphan(owner())
         async with open_docker(scratch=tmp_path):
             assert listed(all=True, filters={"label": f"{JOB_LABEL}=orphan"}) == []
+    assert left_over(tmp_path) == []
 
 
 async def test_an_image_is_built_once_for_ten_jobs_and_named_by_its_folder(

@@ -6,6 +6,8 @@ import logging
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -87,7 +89,7 @@ async def test_a_cancelled_run_leaves_no_process_and_no_folder(
     await wait_until(lambda: not alive(pids), seconds=2)
     assert not task.output.exists()
     await wait_for_idle(pool)
-    assert len(list((tmp_path / "scratch").iterdir())) == 1
+    assert len(list((tmp_path / "scratch").glob("*/worker-*"))) == 1
     assert isinstance(await pool.run(cowsay("still here")), Finished)
 
 
@@ -148,11 +150,35 @@ async def test_one_job_sees_nothing_of_the_job_before_it(
     assert (second.output / "stdout").read_text() == ". .. program . .. "
 
 
-async def test_what_a_crash_left_in_the_scratch_folder_is_swept(tmp_path: Path) -> None:
-    scratch = tmp_path / "scratch"
-    (scratch / "lilypad-wasm-old" / "in").mkdir(parents=True)
-    async with open_pool(1, scratch=scratch):
-        assert not (scratch / "lilypad-wasm-old").exists()
+def list_folder(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
+
+
+async def test_what_a_killed_process_left_is_swept_and_what_a_living_one_has_is_not(tmp_path: Path) -> None:
+    child = f"""
+import trio
+from pathlib import Path
+from modules.wasm.pool import open_pool
+async def main():
+    async with open_pool(1, scratch=Path({str(tmp_path)!r})):
+        print("open", flush=True)
+        await trio.sleep_forever()
+trio.run(main)
+"""
+    process = subprocess.Popen([sys.executable, "-c", child], stdout=subprocess.PIPE)  # noqa: ASYNC220  (it only starts)
+    assert process.stdout is not None
+    with process.stdout:
+        assert process.stdout.readline() == b"open\n"
+    (theirs,) = list_folder(tmp_path)
+    (tmp_path / "lilypad-wasm-of-nobody").mkdir()
+    async with open_pool(1, scratch=tmp_path):
+        assert theirs.exists()
+    process.kill()
+    process.wait()
+    assert theirs.exists()
+    async with open_pool(1, scratch=tmp_path):
+        assert not theirs.exists()
+    assert [each.name for each in list_folder(tmp_path)] == ["lilypad-wasm-of-nobody"], "it may be about to be named"
 
 
 async def test_without_bubblewrap_it_runs_all_the_same_warns_and_ranks_lower(

@@ -12,7 +12,6 @@ import pytest
 
 from node.errors import ExitCode
 from tests.helpers.court import CHECK_FEE, FEE, JUDGES, PAY, STAKE, Resident, Town, open_town
-from tests.helpers.network import DEPOSIT
 from tests.helpers.processes import assert_gone, descendants
 
 CHEAT = 10 * PAY
@@ -141,8 +140,10 @@ def jurors_paid(gains: dict[str, int], jurors: tuple[str, ...]) -> int:
 
 def test_a_mediator_without_the_money_for_its_stake_is_told_what_to_do(town: Town) -> None:
     judge = town["judge_c"]
+    money = judge.api("/api/v1/status")["money"]
     judge.end()
-    ended = judge.lilypad("node", "start", "--role", "mediator", "--stake", DEPOSIT + 5)
+    has = int(money["free"]) + int(money["stake"])  # not what it began with: it has judged in the tests above
+    ended = judge.lilypad("node", "start", "--role", "mediator", "--stake", has + 5)
     judge.begin("--role", "mediator", "--stake", STAKE)
     assert ended.code == ExitCode.FUNDS_OR_KEY
     assert "wallet deposit 5" in ended.err

@@ -22,7 +22,8 @@ from modules.cluster.slurm import open_slurm
 from modules.cluster.swarm import open_swarm
 from modules.docker.executor import DockerExecutor
 from modules.docker.images import BASE, ImagePolicy
-from modules.docker.owner import OWNER_LABEL, owner
+from modules.docker.owner import OWNER_LABEL
+from modules.owner import owner
 from tests.helpers.daemons import Daemon, daemon, give_base, network
 
 # Rows as nvidia-smi prints them (see test_gpus.py), with ids of their own: there is no GPU here, and a swarm asks for
