@@ -49,8 +49,9 @@ from agents.reports import Agreed, Ended, Noted, Outcome
 from agents.reputation import Reputation, Standing
 from agents.reputation import key as standing_key
 from agents.request import Request
+from agents.shortlist import Appraise
 from agents.strategy import Breached, Dealt, Settled
-from agents.tender import Appraise, Bought, Failure, Tender
+from agents.tender import Bought, Failure, Tender
 from protocol.deal import DealId
 from protocol.identity import Address
 from protocol.job import Run

@@ -32,15 +32,22 @@ class Quote:
     """The most that the job would cost, base units."""
 
 
-def misfit(offer: ResourceOffer, job: Job, vault: VaultRef, units: Sequence[str] = ("job",)) -> str | None:
-    """Why an offer can't serve a job, or None if it can."""
+def judged(
+    offer: ResourceOffer, job: Job, vault: VaultRef, units: Sequence[str] = ("job",)
+) -> tuple[str | None, Quote | None]:
+    """Why an offer can't serve a job, or None if it can; and what it asks for the job, if it has a price for it."""
+    quote = quoted(offer, job, units)
+    return _misfit(offer, job, vault, quote, units), quote
+
+
+def _misfit(offer: ResourceOffer, job: Job, vault: VaultRef, quote: Quote | None, units: Sequence[str]) -> str | None:
     if vault not in offer.vaults:
         return "another vault"
     if job.executor not in offer.executors:
         return f"no {job.executor} executor"
     if not satisfies(offer.isolation_of(job.executor), job.isolation):
         return f"isolation: {job.isolation} wanted, {offer.isolation_of(job.executor) or 'none'} offered"
-    if quoted(offer, job, units) is None:
+    if quote is None:
         return f"no price for this module by {' or '.join(units)}"
     return offer.capacity.lacks(job.resources)
 
@@ -50,15 +57,14 @@ def quoted(offer: ResourceOffer, job: Job, units: Sequence[str] = ("job",)) -> Q
 
     Of several units the one that costs the least at the job's own limits, for more can't be known beforehand.
     """
-    for module in (job.module, "*"):
-        quotes = [
-            Quote(price.unit, pay_at(price.amount, price.unit, most_parts(price.unit, job.resources)))
-            for price in offer.prices
-            if price.module == module and price.unit in units and price.unit in PARTS
-        ]
-        if quotes:
-            return min(quotes, key=lambda quote: quote.pay)
-    return None
+    best: tuple[bool, int, str] | None = None
+    for price in offer.prices:
+        own = price.module == job.module
+        if (own or price.module == "*") and price.unit in units and price.unit in PARTS:
+            pay = pay_at(price.amount, price.unit, most_parts(price.unit, job.resources))
+            if best is None or (not own, pay) < best[:2]:
+                best = not own, pay, price.unit
+    return None if best is None else Quote(best[2], best[1])
 
 
 def cost(price: int, doubt: float) -> float:

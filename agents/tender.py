@@ -9,10 +9,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
-from hashlib import blake2b
 from random import Random
 
 from agents.auction import AFTER_OUTBID, CROWD, MOST_LOTS, MOST_RIVALS, SETTLE_EACH, SPREAD_EACH, Auction, Lot
@@ -24,7 +22,7 @@ from agents.preferences import Issue, Mandate, shaped
 from agents.reports import Chosen, Outcome, Tendering
 from agents.reputation import Reputation
 from agents.request import Request
-from agents.selection import Quote, cost, misfit, quoted, whom_to_ask
+from agents.shortlist import Appraise, Shortlist
 from agents.strategy import Accept as Taken
 from agents.strategy import Answer
 from agents.strategy import Counter as Proposed
@@ -36,7 +34,7 @@ from protocol.negotiation import Phase, Side
 from protocol.negotiation import step as step_talk
 from protocol.offers import Offer, ResourceOffer
 from protocol.rules import Rules
-from protocol.terms import MOST_MEDIATORS, Terms, deal_of
+from protocol.terms import Terms, deal_of
 from protocol.wire import agreement, digest
 
 GATHER = 1.5
@@ -61,10 +59,6 @@ OUTBID_PERCENT = 2
 """How much more a machine costs at least after one was outbid there; providers have the same rule."""
 MARKET_MULTIPLE = 2
 """Without a limit of the user's own, the most to pay is this many times the lowest asking price."""
-
-
-Appraise = Callable[[Request, ResourceOffer], int]
-"""What a job is worth to its buyer on one machine, base units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +107,14 @@ class Tender:
         self.rules = rules
         self.request = request
         self.book = book
-        self.reputation = reputation
         self.rng = rng
-        self.appraise = appraise
+        self.list = Shortlist(me, rules, request, book, reputation, appraise)
         self.auction: Auction | None = None
         """How to bid among many buyers; None where there are few."""
         self.mode = Mode.GATHERING
         self.bids = Bids(request.id, request.job, rules, rng)
-        self._judged_offers: dict[Address, tuple[int, str | None, Quote | None]] = {}
-        """Serial, misfit and quote of each provider's offer: each is looked at once."""
+        self._news: dict[Address, ResourceOffer] = {}
+        """What has been announced since the auction was last looked at."""
         self._market: tuple[int, ...] = ()
         """What those that fit ask for this job."""
         self.round = 0
@@ -142,19 +135,19 @@ class Tender:
         opened = self._enough(now)
         if opened:
             return opened
-        pause = GATHER_KNOWN if self._judged(now) and self._fitting(now) else GATHER
+        pause = GATHER_KNOWN if self.list.has_judges(now) and self._fitting(now) else GATHER
         return self._timer(now + pause, "gather")
 
     def heard(self, now: float, offer: Offer) -> list[Effect]:
         """Something new is on offer."""
         if self.mode is Mode.GATHERING:
             return self._enough(now)
-        if isinstance(offer, ResourceOffer):
-            self._hear_price(now, offer)
+        if self.auction is not None and isinstance(offer, ResourceOffer):
+            self._news[offer.provider] = offer  # looked at when it matters: every buyer hears every price
         return []
 
     def _enough(self, now: float) -> list[Effect]:
-        if not self.waited and not self._judged(now):
+        if not self.waited and not self.list.has_judges(now):
             return []
         known = len(self._fitting(now))
         if known >= ENOUGH or (self.waited and known):
@@ -176,12 +169,11 @@ class Tender:
                 late = [bid for bid in self.bids if bid.undecided]
                 left = [effect for bid in late for effect in self.bids.leave(bid, "you took too long")]
                 for bid in late:
-                    self._give_up(bid.provider)
+                    self._give_up(now, bid.provider)
                 return [*left, *self._conclude(now)]
             case str(), Mode.CONFIRMING if self.chosen and phase == f"bind:{self.round}:{self.chosen.hex()}":
                 return self._lost(now, self.bids[self.chosen], "no signature came", final=False, tell=True)
             case str(), Mode.TALKING if phase == f"court:{self.patience}":
-                self._hear_prices(now)
                 return self._court(now)
             case str(), Mode.TALKING if phase == f"settle:{self.patience}":
                 return self._confirm(now)
@@ -232,6 +224,7 @@ class Tender:
                     return [*self.bids.leave(bid, reason, final=True), *self._conclude(now)]
                 bid = self.bids.received(replace(bid, mandate=bid.mandate.holding(self.rules, terms)), terms)
                 if self.auction is not None:
+                    self._hear_prices(now)
                     self.auction.raised(provider, terms.pay)
                     return self._court(now)
                 return self._ask(now, bid)
@@ -241,6 +234,7 @@ class Tender:
                 if self.chosen == provider:
                     self.mode, self.chosen = Mode.TALKING, None
                 if self.auction is not None:
+                    self._hear_prices(now)
                     self.auction.raised(provider, bid.table.pay * (100 + OUTBID_PERCENT) // 100 + 1)
                     return self._court_soon(now)
                 return [*self._ask(now, bid), *self._have_patience(now)]
@@ -263,15 +257,7 @@ class Tender:
     # --- talks -------------------------------------------------------------------------------------------------------
 
     def _fitting(self, now: float) -> list[ResourceOffer]:
-        finally_lost = {bid.provider for bid in self.bids if bid.final}
-        return [
-            offer
-            for offer in self.book.providers(now)
-            if offer.provider not in finally_lost and offer.provider != self.me and self._misfit(offer) is None
-        ]
-
-    def _misfit(self, offer: ResourceOffer) -> str | None:
-        return self._looked_at(offer)[1]
+        return self.list.fitting(now, {bid.provider for bid in self.bids if bid.final})
 
     def _swapped(self, bid: Bid, terms: Terms) -> str | None:
         """What a seller changed that is none of the issues: it could name its own judges, or do away with checks."""
@@ -281,57 +267,27 @@ class Tender:
         changed = [name for name in Terms.__slots__ if getattr(same, name) != getattr(terms, name)]
         return f"{changed[0]} was changed" if changed else None
 
-    def _quoted(self, offer: ResourceOffer) -> Quote | None:
-        return self._looked_at(offer)[2]
-
-    def _looked_at(self, offer: ResourceOffer) -> tuple[int, str | None, Quote | None]:
-        known = self._judged_offers.get(offer.provider)
-        if known is None or known[0] != offer.serial:
-            job, units = self.request.job, self.request.units
-            known = (offer.serial, misfit(offer, job, self.rules.vault, units), quoted(offer, job, units))
-            self._judged_offers[offer.provider] = known
-        return known
-
-    def _judged(self, now: float) -> bool:
-        return bool(self.request.mediators) or any(True for _ in self.book.mediators(now))
-
-    def _worth(self, offer: ResourceOffer) -> int:
-        """The most to pay for the job on this machine."""
-        return (
-            self.appraise(self.request, offer)
-            if self.request.at_market
-            else min(self.request.most_pay, self.appraise(self.request, offer))
-        )
-
     def _open_talks(self, now: float) -> list[Effect]:
         if self.auction is not None:
-            self._hear_prices(now)
             return self._court(now)
         fitting = self._fitting(now)
-        self._market = tuple(quote.pay for offer in fitting if (quote := self._quoted(offer)) is not None)
-        offers = whom_to_ask(
-            fitting,
-            self.request.job,
-            self.rng,
-            doubt=lambda who: self.reputation.doubt(now, who),
-            worth=self._worth,
-            units=self.request.units,
-        )
+        self._market = tuple(self.list.asked(fitting))
+        offers = self.list.whom_to_ask(now, fitting, self.rng)
         if not offers:
             return self._nobody_agrees(now)
         self.mode = Mode.TALKING
         self.round += 1
         self.waits = 0
-        asks = [quote.pay for offer in offers if (quote := self._quoted(offer)) is not None]
+        asks = self.list.asked(offers)
         effects: list[Effect] = [Tell(self.request.id, Tendering(tuple(offer.provider for offer in offers)))]
         if self.book.rivals(now, self.me) >= CROWD:
             most = MARKET_MULTIPLE * min(asks) if self.request.at_market else None
             self.auction = Auction(self._lot(now, offer, most) for offer in fitting[:MOST_LOTS])
             return [*effects, *self._court(now)]
         for offer in offers:
-            most = MARKET_MULTIPLE * min(asks) if self.request.at_market else self._worth(offer)
+            most = MARKET_MULTIPLE * min(asks) if self.request.at_market else self.list.worth(offer)
             mandate = Mandate("buyer", most, min(most, min(asks) // 2), self.request.wishes)
-            bid = self.bids.new(offer.provider, mandate, self._base(now, offer))
+            bid = self.bids.new(offer.provider, mandate, self.list.terms(now, offer))
             effects += self._ask(now, bid)
         return [*effects, *self._have_patience(now)]
 
@@ -348,25 +304,9 @@ class Tender:
     def _ask(self, now: float, bid: Bid) -> list[Effect]:
         return self.bids.consult(now, bid, self._market)
 
-    def _base(self, now: float, offer: ResourceOffer) -> Terms:
-        quote, wanted = self._quoted(offer), self.request
-        unit = quote.unit if quote is not None else "job"
-        return self.rules.terms(now, wanted.job, 0, wanted.check_ppm, self._pool(now, offer), unit)
-
-    def _pool(self, now: float, offer: ResourceOffer) -> tuple[Address, ...]:
-        heard = {mediator.mediator for mediator in self.book.mediators(now)}
-        trusted = set(self.request.mediators) or heard
-        both = trusted & set(offer.mediators) if offer.mediators else trusted
-        able = sorted(both - {self.me, offer.provider}, key=self._turn)
-        return tuple(sorted(able[:MOST_MEDIATORS]))
-
-    def _turn(self, mediator: Address) -> bytes:
-        # where there are too many, each job takes others: nobody gets into every pool by the look of its address
-        return blake2b(mediator, key=self.request.id, digest_size=16).digest()
-
     def _lost(self, now: float, bid: Bid, reason: str, final: bool, *, tell: bool = False) -> list[Effect]:
         left = self.bids.leave(bid, reason, final) if tell else self.bids.lost(bid, reason, final)
-        self._give_up(bid.provider)
+        self._give_up(now, bid.provider)
         if self.chosen != bid.provider:
             return [*left, *self._conclude(now)]
         # the others may still be deciding: another bid released them while this one was being confirmed
@@ -376,32 +316,31 @@ class Tender:
     # --- in a crowd --------------------------------------------------------------------------------------------------
 
     def _lot(self, now: float, offer: ResourceOffer, most: int | None) -> Lot:
-        quote = self._quoted(offer)
-        worth = self._worth(offer) if most is None else most
-        doubt = self.reputation.doubt(now, offer.provider)
+        quote = self.list.quote(offer)
+        worth = self.list.worth(offer) if most is None else most
+        doubt = self.list.doubt(now, offer.provider)
         return Lot(offer.provider, worth, offer.serial, quote.pay if quote is not None else 0, doubt)
 
     def _hear_prices(self, now: float) -> None:
-        if self.auction is None:
-            return
-        for provider in self.auction.lots:
-            offer = self.book.provider(now, provider)
-            if offer is not None:
-                self._hear_price(now, offer)
+        news, self._news = self._news, {}
+        for offer in news.values():
+            self._hear_price(now, offer)
 
     def _hear_price(self, now: float, offer: ResourceOffer) -> None:
-        known = self.auction.lots.get(offer.provider) if self.auction is not None else None
-        if self.auction is None or (known is not None and offer.serial <= known.serial):
+        assert self.auction is not None
+        known = self.auction.lots.get(offer.provider)
+        if known is not None and offer.serial <= known.serial:
             return
-        fits = self._misfit(offer) is None and offer.provider != self.me
+        fits = offer.provider != self.me and self.list.misfit(offer) is None
         if known is None and (self.request.at_market or not fits):
             return  # what is worth twice the lowest price was said when there were others
         self.auction.hear(self._lot(now, offer, None if known is None else known.worth))
         if not fits:
             self.auction.lost(offer.provider)
 
-    def _give_up(self, provider: Address) -> None:
+    def _give_up(self, now: float, provider: Address) -> None:
         if self.auction is not None:
+            self._hear_prices(now)  # or what it said before would bring it back
             self.auction.lost(provider)
 
     def _court_soon(self, now: float) -> list[Effect]:
@@ -416,6 +355,7 @@ class Tender:
     def _court(self, now: float) -> list[Effect]:
         """Bid where it is best now; one talk at a time, so one hold at most."""
         assert self.auction is not None
+        self._hear_prices(now)
         self.mode = Mode.TALKING
         choice = self.auction.choose(self.bids.by_provider)
         best = None if choice is None else choice.lot.provider
@@ -433,7 +373,7 @@ class Tender:
             if offer is None:
                 self.auction.lost(choice.lot.provider)
                 return [*effects, *self._court(now)]
-            bid = self.bids.new(offer.provider, mandate, self._base(now, offer))
+            bid = self.bids.new(offer.provider, mandate, self.list.terms(now, offer))
         else:
             bid = self.bids.put(replace(bid, mandate=mandate.holding(self.rules, bid.talk.terms)))
         return [*effects, *self._ask(now, bid), *self._have_patience(now)]
@@ -458,16 +398,11 @@ class Tender:
         if not held:
             return []
 
-        def loss(bid: Bid) -> tuple[float, float]:
-            offer = self.book.provider(now, bid.provider)
-            worth = self._worth(offer) if offer is not None else 0
-            return cost(bid.table.pay, self.reputation.doubt(now, bid.provider)) - worth, self.rng.random()
-
-        best = min(held, key=loss)
+        best = min(held, key=lambda bid: (self.list.loss(now, bid.provider, bid.table.pay), self.rng.random()))
         assert best.talk is not None
         deal = deal_of(best.talk.terms, self.me, best.provider, agreement(best.talk.table, best.talk.job))
         self.mode, self.chosen = Mode.CONFIRMING, best.provider
-        doubt = self.reputation.doubt(now, best.provider)
+        doubt = self.list.doubt(now, best.provider)
         rest = tuple(sorted(bid.table.pay for bid in held if bid is not best))
         told = Tell(self.request.id, Chosen(best.provider, best.talk.terms.pay, doubt, rest))
         confirmed = self.bids.move(best, Confirm(best.id, best.talk.head, deal))
@@ -481,7 +416,7 @@ class Tender:
         return [effect for other in others for effect in self.bids.leave(other, "bought elsewhere")]
 
     def _nobody_fits(self, now: float) -> Failure:
-        lacks = {self._misfit(offer) or "" for offer in self.book.providers(now)} - {""}
+        lacks = self.list.misfits(now)
         heard = f"{len(lacks)} kinds of misfit: {'; '.join(sorted(lacks))}" if lacks else "no provider was heard"
         return Failure(Outcome.NO_OFFER, heard)
 

@@ -10,9 +10,10 @@ peers only and once for each kind of misuse with a tenth of the sellers (or of t
 
 A gain is what a peer has in the vault in the end, plus what the results that it got are worth to it, less what its runs
 cost it. Each row compares the same peers in the same market: the misusers with their honest selves, the others with
-themselves in the honest market.
+themselves in the honest market. One market is mostly luck (whatever one peer does differently, all that comes after it
+is drawn anew), so a difference is printed with its standard error over the markets, and judged by both.
 
-    python benchmarks/misuse.py [--markets 5] [--size 30] [--json FILE]
+    python benchmarks/misuse.py [--markets 40] [--size 10] [--first 0] [--json FILE]
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ import argparse
 import json
 import sys
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from random import Random
-from statistics import fmean
+from statistics import fmean, stdev
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -56,8 +57,8 @@ END = 1500
 SHARE = 0.1
 """Of the sellers, or the buyers, that are up to something."""
 KEEP = 0.95
-FRAUDS = ("double booker", "tyre kicker")
-"""Those that break their word. Asking for more, or lying in an announcement, may pay: that is what haggling is for."""
+SURE = 2.0
+"""Standard errors beyond which a difference is none of chance."""
 KINDS = ("double booker", "tyre kicker", "price spammer", "30 % markup")
 
 
@@ -74,7 +75,7 @@ class Accounts:
         self.deals = 0
 
     def handled(self, world: World, peer: Peer, event: Event, effects: list[Effect]) -> None:
-        if isinstance(event, Ran):
+        if isinstance(event, Ran) and peer.name.startswith("machine"):  # a buyer's own check has no price here
             self.spent[peer.address] += self.market.costs[self.number[peer.address]]
 
     def told(self, world: World, peer: Peer, job: bytes, report: Told) -> None:
@@ -105,10 +106,10 @@ class Played:
     deals: int
 
 
-def play(seed: int, size: int, kind: str) -> Played:
+def play(seed: int, size: int, kind: str, share: float = SHARE) -> Played:
     """One market to its end; ``kind`` is what the first sellers or buyers are up to, or ``honest``."""
     rng = Random(f"misuse {seed}")
-    few = max(1, round(size * SHARE))
+    few = max(1, round(size * share))
     market = Market.draw(seed, size, size, OWN)
     number: dict[Address, int] = {}
     peers: list[Peer] = []
@@ -162,56 +163,81 @@ def play(seed: int, size: int, kind: str) -> Played:
     return Played({peer.name: accounts.gain(world, peer.address) for peer in peers}, accounts.deals)
 
 
-def misusers(kind: str, size: int) -> frozenset[str]:
+def misusers(kind: str, size: int, share: float = SHARE) -> frozenset[str]:
     """Their names."""
-    few = max(1, round(size * SHARE))
+    few = max(1, round(size * share))
     return frozenset(f"{'kicker' if kind == 'tyre kicker' else 'machine'} {i}" for i in range(few))
 
 
-def row(kind: str, size: int, honest: list[Played], played: list[Played]) -> dict[str, float]:
-    """What a kind of misuse gains its peers, and what the others keep."""
-    bad = misusers(kind, size)
-    own, before, others, others_before = 0, 0, 0, 0
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a kind of misuse gains each of its peers, base units, and what the others keep."""
+
+    gain: float
+    gain_if_honest: float
+    error: float
+    """Standard error of the difference."""
+    others_keep: float
+    deals: float
+
+    @property
+    def verdict(self) -> str:
+        """Whether the misuse pays, as far as so many markets can tell."""
+        if self.others_keep < KEEP:
+            return "MISSED: the others lose"
+        more = self.gain - self.gain_if_honest
+        if more <= 0:
+            return "ok"
+        return "MISSED: it pays" if more > SURE * self.error else "ok (chance)"
+
+
+def row(kind: str, size: int, honest: list[Played], played: list[Played], share: float = SHARE) -> Row:
+    """Compare each market with its honest self."""
+    bad = misusers(kind, size, share)
+    own, before, others, others_before = [], [], 0, 0
     for then, now in zip(honest, played, strict=True):
-        own += sum(now.gains[name] for name in bad)
-        before += sum(then.gains.get(name, 0) for name in bad)
+        own.append(fmean(now.gains[name] for name in bad))
+        before.append(fmean(then.gains.get(name, 0) for name in bad))
         others += sum(gain for name, gain in now.gains.items() if name not in bad)
         others_before += sum(gain for name, gain in then.gains.items() if name not in bad)
-    return {
-        "gain": own / len(played) / len(bad),
-        "gain_if_honest": before / len(played) / len(bad),
-        "others_keep": others / others_before,
-        "deals": fmean(it.deals for it in played),
-    }
+    more = [now - then for now, then in zip(own, before, strict=True)]
+    error = stdev(more) / len(more) ** 0.5 if len(more) > 1 else float("inf")
+    return Row(fmean(own), fmean(before), error, others / others_before, fmean(it.deals for it in played))
 
 
 def main() -> int:
     """Print the table; 1 if a goal is missed."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--markets", type=int, default=5)
-    parser.add_argument("--size", type=int, default=30, help="jobs, and machines")
+    parser.add_argument("--markets", type=int, default=40)
+    parser.add_argument("--size", type=int, default=10, help="jobs, and machines")
+    parser.add_argument("--first", type=int, default=0, help="seed of the first market")
+    parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--json", type=Path)
     wish = parser.parse_args()
-    honest = [play(seed, wish.size, "honest") for seed in range(wish.markets)]
+    seeds = range(wish.first, wish.first + wish.markets)
+    honest = [play(seed, wish.size, "honest") for seed in seeds]
     deals = fmean(it.deals for it in honest)
     print(f"{wish.markets} markets of {wish.size} x {wish.size}; {deals:.1f} deals when all are honest")
-    print(f"{'misuse':16}{'gain each':>12}{'if honest':>12}{'the others keep':>18}{'deals':>8}")
+    print(
+        f"{'misuse':16}{'gain each':>12}{'if honest':>12}{'difference':>22}{'the others keep':>18}{'deals':>8}",
+        flush=True,
+    )
     rows = {}
     missed = 0
-    for kind in KINDS:
-        rows[kind] = found = row(kind, wish.size, honest, [play(seed, wish.size, kind) for seed in range(wish.markets)])
-        ok = found["others_keep"] >= KEEP and (kind not in FRAUDS or found["gain"] <= found["gain_if_honest"])
-        missed += not ok
+    for kind in wish.kinds.split(","):
+        rows[kind] = found = row(kind, wish.size, honest, [play(seed, wish.size, kind) for seed in seeds])
+        missed += found.verdict.startswith("MISSED")
         print(
-            f"{kind:16}{found['gain']:12,.0f}{found['gain_if_honest']:12,.0f}{found['others_keep']:18.3f}"
-            f"{found['deals']:8.1f}  {'ok' if ok else 'MISSED'}",
+            f"{kind:16}{found.gain:12,.0f}{found.gain_if_honest:12,.0f}"
+            f"{found.gain - found.gain_if_honest:+13,.0f} ± {found.error:<6,.0f}{found.others_keep:18.3f}"
+            f"{found.deals:8.1f}  {found.verdict}",
             flush=True,
         )
     print(
-        f"goals: the others keep at least {KEEP} of what they gain together; {' and '.join(FRAUDS)} gain nothing by it"
+        f"goals: no misuse pays (beyond {SURE:.0f} standard errors), and the others keep {KEEP} of their gains together"
     )
     if wish.json:
-        wish.json.write_text(json.dumps(rows, indent=2))
+        wish.json.write_text(json.dumps({kind: asdict(found) for kind, found in rows.items()}, indent=2))
     return 1 if missed else 0
 
 

@@ -347,7 +347,7 @@ class Oracle:
         taken = [sale.job.resources for sale in agent.sales.values() if sale.busy]
         taken += [h.talk.job.resources for h in agent.haggles.values() if h.talk.phase in (Phase.HELD, Phase.CONFIRMED)]
         have = agent.shop.capacity
-        for using in (taken, list(peer.running.values())):
+        for using in (taken, [running.what.job.resources for running in peer.running.values()]):
             fits = (
                 sum(r.cpu_millis for r in using) <= have.cpu_millis
                 and sum(r.memory_mib for r in using) <= have.memory_mib

@@ -25,8 +25,8 @@ from agents.mediator import Bench, Mediator
 from agents.provider import Provider
 from agents.request import Request
 from agents.shop import Sheet, Shop
+from agents.shortlist import Appraise
 from agents.strategies.built_in import BUILT_IN, DEFAULT
-from agents.tender import Appraise
 from protocol.eip712 import Domain
 from protocol.identity import Address
 from protocol.job import Capacity

@@ -61,7 +61,6 @@ from agents.strategy import Strategy, learn
 from protocol.deal import Deal, DealId
 from protocol.eip712 import digest
 from protocol.identity import Address
-from protocol.job import Resources
 from protocol.judging import own_vote
 from protocol.messages import Delivered, Gossip, Message, Serving, Statement, protocol_of
 from protocol.rules import Rules
@@ -92,6 +91,21 @@ ANY_LIFE = -1
 
 
 @dataclass(slots=True)
+class Running:
+    """One run on a peer's machine."""
+
+    what: Execute
+    left: float
+    """Seconds that it would still take by itself."""
+    since: float
+    """When that was so."""
+    load: float = 0.0
+    """How many times longer everything takes since then: 1 on a machine that sold no more than it has."""
+    turn: int = 0
+    """How often its end was foreseen; an earlier one is void."""
+
+
+@dataclass(slots=True)
 class Peer:
     """One agent and its machine."""
 
@@ -114,7 +128,7 @@ class Peer:
     journal: Journal = field(default_factory=Journal)
     holds: set[str] = field(default_factory=set)
     """CIDs that its gateway serves."""
-    running: dict[bytes, Resources] = field(default_factory=dict)
+    running: dict[bytes, Running] = field(default_factory=dict)
     watched: dict[DealId, tuple[Deal, DealState | None]] = field(default_factory=dict)
     waiting: list[Event] = field(default_factory=list)
     """What its user asked for while it was down."""
@@ -424,20 +438,28 @@ class World:
         self._post(self.now + rng.uniform(0.02, 1.0), peer, Fetched(effect.about, effect.cid, size_of(effect.cid)))
 
     def _execute(self, peer: Peer, effect: Execute) -> None:
-        about, job = effect.about, effect.job
-        peer.running[about] = job.resources
-        # a machine that sold more than it has is slower for everybody
-        shop = getattr(peer.agent, "shop", None)
-        taken = sum(running.cpu_millis for running in peer.running.values())
-        load = 1.0 if shop is None else max(1.0, taken / shop.capacity.cpu_millis)
-        took = job.resources.timeout * self._rng.uniform(0.05, 0.9) * load
-        life = peer.life
-        self._call(self.now + took, lambda: self._ran(peer, life, effect))
+        alone = effect.job.resources.timeout * self._rng.uniform(0.05, 0.9)
+        peer.running[effect.about] = Running(effect, alone, self.now)
+        self._share_out(peer)
 
-    def _ran(self, peer: Peer, life: int, effect: Execute) -> None:
-        if peer.life != life:
+    def _share_out(self, peer: Peer) -> None:
+        """Foresee when the runs of this machine end: one that sold more than it has is slower for all of them."""
+        shop = getattr(peer.agent, "shop", None)
+        taken = sum(running.what.job.resources.cpu_millis for running in peer.running.values())
+        load = 1.0 if shop is None else max(1.0, taken / shop.capacity.cpu_millis)
+        for running in peer.running.values():
+            if running.load != load:
+                running.left -= (self.now - running.since) / running.load if running.turn else 0.0
+                running.since, running.load, running.turn = self.now, load, running.turn + 1
+                ended = partial(self._ran, peer, peer.life, running.turn, running.what)
+                self._call(self.now + running.left * load, ended)
+
+    def _ran(self, peer: Peer, life: int, turn: int, effect: Execute) -> None:
+        running = peer.running.get(effect.about)
+        if peer.life != life or running is None or running.turn != turn:
             return
-        peer.running.pop(effect.about, None)
+        del peer.running[effect.about]
+        self._share_out(peer)
         run = noisy_run(effect.job, self._rng)
         peer.holds.add(run.cid)
         self._feed(peer, Ran(effect.about, run))

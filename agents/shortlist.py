@@ -1,0 +1,123 @@
+"""What one job makes of the offers that were heard: which fit, what they ask, what they are worth, on which terms.
+
+Every buyer hears every announcement, and most of them change one price: so each is looked at when it matters, and once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from hashlib import blake2b
+from random import Random
+
+from agents.order_book import OrderBook
+from agents.reputation import Reputation
+from agents.request import Request
+from agents.selection import Quote, cost, judged, whom_to_ask
+from protocol.identity import Address
+from protocol.offers import ResourceOffer
+from protocol.rules import Rules
+from protocol.terms import MOST_MEDIATORS, Terms
+
+Appraise = Callable[[Request, ResourceOffer], int]
+"""What a job is worth to its buyer on one machine, base units."""
+
+
+class Shortlist:
+    """The order book through the eyes of one job."""
+
+    def __init__(
+        self,
+        me: Address,
+        rules: Rules,
+        request: Request,
+        book: OrderBook,
+        reputation: Reputation,
+        appraise: Appraise,
+    ) -> None:
+        self.me = me
+        self.rules = rules
+        self.request = request
+        self.book = book
+        self.reputation = reputation
+        self.appraise = appraise
+        self._known: dict[Address, tuple[int, str | None, Quote | None]] = {}
+        """Serial, misfit and quote of each provider's newest offer."""
+
+    def fitting(self, now: float, without: Collection[Address] = ()) -> list[ResourceOffer]:
+        """Offers of this moment that can serve the job, but for those of some providers."""
+        return [
+            offer
+            for offer in self.book.providers(now)
+            if offer.provider not in without and offer.provider != self.me and self.misfit(offer) is None
+        ]
+
+    def misfits(self, now: float) -> set[str]:
+        """Why those of this moment can't that can't."""
+        return {self.misfit(offer) or "" for offer in self.book.providers(now)} - {""}
+
+    def misfit(self, offer: ResourceOffer) -> str | None:
+        """Why this one can't serve the job; None if it can."""
+        return self._looked_at(offer)[1]
+
+    def quote(self, offer: ResourceOffer) -> Quote | None:
+        """What it asks for the job."""
+        return self._looked_at(offer)[2]
+
+    def asked(self, offers: Iterable[ResourceOffer]) -> list[int]:
+        """What all of these ask, base units."""
+        return [quote.pay for offer in offers if (quote := self.quote(offer)) is not None]
+
+    def _looked_at(self, offer: ResourceOffer) -> tuple[int, str | None, Quote | None]:
+        known = self._known.get(offer.provider)
+        if known is None or known[0] != offer.serial:
+            request = self.request
+            known = (offer.serial, *judged(offer, request.job, self.rules.vault, request.units))
+            self._known[offer.provider] = known
+        return known
+
+    def worth(self, offer: ResourceOffer) -> int:
+        """The most to pay for the job on this machine."""
+        worth = self.appraise(self.request, offer)
+        return worth if self.request.at_market else min(self.request.most_pay, worth)
+
+    def doubt(self, now: float, provider: Address) -> float:
+        """How likely it is to break its word."""
+        return self.reputation.doubt(now, provider)
+
+    def loss(self, now: float, provider: Address, pay: int) -> float:
+        """What paying this much there amounts to, beyond what the job is worth there."""
+        offer = self.book.provider(now, provider)
+        worth = self.worth(offer) if offer is not None else 0
+        return cost(pay, self.doubt(now, provider)) - worth
+
+    def whom_to_ask(self, now: float, fitting: Iterable[ResourceOffer], rng: Random) -> list[ResourceOffer]:
+        """The best of them and some at random."""
+        return whom_to_ask(
+            fitting,
+            self.request.job,
+            rng,
+            doubt=lambda who: self.doubt(now, who),
+            worth=self.worth,
+            units=self.request.units,
+        )
+
+    def has_judges(self, now: float) -> bool:
+        """Whether anybody is known who could judge."""
+        return bool(self.request.mediators) or any(True for _ in self.book.mediators(now))
+
+    def terms(self, now: float, offer: ResourceOffer) -> Terms:
+        """What a talk about this offer starts from; the price comes later."""
+        quote, wanted = self.quote(offer), self.request
+        unit = quote.unit if quote is not None else "job"
+        return self.rules.terms(now, wanted.job, 0, wanted.check_ppm, self._pool(now, offer), unit)
+
+    def _pool(self, now: float, offer: ResourceOffer) -> tuple[Address, ...]:
+        heard = {mediator.mediator for mediator in self.book.mediators(now)}
+        trusted = set(self.request.mediators) or heard
+        both = trusted & set(offer.mediators) if offer.mediators else trusted
+        able = sorted(both - {self.me, offer.provider}, key=self._turn)
+        return tuple(sorted(able[:MOST_MEDIATORS]))
+
+    def _turn(self, mediator: Address) -> bytes:
+        # where there are too many, each job takes others: nobody gets into every pool by the look of its address
+        return blake2b(mediator, key=self.request.id, digest_size=16).digest()
