@@ -73,6 +73,26 @@ class _Inboxes(dict[int, bytearray]):
         super().__setitem__(stream, _Inbox(self))
 
 
+class _Events(dict[int, trio.Event]):
+    """Who waits for bytes, by stream. Mends: a stream that is reset on our side leaves its own reader waiting for ever,
+    and a reader that wakes on a stream that is gone puts an event back which nobody takes away.
+    """
+
+    def __init__(self, streams: dict[int, Any]) -> None:
+        super().__init__()
+        self._streams = streams
+
+    def __setitem__(self, stream: int, event: trio.Event) -> None:
+        if stream in self._streams:
+            super().__setitem__(stream, event)
+
+    def pop(self, stream: int, *default: Any) -> Any:
+        event = super().pop(stream, *default)
+        if event is not None:
+            event.set()
+        return event
+
+
 class CorrectedYamux(Yamux):  # type: ignore[misc]
     """A muxed connection whose memory, streams and writes are bounded."""
 
@@ -81,6 +101,7 @@ class CorrectedYamux(Yamux):  # type: ignore[misc]
 
         super().__init__(secured, peer_id, is_initiator=secured.is_initiator, on_close=nothing)
         self.stream_buffers = _Inboxes()
+        self.stream_events = _Events(self.streams)
         self._watch = watch
         self._stall = watch.settings.write_stall
         self._opens = Bucket(watch.settings.stream_opens, trio.current_time())

@@ -10,7 +10,9 @@ import sys
 
 import pytest
 import trio
+import trio.testing
 from libp2p.network.exceptions import SwarmException
+from libp2p.network.stream.exceptions import StreamEOF, StreamReset
 from libp2p.peer.id import ID
 from libp2p.pubsub.pb import rpc_pb2
 from multiaddr import Multiaddr
@@ -105,6 +107,32 @@ async def test_a_gossip_peer_that_can_t_be_forgotten_does_not_stop_the_loop(hone
             newcomer.host.machinery.swarm.get_connections()[0].muxed_conn.sever()
             await until(lambda: known not in host.host.machinery.pubsub.peers)
         await still_serves(host)
+
+
+async def test_who_reads_a_stream_that_we_reset_is_woken_and_nothing_is_kept(honest, until):
+    async with honest() as host, honest() as other:
+
+        async def wait(stream):
+            await trio.sleep_forever()
+
+        other.host.machinery.host.set_stream_handler("/waits", wait)
+        await host.host.connect(other.host.addrs[0])
+        (conn,) = host.host.machinery.swarm.get_connections()
+        await trio.sleep(0.3)  # gossip and identify open theirs
+        kept = len(conn.muxed_conn.stream_events)
+        for size in (None, 10):
+            stream = await host.host.machinery.host.new_stream(conn.muxed_conn.peer_id, ["/waits"])
+            with trio.fail_after(5):
+                async with trio.open_nursery() as nursery:
+
+                    async def read(stream=stream, size=size):
+                        with pytest.raises((StreamReset, StreamEOF)):
+                            await stream.read(size)
+
+                    nursery.start_soon(read)
+                    await trio.testing.wait_all_tasks_blocked(0.05)
+                    await stream.reset()
+        await until(lambda: len(conn.muxed_conn.stream_events) <= kept)
 
 
 async def test_the_257th_stream_is_refused_in_time(honest, stranger, meet, until):
