@@ -22,7 +22,7 @@ from node.cli.tables import print_table
 from node.errors import ExitCode, UserError
 from testnet.containers import need_image
 from testnet.engine import side_by_side
-from testnet.faults import Fault, parse_words, words_of
+from testnet.faults import Fault, parse_words, peers_of, words_of
 from testnet.load import need_ended, run_load
 from testnet.plan import CHAIN, FILE, Member
 from testnet.scenario import Load, Scenario, check_scenario, load_scenario
@@ -220,10 +220,8 @@ def down(folder: Path, keep: bool) -> None:
 
 def _name_all(town: Town, faults: Sequence[Fault]) -> None:
     for each in faults:
-        for name in (*getattr(each, "a", ()), *getattr(each, "b", ())):
+        for name in peers_of(each):
             town.plan.member(name)
-        if getattr(each, "peer", ""):
-            town.plan.member(each.peer)  # type: ignore[union-attr]
 
 
 def _status(town: Town, member: Member) -> dict[str, Any] | None:

@@ -1,11 +1,11 @@
-"""What can go wrong on a testnet, as typed and as written in a scenario: a closed union, and its two parsers."""
+"""What can go wrong on a testnet: a closed union, and one table of how each is typed and written in a scenario."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import Any
 
 from node.errors import ExitCode, UserError
 
@@ -18,7 +18,7 @@ class Partition:
     """Two groups of peers can't reach each other."""
 
     a: tuple[str, ...]
-    b: tuple[str, ...]
+    b: tuple[str, ...] = ()
     """Empty: everybody else."""
     lasts: float | None = None
     """Seconds until it heals by itself; None: until `Heal`."""
@@ -88,100 +88,6 @@ class Reorg:
 
 Fault = Partition | Delay | Loss | Heal | Kill | Pause | Resume | Jump | Reorg
 
-USAGES = (
-    "partition A[,A…] [B[,B…]] [for 10s]",
-    "delay 200ms [for 10s]",
-    "loss 5% [for 10s]",
-    "heal",
-    "kill PEER [for 5s]",
-    "pause PEER [for 5s]",
-    "resume PEER",
-    "clock +1h [PEER]",
-    "reorg 3",
-)
-
-
-def parse_words(words: Sequence[str]) -> Fault:
-    """A fault as typed; raises `UserError`."""
-    rest, lasts = list(words), None
-    if len(rest) > 2 and rest[-2] == "for":
-        lasts = _length(rest[-1])
-        rest = rest[:-2]
-    match rest:
-        case ["partition", a]:
-            return Partition(_names(a), (), lasts)
-        case ["partition", a, b]:
-            return Partition(_names(a), _names(b), lasts)
-        case ["delay", time]:
-            return Delay(_length(time), lasts)
-        case ["loss", share]:
-            return Loss(_share(share), lasts)
-        case ["heal"] if lasts is None:
-            return Heal()
-        case ["kill", peer]:
-            return Kill(peer, lasts)
-        case ["pause", peer]:
-            return Pause(peer, lasts)
-        case ["resume", peer] if lasts is None:
-            return Resume(peer)
-        case ["clock", time] if lasts is None:
-            return Jump(span(time))
-        case ["clock", time, peer] if lasts is None:
-            return Jump(span(time), peer)
-        case ["reorg", blocks] if lasts is None and blocks.isascii() and blocks.isdigit() and 0 < int(blocks) <= 1000:
-            return Reorg(int(blocks))
-        case _:
-            raise _bad(f"'{' '.join(words)}' is no fault")
-
-
-def words_of(fault: Fault) -> list[str]:
-    """A fault as one would type it: what `parse_words` understands."""
-    lasts = getattr(fault, "lasts", None)
-    return [*_words(fault), *([] if lasts is None else ["for", f"{lasts:g}s"])]
-
-
-def _words(fault: Fault) -> list[str]:
-    match fault:
-        case Partition(a, b):
-            return ["partition", ",".join(a), *([",".join(b)] if b else [])]
-        case Delay(seconds):
-            return ["delay", f"{seconds * 1000:g}ms"]
-        case Loss(share):
-            return ["loss", f"{share * 100:g}%"]
-        case Heal():
-            return ["heal"]
-        case Kill(peer):
-            return ["kill", peer]
-        case Pause(peer):
-            return ["pause", peer]
-        case Resume(peer):
-            return ["resume", peer]
-        case Jump(seconds, peer):
-            return ["clock", f"{seconds:+g}s", *([peer] if peer else [])]
-        case Reorg(blocks):
-            return ["reorg", str(blocks)]
-        case _:
-            assert_never(fault)
-
-
-def parse_fault(table: Mapping[str, Any]) -> Fault:
-    """A fault of a scenario: ``fault`` names it, the other keys say what would be typed; raises `UserError`."""
-    given = {key: value for key, value in table.items() if key not in ("fault", "for")}
-    order: tuple[str, ...] = ("a", "b", "time", "share", "peer", "blocks")
-    if not set(given) <= set(order):
-        raise _bad(f"a fault has the keys {', '.join(('at', 'fault', 'for', *order))}, not {', '.join(given)}")
-    if table.get("fault") == "clock":
-        order = ("time", "peer")
-    words = [str(table.get("fault", ""))]
-    for key in order:
-        value = given.get(key)
-        if value is not None:
-            words.append(",".join(map(str, value)) if isinstance(value, list) else str(value))
-    if "for" in table:
-        lasts = table["for"]
-        words += ["for", f"{lasts}s" if isinstance(lasts, int | float) else str(lasts)]
-    return parse_words(words)
-
 
 def span(text: str) -> float:
     """Seconds from ``200ms``, ``5s``, ``+1h``, ``-30s``; raises `UserError`."""
@@ -209,7 +115,130 @@ def _share(text: str) -> float:
 
 
 def _names(text: str) -> tuple[str, ...]:
-    return tuple(name for name in text.split(",") if name)
+    names = tuple(name for name in text.split(",") if name)
+    if not names:
+        raise _bad(f"'{text}' names nobody")
+    return names
+
+
+def _blocks(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 4 and 0 < int(text) <= 1000):
+        raise _bad(f"'{text}' is no number of blocks from 1 to 1000")
+    return int(text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """One word of a fault, and the key by which a scenario has it."""
+
+    key: str
+    name: str
+    """Of the field that it fills."""
+    usage: str
+    read: Callable[[str], Any]
+    write: Callable[[Any], str]
+    """The other way round."""
+    optional: bool = False
+    """A last word that may be missing; its field is empty then."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How one fault is written."""
+
+    make: type[Fault]
+    words: tuple[_Word, ...] = ()
+    lasts: str = ""
+    """An example of how long it may last; empty: it can't be taken back."""
+
+    def usage(self, name: str) -> str:
+        shown = [f"[{word.usage}]" if word.optional else word.usage for word in self.words]
+        return " ".join([name, *shown, *([f"[for {self.lasts}]"] if self.lasts else [])])
+
+
+_PEER = _Word("peer", "peer", "PEER", str, str)
+_TIME = _Word("time", "seconds", "200ms", _length, lambda seconds: f"{seconds * 1000:g}ms")
+_FORMS: dict[str, _Form] = {
+    "partition": _Form(
+        Partition,
+        (
+            _Word("a", "a", "A[,A…]", _names, ",".join),
+            _Word("b", "b", "B[,B…]", _names, ",".join, optional=True),
+        ),
+        "10s",
+    ),
+    "delay": _Form(Delay, (_TIME,), "10s"),
+    "loss": _Form(Loss, (_Word("share", "share", "5%", _share, lambda share: f"{share * 100:g}%"),), "10s"),
+    "heal": _Form(Heal),
+    "kill": _Form(Kill, (_PEER,), "5s"),
+    "pause": _Form(Pause, (_PEER,), "5s"),
+    "resume": _Form(Resume, (_PEER,)),
+    "clock": _Form(
+        Jump,
+        (
+            _Word("time", "seconds", "+1h", span, lambda seconds: f"{seconds:+g}s"),
+            _Word("peer", "peer", "PEER", str, str, optional=True),
+        ),
+    ),
+    "reorg": _Form(Reorg, (_Word("blocks", "blocks", "3", _blocks, str),)),
+}
+_KEYS = tuple(dict.fromkeys(word.key for form in _FORMS.values() for word in form.words))
+USAGES = tuple(form.usage(name) for name, form in _FORMS.items())
+
+
+def parse_words(words: Sequence[str]) -> Fault:
+    """A fault as typed; raises `UserError`."""
+    rest, lasts = list(words), None
+    if len(rest) > 2 and rest[-2] == "for":
+        lasts = _length(rest[-1])
+        rest = rest[:-2]
+    form = _FORMS.get(rest[0]) if rest else None
+    given = rest[1:]
+    least = sum(not word.optional for word in form.words) if form else 0
+    if form is None or not least <= len(given) <= len(form.words) or (lasts is not None and not form.lasts):
+        raise _bad(f"'{' '.join(words)}' is no fault")
+    fields: dict[str, Any] = {word.name: word.read(text) for word, text in zip(form.words, given, strict=False)}
+    if lasts is not None:
+        fields["lasts"] = lasts
+    return form.make(**fields)
+
+
+def words_of(fault: Fault) -> list[str]:
+    """A fault as one would type it: what `parse_words` understands."""
+    name, form = next((name, form) for name, form in _FORMS.items() if form.make is type(fault))
+    values = [(word, getattr(fault, word.name)) for word in form.words]
+    lasts = getattr(fault, "lasts", None)
+    shown = [word.write(value) for word, value in values if value or not word.optional]
+    return [name, *shown, *([] if lasts is None else ["for", f"{lasts:g}s"])]
+
+
+def parse_fault(table: Mapping[str, Any]) -> Fault:
+    """A fault of a scenario: ``fault`` names it, the other keys say what would be typed; raises `UserError`."""
+    name = str(table.get("fault", ""))
+    given = {key: value for key, value in table.items() if key not in ("fault", "for")}
+    wanted = [word.key for word in _FORMS[name].words] if name in _FORMS else list(_KEYS)
+    if not set(given) <= set(wanted):
+        raise _bad(f"a fault has the keys {', '.join(('at', 'fault', 'for', *wanted))}, not {', '.join(given)}")
+    words = [name, *(_typed(given[key]) for key in wanted if key in given)]
+    if "for" in table:
+        lasts = table["for"]
+        words += ["for", f"{lasts}s" if isinstance(lasts, int | float) else str(lasts)]
+    return parse_words(words)
+
+
+def peers_of(fault: Fault) -> tuple[str, ...]:
+    """Everybody whom a fault names."""
+    match fault:
+        case Partition(a, b):
+            return (*a, *b)
+        case Kill(peer) | Pause(peer) | Resume(peer) | Jump(_, peer) if peer:
+            return (peer,)
+        case _:
+            return ()
+
+
+def _typed(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _bad(what: str) -> UserError:

@@ -44,7 +44,8 @@ def test_a_fault_is_read_as_typed_and_written_as_it_is_read(typed: str, meant: o
 @pytest.mark.parametrize(
     "typed",
     ["", "storm", "delay", "delay 5", "delay -5s", "delay 99d", "loss 100%", "loss 5", "heal for 5s", "reorg 0",
-     "reorg many", "clock 1h for 2s", "kill", "partition", "loss 5% for 0s"],
+     "reorg many", "reorg ³", "partition , a", "delay 5s peer-1",
+     "clock 1h for 2s", "kill", "partition", "loss 5% for 0s"],
 )  # fmt: skip
 def test_nonsense_is_no_fault(typed: str) -> None:
     with pytest.raises(UserError) as refused:
@@ -76,6 +77,7 @@ def test_the_shipped_scenario_is_what_it_says() -> None:
         ("[rules]\nmood = 1", "no network has"),
         ("[[faults]]\nat = -1\nfault = 'heal'", "no moment"),
         ("[[faults]]\nfault = 'kill'\nwhom = 'x'", "has the keys"),
+        ("[[faults]]\nfault = 'delay'\ntime = '1s'\npeer = 'x'", "has the keys"),
         ("faults = 3", "list of tables"),
         ("[[", "can't be read"),
     ],
