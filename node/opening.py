@@ -21,6 +21,7 @@ from contracts.connection import connect
 from contracts.errors import ChainError
 from modules.executor import Executor
 from node.api import Api
+from node.carrying import Carrier
 from node.chain_link import ChainLink
 from node.clock import Clock
 from node.directory import Directory
@@ -70,9 +71,7 @@ async def open_peer(setup: Setup, executors: Mapping[str, Executor]) -> AsyncIte
         )
         keyring = Keyring(store.connection, setup.key)
         http = await stack.enter_async_context(httpx.AsyncClient())
-        workshop = Workshop(
-            FileBlocks(setup.home / "blocks"), FileBlocks(setup.home / "private"), keyring, executors, runs, http
-        )
+        blocks = FileBlocks(setup.home / "blocks")
         ear = Ear(setup.rules.domain)
         host = await stack.enter_async_context(
             open_host(
@@ -83,9 +82,11 @@ async def open_peer(setup: Setup, executors: Mapping[str, Executor]) -> AsyncIte
                 validate=ear.validate,
                 bootstrap=setup.bootstrap,
                 settings=replace(setup.settings, announce=setup.announce),
-                blocks=workshop.blocks,
+                blocks=blocks,
             )
         )
+        carrier = Carrier(host, blocks, http)
+        workshop = Workshop(blocks, FileBlocks(setup.home / "private"), keyring, executors, runs, carrier.bring)
         nursery = await stack.enter_async_context(trio.open_nursery())
         stack.callback(nursery.cancel_scope.cancel)
         tasks = Tasks(nursery)

@@ -205,14 +205,8 @@ class Runtime:
                 assert_never(effect)
 
     async def _fetch(self, hear: Hear, effect: Fetch) -> None:
-        ip = self._host.remote_ip(effect.source)
-        if ip is None:
-            hear(NotFetched(effect.about, effect.cid, "no connection to that peer"))
-            return
-        host = f"[{ip}]" if ":" in ip else ip
         try:
-            url = f"http://{host}:{effect.gateway}"
-            size = await self._workshop.fetch(effect.cid, url, MOST_BYTES_FETCHED, effect.source)
+            size = await self._workshop.fetch(effect.cid, effect.source, effect.gateway, MOST_BYTES_FETCHED)
         except PeerFault as fault:
             hear(NotFetched(effect.about, effect.cid, str(fault)))
         else:

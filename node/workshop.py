@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from math import ceil
 from pathlib import Path
 
-import httpx
 import trio
 
 from content.adding import add_path
@@ -25,7 +24,6 @@ from modules.collecting import start_over
 from modules.compare import Different, Result, compare
 from modules.executor import EXIT_CODES, Executor, Failed, Finished, Limits, Task
 from modules.module import Module, load
-from node.fetching import FetchLimits, fetch
 from node.keyring import Keyring
 from protocol.errors import PeerFault
 from protocol.identity import Address
@@ -35,6 +33,10 @@ from protocol.job import Job, Resources, Run
 MIB = 1024 * 1024
 _DIRECTORY_SLACK = MIB
 """Bytes that the nodes of a DAG may add to its content."""
+
+
+Carry = Callable[[Cid, Address, int, ContentLimits], Awaitable[None]]
+"""Has a peer's DAG brought into the public store; the port is that of the peer's gateway (`node.carrying`)."""
 
 
 class NotOpened(PeerFault):
@@ -50,7 +52,7 @@ class SickExecutor(Exception):
 
 
 class Workshop:
-    """One node's store of blocks, its executors, and its client for other peers' gateways."""
+    """One node's store of blocks, its executors, and its way to other peers' content."""
 
     def __init__(
         self,
@@ -59,7 +61,7 @@ class Workshop:
         keyring: Keyring,
         executors: Mapping[str, Executor],
         folder: Path,
-        client: httpx.AsyncClient,
+        carry: Carry,
     ) -> None:
         self.blocks = blocks
         """Served to anybody."""
@@ -68,9 +70,9 @@ class Workshop:
         self.keyring = keyring
         self.executors = executors
         self._folder = folder
-        self._client = client
+        self._carry = carry
 
-    async def fetch(self, cid_text: str, source: str, most_bytes: int, whose: Address) -> int:
+    async def fetch(self, cid_text: str, whose: Address, gateway: int, most_bytes: int) -> int:
         """Have every block of a DAG here, verified; raises `PeerFault` where the source does not give it.
 
         Private content comes in its box, and is opened with the key that the same peer has sent. Returns the bytes of
@@ -79,15 +81,14 @@ class Workshop:
         cid = Cid.parse(cid_text)
         size = await trio.to_thread.run_sync(self.size, self.keyring.root_of(cid))
         if size is None:
-            await self._bring(cid, source, most_bytes, whose)
+            await self._bring(cid, whose, gateway, most_bytes)
             size = await trio.to_thread.run_sync(self.size, self.keyring.root_of(cid))
         return size or 0
 
-    async def _bring(self, cid: Cid, source: str, most_bytes: int, whose: Address) -> None:
-        limits = FetchLimits(content=ContentLimits(max_bytes=most_bytes + _DIRECTORY_SLACK))
+    async def _bring(self, cid: Cid, whose: Address, gateway: int, most_bytes: int) -> None:
         held = self.keyring.of(whose, str(cid))
         box = cid if held is None else held.box
-        await fetch(box, source, self.blocks, limits=limits, client=self._client)
+        await self._carry(box, whose, gateway, ContentLimits(max_bytes=most_bytes + _DIRECTORY_SLACK))
         if held is None:
             if not await trio.to_thread.run_sync(is_box, cid, self.blocks):
                 return

@@ -110,12 +110,17 @@ class Bitswap:
             except Exception as error:  # the library raises what it likes on a stream that is gone
                 raise NotBrought("the stream broke") from error
 
+        async def watch_line() -> None:
+            await stream.muxed_conn.event_closed.wait()
+            fetch.line_ended()
+
         outcome: Brought | PeerFault
         self._fetches[address].append(fetch)
         try:
             async with trio.open_nursery() as nursery:
                 # some answer on the stream of the question
                 nursery.start_soon(self._read, stream, address)
+                nursery.start_soon(watch_line)
                 try:
                     outcome = await fetch.run(tell)
                 except PeerFault as fault:  # carried around the nursery, which would wrap it in a group

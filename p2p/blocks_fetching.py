@@ -53,6 +53,7 @@ class Fetch:
         self._lacks: set[Cid] = set()
         self._brought = 0
         self._waste = 0
+        self._broke = False
         self._news = trio.Event()
 
     async def hear(self, message: Message) -> None:
@@ -74,6 +75,11 @@ class Fetch:
                 self._lacks.add(cid)
                 self._news.set()
 
+    def line_ended(self) -> None:
+        """The connection is gone, and with it every answer."""
+        self._broke = True
+        self._news.set()
+
     async def run(self, tell: Tell) -> Brought:
         """Until the whole DAG is in the store. Raises `NotBrought`, `BadNode`, `Unsupported`, `TooMuch`."""
         started = trio.current_time()
@@ -84,6 +90,8 @@ class Fetch:
                     break
                 if self._waste > _WASTE:
                     raise NotBrought(f"it sent {self._waste} bytes that nobody asked for")
+                if self._broke:
+                    raise NotBrought("the connection ended")
                 if wanted in self._lacks:
                     raise NotBrought(f"it has not got {wanted}")
                 if wanted not in self._asked or len(self._asked) <= self._ahead // 2:

@@ -146,11 +146,20 @@ class Punching:
 
     async def _directly(self, peer: Peer, places: Iterable[str]) -> bool:
         """Whoever can be dialled needs no hole."""
-        for place in places:
-            with suppress(PeerFault), trio.move_on_after(_DIRECT_WITHIN):
-                await self._lines.dial_directly(peer, place)
-                return True
-        return False
+        reached = False
+        async with trio.open_nursery() as nursery:
+
+            async def dial(place: str) -> None:
+                nonlocal reached
+                with suppress(PeerFault):
+                    await self._lines.dial_directly(peer, place)
+                    reached = True
+                    nursery.cancel_scope.cancel()
+
+            nursery.cancel_scope.deadline = trio.current_time() + _DIRECT_WITHIN
+            for place in places:
+                nursery.start_soon(dial, place)
+        return reached
 
     async def _cross(self, peer: Peer, places: Iterable[str], *, initiator: bool) -> None:
         async with trio.open_nursery() as nursery:

@@ -23,7 +23,7 @@ import httpx
 
 from node.keys import Key, new_key
 from protocol.identity import show
-from tests.helpers.processes import PASSPHRASE, ROOT, Ended, User, end_process, wait_until
+from tests.helpers.processes import PASSPHRASE, ROOT, Ended, User, end_process, in_space, wait_until
 
 T = TypeVar("T")
 COINS = 10**21
@@ -34,8 +34,11 @@ CHEAP_SCRYPT = 1 << 10
 class Chain:
     """A dev chain process."""
 
-    def __init__(self, fund: Mapping[bytes, int], deposits: Mapping[bytes, int]) -> None:
-        command = [sys.executable, "-m", "contracts.devchain", "--port", "0", "--vault"]
+    def __init__(
+        self, fund: Mapping[bytes, int], deposits: Mapping[bytes, int], space: str = "", host: str = "127.0.0.1"
+    ) -> None:
+        command = [*in_space(space), sys.executable, "-m", "contracts.devchain"]
+        command += ["--host", host, "--port", "0", "--vault"]
         command += [f"--fund={show(who)}={amount}" for who, amount in fund.items()]
         command += [f"--deposit={show(who)}={amount}" for who, amount in deposits.items()]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -59,6 +59,8 @@ class User:
 
     folder: Path
     environment: Mapping[str, str] = field(default_factory=dict)
+    space: str = ""
+    """The network namespace that their commands run in, or the usual one."""
 
     def __post_init__(self) -> None:
         for place in (self.here, self.temporary, self.folder / "config"):
@@ -86,7 +88,7 @@ class User:
     def start(self, *arguments: object, **more: Any) -> subprocess.Popen[str]:
         """Start a command and go on."""
         return subprocess.Popen(
-            [*COMMAND, *map(str, arguments)],
+            [*in_space(self.space), *COMMAND, *map(str, arguments)],
             cwd=self.here,
             env=self.variables(),
             stdin=subprocess.DEVNULL,
@@ -135,6 +137,11 @@ class User:
     def lilypad(self, *arguments: object, timeout: float = 60.0) -> Ended:
         """Run a command to its end."""
         return finish(self.start(*arguments), timeout)
+
+
+def in_space(space: str) -> tuple[str, ...]:
+    """What to put before a command that runs in a network namespace; nothing for the usual one."""
+    return ("ip", "netns", "exec", space) if space else ()
 
 
 def finish(process: subprocess.Popen[str], timeout: float = 60.0) -> Ended:

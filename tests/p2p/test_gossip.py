@@ -40,8 +40,9 @@ async def test_a_market_of_seven_starts_in_seconds_and_hears_everything(honest, 
             await each.host.publish(OFFERS, b"offer of %d" % number)
         await until(lambda: all(len(each.heard) == 6 for each in hosts))
         reached = time.perf_counter() - started - up
-        assert up < 3
-        assert reached < 2
+        # a second and a fifth on a quiet machine; the library's own heartbeat would make it two minutes
+        assert up < 15
+        assert reached < 10
 
 
 async def test_few_listeners_all_hear_even_before_the_mesh_has_them(honest, until):
