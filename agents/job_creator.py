@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from random import Random
+from typing import Annotated
 
 from agents import purchase as purchases
 from agents.effects import Effect, Forget, Inform, Publish, Save, Tell
@@ -49,7 +50,7 @@ from agents.reports import Agreed, Ended, Noted, Outcome
 from agents.reputation import Reputation, Standing
 from agents.reputation import key as standing_key
 from agents.request import Request
-from agents.shortlist import Appraise
+from agents.shortlist import Appraise, Shortlist
 from agents.strategy import Breached, Dealt, Settled
 from agents.tender import Bought, Failure, Tender
 from protocol.deal import DealId
@@ -58,13 +59,14 @@ from protocol.job import Run
 from protocol.messages import CannotRecheck, DealMessage, Move, Recheck, Rechecked, Testimony, deal_named
 from protocol.offers import JobOffer, ResourceOffer
 from protocol.rules import Rules
-from protocol.types import Count, TalkId
+from protocol.types import Count, Limit, Party, TalkId
 from protocol.vault_state import Outcome as Ruled
 
 JOB_OFFER_LIFE = 30
 MILLION = 1_000_000
 MOST_BROKEN = 5
-"""Providers that break their word for one job, after which its deadline is no longer put off."""
+"""Words broken over one job, after which its deadline is no longer put off."""
+MOST_BREAKERS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,9 @@ class Wanted:
     id: TalkId
     request: Request
     broken: Count = 0
-    """How many providers have broken their word so far."""
+    """How often a provider has broken its word so far."""
+    breakers: Annotated[tuple[Party, ...], Limit(MOST_BREAKERS)] = ()
+    """Those that did so once their money was locked, the latest last: none of them gets the job again."""
 
 
 def most_pay(request: Request, _: ResourceOffer) -> int:
@@ -178,9 +182,10 @@ class JobCreator:
         return [Save(key(request.id), wanted), *self._tender(now, request)]
 
     def _tender(self, now: float, request: Request) -> list[Effect]:
-        tender = self.tenders[request.id] = Tender(
-            self.me, self.rules, request, self.book, self.reputation, self.rng, self.appraise
+        listed = Shortlist(
+            self.me, self.rules, request, self.book, self.reputation, self.appraise, self.wanted[request.id].breakers
         )
+        tender = self.tenders[request.id] = Tender(self.me, self.rules, request, self.book, self.rng, listed)
         offer = JobOffer(self.me, int(now * 1000), int(now) + JOB_OFFER_LIFE, request.job, (self.rules.vault,))
         return [Publish(offer), *self._tendered(now, request.id, tender.begin(now, now - self.began))]
 
@@ -329,7 +334,10 @@ class JobCreator:
             # the fallback comes at once, however long ago the search for the first one ended
             request = replace(request, deadline=max(request.deadline, int(now) + request.patience))
         if now < request.deadline:
-            wanted = self.wanted[failed.wanted] = Wanted(wanted.id, request, broken)
+            breakers = wanted.breakers
+            if not isinstance(failed.stage, Locking):  # a lock that failed may have been our own chain's doing
+                breakers = (*breakers, failed.provider)[-MOST_BREAKERS:]
+            wanted = self.wanted[failed.wanted] = Wanted(wanted.id, request, broken, breakers)
             noted = Tell(failed.wanted, Noted(f"another provider is sought: {reason}"[:300]))
             breached = Inform(wanted.request.strategy, Breached(reason))
             return [Save(key(wanted.id), wanted), noted, breached, *self._tender(now, request)]

@@ -33,13 +33,16 @@ class Shortlist:
         book: OrderBook,
         reputation: Reputation,
         appraise: Appraise,
+        breakers: Collection[Address] = (),
     ) -> None:
+        """``breakers`` have locked money for this job before, and broken their word."""
         self.me = me
         self.rules = rules
         self.request = request
         self.book = book
         self.reputation = reputation
         self.appraise = appraise
+        self.breakers = frozenset(breakers)
         self._known: dict[Address, tuple[int, str | None, Quote | None]] = {}
         """Serial, misfit and quote of each provider's newest offer."""
 
@@ -71,7 +74,10 @@ class Shortlist:
         known = self._known.get(offer.provider)
         if known is None or known[0] != offer.serial:
             request = self.request
-            known = (offer.serial, *judged(offer, request.job, self.rules.vault, request.units))
+            misfit, quote = judged(offer, request.job, self.rules.vault, request.units)
+            if offer.provider in self.breakers:
+                misfit = "it has broken its word over this job"
+            known = (offer.serial, misfit, quote)
             self._known[offer.provider] = known
         return known
 

@@ -20,9 +20,8 @@ from agents.events import Timer
 from agents.order_book import OrderBook
 from agents.preferences import Issue, Mandate, shaped
 from agents.reports import Chosen, Outcome, Tendering
-from agents.reputation import Reputation
 from agents.request import Request
-from agents.shortlist import Appraise, Shortlist
+from agents.shortlist import Shortlist
 from agents.strategy import Accept as Taken
 from agents.strategy import Answer
 from agents.strategy import Counter as Proposed
@@ -99,16 +98,15 @@ class Tender:
         rules: Rules,
         request: Request,
         book: OrderBook,
-        reputation: Reputation,
         rng: Random,
-        appraise: Appraise,
+        listed: Shortlist,
     ) -> None:
         self.me = me
         self.rules = rules
         self.request = request
         self.book = book
         self.rng = rng
-        self.list = Shortlist(me, rules, request, book, reputation, appraise)
+        self.list = listed
         self.auction: Auction | None = None
         """How to bid among many buyers; None where there are few."""
         self.mode = Mode.GATHERING

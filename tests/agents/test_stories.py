@@ -116,6 +116,18 @@ def test_a_provider_that_vanishes_loses_its_stake_and_the_job_goes_to_another() 
         assert market.world.ledger.vault.account(cheat.address).balance < FUNDS
 
 
+def test_whoever_broke_its_word_over_a_job_does_not_get_it_again_even_as_the_only_one() -> None:
+    buyer_a, cheat = customer(), seller("cheat", 50, kind="vanisher")
+    market = Market(buyer_a, cheat, judge())
+    job = market.want(buyer_a, deadline=int(START) + 300)
+    market.run()
+    end = market.end(job)
+    assert end.outcome is Outcome.TIMED_OUT
+    assert "broken its word over this job" in end.reason
+    (agreed,) = market.heard(job, Agreed)
+    assert market.world.ledger.vault.account(cheat.address).balance == FUNDS - agreed.deal.rp_stake
+
+
 def test_a_lie_is_found_by_a_check_and_not_paid_in_full() -> None:
     buyer_a, liar = customer(), seller("liar", 100, kind="liar")
     market = Market(buyer_a, liar, judge())
