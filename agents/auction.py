@@ -5,13 +5,17 @@ takes a machine that is worth more to somebody else. An ascending auction ends n
 auction algorithm", 1979; each bid raises the price by how much better the machine is than the second best, plus a
 little), and it needs no auctioneer: a hold is a bid, `Outbid` is being overbid, and what a held machine costs is in its
 announcement and in its counter-offer.
+
+What is offered is what makes the machine as good as the second best, whatever its own seller asks. So a seller that
+asks for more than it needs gets no more for it, it is only left out more often, and one that lures with a low price
+doesn't either (Vickrey, "Counterspeculation, auctions, and competitive sealed tenders", 1961, has the principle).
 """
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from protocol.identity import Address
 
@@ -61,6 +65,8 @@ class Choice:
 
     lot: Lot
     limit: int
+    start: int
+    """What to offer first: less where nobody else bids so far."""
 
 
 class Auction:
@@ -76,24 +82,20 @@ class Auction:
             self.lots[offered.provider] = offered
         if known is not None and offered.serial > known.serial:
             contested = known.contested or offered.price > known.price
-            self.lots[offered.provider] = Lot(
-                known.provider, known.worth, offered.serial, offered.price, known.doubt, False, contested
+            self.lots[offered.provider] = replace(
+                known, serial=offered.serial, price=offered.price, gone=False, contested=contested
             )
 
     def raised(self, provider: Address, price: int) -> None:
         """Somebody else pays nearly this."""
         lot = self.lots[provider]
-        self.lots[provider] = Lot(
-            provider, lot.worth, lot.serial, max(price, lot.price), lot.doubt, lot.gone, contested=True
-        )
+        self.lots[provider] = replace(lot, price=max(price, lot.price), contested=True)
 
     def lost(self, provider: Address) -> None:
         """Not to be had for now."""
         lot = self.lots.get(provider)
         if lot is not None:
-            self.lots[provider] = Lot(
-                provider, lot.worth, lot.serial, lot.price, lot.doubt, gone=True, contested=lot.contested
-            )
+            self.lots[provider] = replace(lot, gone=True)
 
     def choose(self, asked: Collection[Address] = ()) -> Choice | None:
         """The machine that leaves most of its worth; None if none leaves anything.
@@ -108,5 +110,9 @@ class Auction:
             return None
         best = two[0]
         second = max(0.0, two[1].gain) if len(two) > 1 else 0.0
-        limit = best.price + int(best.gain - second + LITTLE * best.worth)
-        return Choice(best, min(best.worth, limit))
+        even = best.price + int(best.gain - second)
+        limit = min(best.worth, even + int(LITTLE * best.worth))
+        if best.contested:
+            return Choice(best, limit, limit)
+        # with no other machine in sight, being as good as nothing is no reason to offer all that it is worth
+        return Choice(best, limit, min(even, limit) if second > 0 else (best.price + limit) // 2)

@@ -33,7 +33,7 @@ class Request:
     most_pay: Amount
     """For the whole job; without meaning when ``at_market``."""
     at_market: bool
-    """The user set no limit: twice the lowest asking price is the most."""
+    """The user set no limit: twice the middle one of the asking prices is the most."""
     check_ppm: Count
     """The share of delivered results to have re-run, in millionths."""
     mediators: Annotated[tuple[Party, ...], Limit(64)]

@@ -57,7 +57,8 @@ SETTLE_MARGIN = 2.5
 OUTBID_PERCENT = 2
 """How much more a machine costs at least after one was outbid there; providers have the same rule."""
 MARKET_MULTIPLE = 2
-"""Without a limit of the user's own, the most to pay is this many times the lowest asking price."""
+"""Without a limit of the user's own, the most to pay is this many times the middle one of the asking prices: the lowest
+may be a lie, and would then be the end of the search."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,15 +280,18 @@ class Tender:
         asks = self.list.asked(offers)
         effects: list[Effect] = [Tell(self.request.id, Tendering(tuple(offer.provider for offer in offers)))]
         if self.book.rivals(now, self.me) >= CROWD:
-            most = MARKET_MULTIPLE * min(asks) if self.request.at_market else None
+            most = self._market_limit(asks) if self.request.at_market else None
             self.auction = Auction(self._lot(now, offer, most) for offer in fitting[:MOST_LOTS])
             return [*effects, *self._court(now)]
         for offer in offers:
-            most = MARKET_MULTIPLE * min(asks) if self.request.at_market else self.list.worth(offer)
+            most = self._market_limit(asks) if self.request.at_market else self.list.worth(offer)
             mandate = Mandate("buyer", most, min(most, min(asks) // 2), self.request.wishes)
             bid = self.bids.new(offer.provider, mandate, self.list.terms(now, offer))
             effects += self._ask(now, bid)
         return [*effects, *self._have_patience(now)]
+
+    def _market_limit(self, asks: list[int]) -> int:
+        return MARKET_MULTIPLE * sorted(asks)[len(asks) // 2]
 
     def _worth_waiting(self) -> bool:
         """Whether somebody has answered since the last wait began, and no hold would run out over it."""
@@ -331,7 +335,7 @@ class Tender:
             return
         fits = offer.provider != self.me and self.list.misfit(offer) is None
         if known is None and (self.request.at_market or not fits):
-            return  # what is worth twice the lowest price was said when there were others
+            return  # what is worth twice the middle price was said when there were others
         self.auction.hear(self._lot(now, offer, None if known is None else known.worth))
         if not fits:
             self.auction.lost(offer.provider)
@@ -361,9 +365,7 @@ class Tender:
         effects = [effect for bid in others for effect in self.bids.leave(bid, "another machine is the better choice")]
         if choice is None:
             return [*effects, *self._nobody_agrees(now)]
-        # where nobody else bids so far half of the way is enough, else the limit is said at once
-        start = choice.limit if choice.lot.contested else (choice.lot.price + choice.limit) // 2
-        mandate = Mandate("buyer", choice.limit, min(choice.limit, start), self.request.wishes)
+        mandate = Mandate("buyer", choice.limit, choice.start, self.request.wishes)
         bid = self.bids.get(choice.lot.provider)
         if bid is None or bid.over or bid.talk is None:
             self.round += 1

@@ -17,6 +17,7 @@ from agents.strategies.built_in import BUILT_IN
 from node.errors import ExitCode, UserError
 
 GROUP = "lilypad.strategies"
+BRIDGE = Path(__file__).with_name("negmas_bridge.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ def find(reference: str) -> Found:
         return BuiltIn(reference)
     if reference.startswith("exec:"):
         return _command(reference)
+    if reference.startswith("negmas:"):
+        return _negmas(reference)
     if ":" in reference:
         return _class(reference, reference)
     named = [point for point in entry_points(group=GROUP) if point.name == reference]
@@ -102,6 +105,17 @@ def _command(reference: str) -> Command:
         raise UserError(ExitCode.USAGE, f"the command of '{reference}' is not to be found", "give its path")
     files = [str(Path(word).resolve()) if Path(word).is_file() else word for word in argv[1:]]
     return Command(reference, (str(Path(program).absolute()), *files))
+
+
+def _negmas(reference: str) -> PythonClass:
+    name = reference.removeprefix("negmas:")
+    if not name.isidentifier():
+        raise UserError(ExitCode.USAGE, f"'{reference}' names no class", "write negmas:MiCRONegotiator, for one")
+    if importlib.machinery.PathFinder.find_spec("negmas", sys.path) is None:
+        raise UserError(
+            ExitCode.USAGE, "NegMAS is not installed", "install it with `pip install 'lilypad-p2p[negmas]'`"
+        )
+    return PythonClass(reference, BRIDGE.stem, name, BRIDGE)
 
 
 def _class(reference: str, value: str) -> PythonClass:

@@ -56,7 +56,7 @@ def command(plugin: PythonClass | Command) -> list[str]:
         return inner
     around = [walls, "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv"]
     around += ["--uid", NOBODY, "--gid", NOBODY, "--hostname", "strategy"]
-    around += ["--setenv", "PATH", "/usr/bin:/bin", "--setenv", "OMP_NUM_THREADS", "1"]
+    around += ["--setenv", "PATH", "/usr/bin:/bin", "--setenv", "HOME", "/", "--setenv", "OMP_NUM_THREADS", "1"]
     prefixes = (os.path.realpath(sys.base_prefix), os.path.realpath(sys.base_exec_prefix))
     for shared in dict.fromkeys((*SYSTEM, *prefixes, *_packages())):
         around += ["--ro-bind-try", shared, shared]

@@ -34,8 +34,8 @@ from node.strategies.walls import command
 
 log = logging.getLogger("lilypad.strategies")
 
-STARTS_WITHIN = 10.0
-"""Seconds for the process to load the plugin."""
+STARTS_WITHIN = 30.0
+"""Seconds for the process to load the plugin; large libraries take long on a busy machine."""
 ANSWERS_WITHIN = 1.0
 """Seconds for one question; a batch has as many times that as it has questions, up to `MOST_BATCH`."""
 MOST_BATCH = 64
