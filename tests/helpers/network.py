@@ -246,7 +246,7 @@ def open_network(
     try:
         forbidden = standing.enter_context(chain.behind(front)) if front else None
         for name, key in keys.items():
-            node = nodes[name] = Node(folder / name, environment.get(name, {}), key, port=_free_port())
+            node = nodes[name] = Node(folder / name, environment.get(name, {}), key=key, port=_free_port())
             save_cheap_key(key, node.home / "key.json")
         everybody = tuple(node.place for node in nodes.values())
         for node in nodes.values():
