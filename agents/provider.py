@@ -1,13 +1,13 @@
 """The resource provider: announces its machine, haggles over it, and never sells the same capacity twice.
 
-An *accept* is a hold of a few seconds; until the buyer confirms it, a better bid may release it (`Outbid`). Capacity is
-counted over everything held, bound or running, so there is nothing to double-book.
+An *accept* is a hold of a few seconds; until the buyer confirms it, a better bid may release it (`Outbid`). What is
+held, bound or running is counted in `agents.promises`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import Random
 
 from agents import sale as sales
@@ -29,10 +29,10 @@ from agents.events import (
     Unreached,
     Woke,
 )
-from agents.preferences import Mandate
+from agents.promises import Haggle, Promises
 from agents.purses import Purses
-from agents.sale import Bound, Over, Sale, Waiting
-from agents.shop import Sheet, Shop
+from agents.sale import Over, Sale, Waiting
+from agents.shop import Shop
 from agents.strategy import Accept as Taken
 from agents.strategy import Answer, Breached, Dealt, Lost, Settled, View
 from agents.strategy import Counter as Proposed
@@ -78,25 +78,6 @@ TALK_LIFE = 60.0
 """Seconds after which a talk that did not end is dropped."""
 ROUNDS = 12
 """How often the strategy is asked in one talk."""
-OUTBID_PERCENT = 2
-"""How much better a bid must be to release another one's hold; less would make holds worthless."""
-
-
-@dataclass(frozen=True, slots=True)
-class Haggle:
-    """One talk, with what only this side knows."""
-
-    buyer: Address
-    gateway: int
-    mandate: Mandate
-    talk: Talk
-    history: tuple[Terms, ...]
-    received: tuple[Terms, ...]
-    proposed: tuple[Terms, ...] = ()
-    asked: int = 0
-    """How often the strategy was asked."""
-    agreed: bool = False
-    """The strategy takes the terms, and the hold waits for a look at the buyer's money."""
 
 
 class Provider:
@@ -110,9 +91,8 @@ class Provider:
         self.rules = rules
         self.shop = shop
         self.rng = rng
-        self.haggles: dict[bytes, Haggle] = {}
-        """By buyer and talk id together: a stranger can't speak in another's talk."""
-        self.sales: dict[DealId, Sale] = {}
+        self.promises = Promises(rules, shop)
+        self.haggles, self.sales = self.promises.haggles, self.promises.sales
         self.closing: tuple[tuple[str, int], ...] = ()
         """Units and prices of the latest deals made here, newest last."""
         self.purses = Purses()
@@ -122,7 +102,7 @@ class Provider:
 
     def restore(self, records: Iterable[Sale]) -> None:
         """Take back what was saved, before `Began`."""
-        self.sales = {DealId(sale.id): sale for sale in records if not isinstance(sale.stage, Over)}
+        self.sales.update({DealId(sale.id): sale for sale in records if not isinstance(sale.stage, Over)})
 
     def handle(self, now: float, event: Event) -> list[Effect]:
         """What this event makes the provider do."""
@@ -171,17 +151,13 @@ class Provider:
             serial=int(now * 1000),
             expires=int(now + OFFER_LIFE),
             addresses=shop.addresses,
-            capacity=self.shop.free([sale.job.resources for sale in self.sales.values() if sale.busy]),
+            capacity=self.promises.free(),
             executors=shop.executors,
             isolation=shop.isolation,
-            prices=tuple(Price(sheet.module, sheet.unit, self._announced(sheet)) for sheet in shop.sheets),
+            prices=tuple(Price(sheet.module, sheet.unit, self.promises.announced(sheet)) for sheet in shop.sheets),
             mediators=shop.mediators,
             vaults=(self.rules.vault,),
         )
-
-    def _announced(self, sheet: Sheet) -> int:
-        # which job comes next is not known, so what another unit would have to bring is not known either
-        return max(sheet.ask, self._to_outbid("job")) if sheet.unit == "job" else sheet.ask
 
     def _announce(self, now: float) -> list[Effect]:
         self.announced = now
@@ -220,9 +196,9 @@ class Provider:
         if objection is not None or sheet is None:
             reason = objection or f"no price for this module by the {move.terms.unit}"
             return [Send(buyer, Decline(move.talk, talk.head, reason, final=True))]
-        if not self._has_room(move.job) and self._to_outbid(sheet.unit) == 0:
+        if not self.promises.has_room(move.job) and self.promises.to_outbid(sheet.unit) == 0:
             return [Send(buyer, Decline(move.talk, talk.head, "busy", final=False))]
-        mandate = self._mandate(sheet, talk)
+        mandate = self.promises.mandate(sheet, talk)
         self.haggles[about] = Haggle(buyer, move.gateway, mandate, talk, (move.terms,), (move.terms,))
         looked = self.purses.ask(now, buyer)  # so that it is known when a hold is due
         return [*looked, WakeAt(now + TALK_LIFE, Timer(about, "talk")), *self._consult(now, about)]
@@ -265,7 +241,7 @@ class Provider:
         mine = haggle.proposed[-1] if haggle.proposed else None
         sheet = self.shop.sheet(talk.job, talk.terms.unit)
         if sheet is not None:  # what others hold by now has changed what this must bring
-            haggle = self.haggles[about] = replace(haggle, mandate=self._mandate(sheet, talk))
+            haggle = self.haggles[about] = replace(haggle, mandate=self.promises.mandate(sheet, talk))
         if talk.terms == mine and haggle.mandate.admits(talk.terms):
             return self._decided(now, about, Taken())  # a buyer takes our terms by proposing the same
         view = View(
@@ -280,7 +256,7 @@ class Provider:
             rounds_left=max(0, ROUNDS - haggle.asked),
             now=now,
             deadline=talk.terms.start_by,
-            market=self._closed_at(talk.terms),
+            market=tuple(pay_at(rate, unit, talk.terms.most) for unit, rate in self.closing if unit == talk.terms.unit),
             rng=self.rng,
             rules=self.rules,
             base=talk.terms,
@@ -296,7 +272,7 @@ class Provider:
             case Taken() if haggle.mandate.admits(haggle.talk.terms):
                 return self._hold(now, about)
             case Taken():
-                floor = self._floor(haggle.talk)
+                floor = self.promises.floor(haggle.talk)
                 hopeless = floor is None or haggle.talk.terms.pay < floor
                 return self._end(about, "the price is below this provider's floor", final=hopeless)
             case Proposed(terms):
@@ -307,7 +283,7 @@ class Provider:
                 return self._move(about, Counter(*_link(haggle.talk), wanted))
             case _:
                 # what another buyer's hold has raised comes down again, so then no walk is final
-                floor = self._floor(haggle.talk)
+                floor = self.promises.floor(haggle.talk)
                 calm = floor is not None and haggle.mandate.worst_pay <= floor
                 return self._end(about, answer.reason, answer.final and calm)
 
@@ -317,7 +293,7 @@ class Provider:
         if free is None:
             self.haggles[about] = replace(haggle, agreed=True)  # until it is known, nothing is held
             return self.purses.ask(now, haggle.buyer)
-        theirs = self._promised(haggle.buyer)
+        theirs = self.promises.of(haggle.buyer)
         if len(theirs) >= MOST_HOLDS_A_BUYER:
             return self._end(about, "too many holds at once", final=False)
         needed = sum(theirs) + haggle.talk.terms.pay + haggle.talk.terms.jc_stake
@@ -325,23 +301,14 @@ class Provider:
             reason = f"{free} are free in your account of the vault, where this would need {needed}"
             return self._end(about, reason, final=False)
         released: list[Effect] = []
-        while not self._has_room(haggle.talk.job):
-            worse = self._worst_hold(haggle.talk.terms)
+        while not self.promises.has_room(haggle.talk.job):
+            worse = self.promises.worst_hold(haggle.talk.terms)
             if worse is None:
                 return [*released, *self._end(about, "busy", final=False)]
             released += self._move(worse, Outbid(*_link(self.haggles[worse].talk)))
         until = int(now) + self.rules.hold
         moved = self._move(about, Accept(*_link(haggle.talk), until))
         return [*released, *moved, WakeAt(until + 1, Timer(about, "held")), *self._tell_news(now)]
-
-    def _promised(self, buyer: Address) -> list[int]:
-        """What each of a buyer's holds, and of its deals that have yet to reach the vault, would lock of its money."""
-        held = [
-            haggle.talk.terms.pay + haggle.talk.terms.jc_stake
-            for haggle in self.haggles.values()
-            if haggle.buyer == buyer and haggle.talk.phase in (Phase.HELD, Phase.CONFIRMED)
-        ]
-        return held + [s.deal.jc_share for s in self.sales.values() if s.buyer == buyer and isinstance(s.stage, Bound)]
 
     def _saw_purse(self, now: float, who: Address, free: int) -> list[Effect]:
         self.purses.saw(now, who, free)
@@ -352,17 +319,6 @@ class Provider:
             if self.haggles[about].talk.phase is Phase.ASKED:
                 effects += self._hold(now, about)
         return effects
-
-    def _worst_hold(self, better: Terms) -> bytes | None:
-        # the most that jobs may cost says little about what they will bring, unless they are priced by the same unit
-        held = [
-            (haggle.talk.terms.pay, about)
-            for about, haggle in self.haggles.items()
-            if haggle.talk.phase is Phase.HELD
-            and haggle.talk.terms.unit == better.unit
-            and haggle.talk.terms.pay * (100 + OUTBID_PERCENT) < better.pay * 100
-        ]
-        return min(held)[1] if held else None
 
     def _confirmed(self, now: float, about: bytes, move: Confirm) -> list[Effect]:
         haggle = self.haggles[about]
@@ -409,32 +365,6 @@ class Provider:
         haggle = self.haggles.pop(about)
         return [Send(haggle.buyer, Decline(*_link(haggle.talk), reason[:300], final)), Inform("", Lost(reason))]
 
-    # --- what it costs now -------------------------------------------------------------------------------------------
-
-    def _mandate(self, sheet: Sheet, talk: Talk) -> Mandate:
-        """The sheet's prices; where somebody else holds the machine, more than that one would pay."""
-        job = talk.job
-        floor = sheet.floor_for(job)
-        if not self._has_room(job):
-            floor = max(floor, self._to_outbid(sheet.unit))
-        mandate = Mandate("seller", floor, max(sheet.ask_for(job), floor), self.shop.wishes)
-        return mandate.holding(self.rules, talk.terms)
-
-    def _floor(self, talk: Talk) -> int | None:
-        sheet = self.shop.sheet(talk.job, talk.terms.unit)
-        return None if sheet is None else sheet.floor_for(talk.job)
-
-    def _closed_at(self, terms: Terms) -> tuple[int, ...]:
-        """What a job like this would have cost at the prices of the latest deals."""
-        return tuple(pay_at(rate, unit, terms.most) for unit, rate in self.closing if unit == terms.unit)
-
-    def _to_outbid(self, unit: str) -> int:
-        """The least that releases a hold; 0 where nothing is held by this unit or nobody need be released."""
-        held = [h.talk for h in self.haggles.values() if h.talk.phase is Phase.HELD and h.talk.terms.unit == unit]
-        if not held or any(self._has_room(talk.job) for talk in held):
-            return 0
-        return min(talk.terms.pay for talk in held) * (100 + OUTBID_PERCENT) // 100 + 1
-
     # --- limits ------------------------------------------------------------------------------------------------------
 
     def _objection(self, job: Job) -> str | None:
@@ -450,15 +380,6 @@ class Provider:
         if trusted and not set(terms.mediators) <= set(trusted):
             return "a mediator in the pool is not trusted here"
         return self.rules.objection(now, job, terms)
-
-    def _has_room(self, job: Job) -> bool:
-        taken = [sale.job.resources for sale in self.sales.values() if sale.busy]
-        taken += [
-            haggle.talk.job.resources
-            for haggle in self.haggles.values()
-            if haggle.talk.phase in (Phase.HELD, Phase.CONFIRMED)
-        ]
-        return self.shop.has_room(job.resources, taken)
 
     # --- deals -------------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from agents.effects import Effect, Tell, WakeAt
 from agents.events import Timer
 from agents.order_book import OrderBook
 from agents.preferences import Issue, Mandate, shaped
+from agents.promises import OUTBID_PERCENT
 from agents.reports import Chosen, Outcome, Tendering
 from agents.request import Request
 from agents.shortlist import Shortlist
@@ -54,8 +55,6 @@ RETRY = 2.0
 """Seconds before another round of talks, when everybody was busy."""
 SETTLE_MARGIN = 2.5
 """Seconds of a hold that are left for the confirmation."""
-OUTBID_PERCENT = 2
-"""How much more a machine costs at least after one was outbid there; providers have the same rule."""
 MARKET_MULTIPLE = 2
 """Without a limit of the user's own, the most to pay is this many times the middle one of the asking prices: the lowest
 may be a lie, and would then be the end of the search."""

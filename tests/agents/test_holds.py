@@ -35,7 +35,7 @@ def test_one_buyer_holds_only_a_few_at_a_time() -> None:
     def watched(world, peer, event, effects) -> None:  # type: ignore[no-untyped-def]
         handled(world, peer, event, effects)
         if peer.name == "machine":
-            held.append(len(peer.agent._promised(buyer.address)))
+            held.append(len(peer.agent.promises.of(buyer.address)))
 
     market.handled = watched  # type: ignore[method-assign]
     market.run()

@@ -8,7 +8,7 @@ from agents import purchase, sale
 from agents.effects import Effect
 from agents.job_creator import JobCreator
 from agents.machine import Step
-from agents.provider import Provider
+from agents.promises import Promises
 from agents.purchase_stages import Purchase
 from agents.sale import Sale
 from simulator.ledger import Ledger
@@ -38,7 +38,7 @@ def violation_of(seed: int) -> Violation | None:
 
 
 def test_a_provider_that_skips_the_room_check_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Provider, "_has_room", lambda self, job: True)
+    monkeypatch.setattr(Promises, "has_room", lambda self, job: True)
     assert "has sold more than it has" in first_violation()
 
 
