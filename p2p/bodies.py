@@ -14,6 +14,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import islice
 from typing import Any, Protocol
 
 import trio
@@ -33,8 +34,13 @@ IDS = "/ids"
 ID_SIZE = 20
 """Bytes: the head of a body's SHA-256. Long enough against a second body for a known id."""
 IDS_A_MESSAGE = 64
+_ASKED_AT_ONCE = 32
+"""Bodies in one question: not so many that a slow line can't bring them in time."""
+_FIRST_SILENCE = 1.0
 _LONGEST_SILENCE = 60.0
-"""Seconds for which a peer that told of bodies and gave none is not asked again, at most."""
+"""Seconds for which a peer that told of bodies and gave none is not asked again: twice as long each time. The first is
+short: a machine that was busy for a moment is not to miss what its neighbours still tell of.
+"""
 _CROWD = 1024
 """Publishers that are told apart when a network's size is guessed."""
 
@@ -196,16 +202,27 @@ class Bodies:
         return all(self._get(key) is not None for key in ids)
 
     async def _pull(self, forwarder: Any, address: bytes, topic: str, ids: list[bytes]) -> None:
+        """Ask one peer, who is asked one question at a time: whose turn it is asks for what waits behind it, too."""
         for key in ids:
             self._pulling[key] = trio.Event()
+        asker = self._asking.get(address) or self._asking.setdefault(address, _Asker(self._lines, address))
+        asker.wanted.update(dict.fromkeys(ids, topic))
+        try:
+            async with asker.turn:
+                # once it gave nothing, what waited behind that is not asked for
+                while not self._is_silent(address) and any(key in asker.wanted for key in ids):
+                    await self._ask(asker, forwarder, address)
+        finally:
+            for key in ids:
+                asker.wanted.pop(key, None)
+                self._pulling.pop(key).set()
+
+    async def _ask(self, asker: _Asker, forwarder: Any, address: bytes) -> None:
+        wanted = asker.next()
         try:
             with trio.move_on_after(self._settings.pull_within) as slow:
-                asker = self._asking.get(address) or self._asking.setdefault(address, _Asker(self._lines, address))
-                async with asker.turn:
-                    if self._is_silent(address):
-                        return  # it gave nothing to who was before us: what waited behind that is not asked for
-                    bodies = await asker.ask(ids)
-                for key, body in zip(ids, bodies, strict=True):
+                bodies = await asker.ask(list(wanted))
+                for (key, topic), body in zip(wanted.items(), bodies, strict=True):
                     if body:
                         self._take(topic, key, body)
                 if all(bodies):
@@ -220,9 +237,6 @@ class Bodies:
         except PeerFault as fault:
             self._lines.counters.gossip_broken += 1
             self._lines.blame(forwarder, fault, 2.0)
-        finally:
-            for key in ids:
-                self._pulling.pop(key).set()
 
     def _is_silent(self, address: bytes) -> bool:
         return address in self._silent and trio.current_time() < self._silent[address].until
@@ -231,10 +245,8 @@ class Bodies:
         """Not blamed: a network that parted looks the same, and whoever floods a peer can push out what it had. But it
         costs the peer its hearing, for longer each time.
         """
-        if self._is_silent(address):
-            return  # several waited for the same answer: that is one time
         times = self._silent[address].times + 1 if address in self._silent else 1
-        wait = min(self._settings.pull_within * 2.0**times, _LONGEST_SILENCE)
+        wait = min(_FIRST_SILENCE * 2.0 ** min(times - 1, 16), _LONGEST_SILENCE)
         self._silent[address] = _Silence(times, trio.current_time() + wait)
 
     def _take(self, topic: str, key: bytes, body: bytes) -> None:
@@ -287,7 +299,13 @@ class _Asker:
         self._lines = lines
         self._address = address
         self.turn = trio.Lock()
+        self.wanted: dict[bytes, str] = {}
+        """Ids that wait to be asked for, and on which topic they were told."""
         self._frames: FrameStream | None = None
+
+    def next(self) -> dict[bytes, str]:
+        """The first ids that wait, which wait no longer."""
+        return {key: self.wanted.pop(key) for key in list(islice(self.wanted, _ASKED_AT_ONCE))}
 
     async def ask(self, ids: list[bytes]) -> list[bytes]:
         """The bodies, empty where there is none. Raises `Unreachable`, `Ended`, `BrokenFrame`."""
