@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from agents.arena import Measure, Scenario, Score, Side, outcome, talking
 from agents.strategies.built_in import BUILT_IN
 from agents.strategy import Answer, View
+from node.cli.bargaining_picture import Bargaining, draw
 from node.cli.ending import run_trio
 from node.cli.tables import print_table
 from node.config import Config
@@ -271,11 +272,9 @@ def tournament(
     names = list(dict.fromkeys(references or OPPONENTS))
     if len(names) < 2:
         names += [name for name in OPPONENTS if name not in names]
-    board, moves = run_trio(lambda: _tournament(names, domains, rounds))
+    board, seen = run_trio(lambda: _tournament(names, domains, rounds))
     if picture is not None:
-        from node.cli.bargaining_picture import draw
-
-        picture.write_text(draw(moves, board[0]["strategy"], board[1]["strategy"]))
+        picture.write_text(draw(seen, board[0]["strategy"], board[1]["strategy"]))
     if json:
         print(json_format.dumps({"domain": DOMAIN, "rounds": rounds, "rows": board}, indent=2))
         return
@@ -298,11 +297,7 @@ def tournament(
         print(f"picture of a talk: {picture}")
 
 
-Moves = list[tuple[float, float]]
-"""Utilities of buyer and seller of each proposal, in order."""
-
-
-async def _tournament(names: list[str], domains: int, rounds: int) -> tuple[list[dict[str, Any]], Moves]:
+async def _tournament(names: list[str], domains: int, rounds: int) -> tuple[list[dict[str, Any]], Bargaining]:
     measures = _measures(domains)
     gained: dict[str, list[float]] = {name: [] for name in names}
     agreed: dict[str, int] = dict.fromkeys(names, 0)
@@ -327,5 +322,14 @@ async def _tournament(names: list[str], domains: int, rounds: int) -> tuple[list
         ]
         board.sort(key=lambda row: -float(str(row["utility"])))
         first, second = (players[str(row["strategy"])] for row in board[:2])
-        _, proposals = await _talk(first(), second(), measures[0].scenario, rounds)
-    return board, [measures[0].scenario.utilities(*it) for it in proposals]
+        shown = measures[0]
+        deal, proposals = await _talk(first(), second(), shown.scenario, rounds)
+    utilities = shown.scenario.utilities
+    seen = Bargaining(
+        [utilities(*it) for it in proposals],
+        None if deal is None else utilities(*deal),
+        shown.front,
+        shown.best,
+        (shown.scenario.buyer_reserve, shown.scenario.seller_reserve),
+    )
+    return board, seen

@@ -48,7 +48,9 @@ def test_a_tournament_has_a_board_and_a_picture(tmp_path: Path) -> None:
     rows = json.loads(runner.invoke(app, words).stdout)["rows"]
     assert [row["strategy"] for row in rows] == ["micro", "conceder"]
     assert all(row["confidence"] > 0 for row in rows)
-    assert picture.read_text().startswith("<svg")
+    drawn = picture.read_text()
+    assert drawn.startswith("<svg")
+    assert all(word in drawn for word in ("Pareto front", "Nash point", "reserves", "deal after"))
 
 
 @pytest.mark.parametrize("reference", ["nobody", "./nowhere.py:It", "no_such_package:It", "exec:no-such-command", ":"])
