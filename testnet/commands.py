@@ -88,7 +88,7 @@ def logs(folder: Path, peer: str, follow: bool) -> None:
     town = Town.at(folder)
     if peer != CHAIN:
         town.plan.member(peer)
-    _become(town.engine.logs(peer, follow), dict(os.environ))
+    _become(town.engine.logs(peer, follow), dict(os.environ), stderr=subprocess.STDOUT)  # a node logs to stderr
 
 
 def shell(folder: Path, peer: str) -> None:
@@ -232,8 +232,8 @@ def _status(town: Town, member: Member) -> dict[str, Any] | None:
     return found
 
 
-def _become(words: list[str], variables: dict[str, str]) -> None:
+def _become(words: list[str], variables: dict[str, str], stderr: int | None = None) -> None:
     sys.stdout.flush()
-    done = subprocess.run(words, env=variables, check=False)
+    done = subprocess.run(words, env=variables, stderr=stderr, check=False)
     if done.returncode:
         raise typer.Exit(done.returncode if done.returncode > 0 else 128 - done.returncode)

@@ -9,6 +9,7 @@ import ipaddress
 import json
 import os
 import shutil
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -65,7 +66,8 @@ class Containers(Engine):
         return ["docker", "logs", *(["-f"] if follow else []), container(self.plan, name)]
 
     def shell(self, name: str) -> tuple[list[str], dict[str, str]]:
-        return ["docker", "exec", "-it", container(self.plan, name), "sh"], {}
+        terminal = ["-t"] if sys.stdin.isatty() else []
+        return ["docker", "exec", "-i", *terminal, container(self.plan, name), "sh"], {}
 
     def network(self, rules: dict[str, Any]) -> None:
         shape(self.plan, rules, [name for name, state in self.states().items() if state != "gone"])

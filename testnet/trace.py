@@ -21,8 +21,9 @@ def trace(plan: Plan, logs: Iterable[tuple[str, Iterable[str]]], wanted: str) ->
     steps = [{**step, "on": name} for name, lines in logs for step in _steps(lines)]
     deals = {step["deal"] for step in steps if step.get("deal", "").startswith(prefix)}
     if len(deals) != 1:
-        found = f"{len(deals)} deals" if deals else "no deal"
-        raise UserError(ExitCode.USAGE, f"{found} begin with {wanted}", "see `lilypad testnet report`")
+        found = f"{len(deals)} deals begin" if deals else "no deal begins"
+        mend = "`lilypad testnet logs CLIENT` names each deal that a client agreed on"
+        raise UserError(ExitCode.USAGE, f"{found} with {wanted}", mend)
     deal = deals.pop()
     talks = {step["talk"] for step in steps if step.get("deal") == deal and "talk" in step}
     names = {member.address.lower(): member.name for member in plan.members}
