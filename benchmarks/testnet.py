@@ -78,26 +78,27 @@ def measure(peers: int, jobs: int, rate: float) -> dict[str, Any]:
         with open_testnet(Path(folder) / "bench", "--processes", *words) as net:
             ready = time.monotonic() - began
             net.well("load", "--jobs", 2 * clients, "--rate", rate)  # connections, caches and workers are warm
-            before, began = cpu(net), time.monotonic()
-            idle_from = time.monotonic()
+            before, idle_from = cpu(net), time.monotonic()
             time.sleep(10)
             idle = {name: (spent - before[name]) / (time.monotonic() - idle_from) for name, spent in cpu(net).items()}
-            before, began = cpu(net), time.monotonic()
-            net.well("load", "--jobs", jobs, "--rate", rate, timeout=3600)
-            seconds = time.monotonic() - began
+            before = cpu(net)
+            loaded = net.well("load", "--jobs", jobs, "--rate", rate, "--json", timeout=3600).document
             after = cpu(net)
             report = net.report()
     assert report["wrong"] == [], report["wrong"]
+    deals = loaded["outcomes"].get("DONE", 0)
+    assert deals, loaded
     spent = {name: after[name] - before[name] for name in after}
     roles = {role: sum(cost for name, cost in spent.items() if name.startswith(role)) for role in ROLES}
     phases = {phase: report["phases"][phase]["p50"] for phase in report["phases"]}
     return {
         "peers": peers,
         "ready": ready,
-        "deals_a_minute": 60 * jobs / seconds,
-        "cpu_a_deal": sum(spent.values()) / jobs * 1000,
+        "deals": deals,
+        "deals_a_minute": 60 * deals / loaded["seconds"],
+        "cpu_a_deal": sum(spent.values()) / deals * 1000,
         "idle": sum(idle.values()),
-        "roles": {role: cost / jobs * 1000 for role, cost in roles.items()},
+        "roles": {role: cost / deals * 1000 for role, cost in roles.items()},
         "messages": report["messages_a_deal"],
         "bytes": report["bytes_a_deal"],
         "phases": phases,
@@ -116,13 +117,31 @@ def main() -> int:
     print(
         f"the module alone, compiled and run: {alone:.1f} ms of CPU. CPU in ms a deal, times p50 in ms, idle in cores"
     )
-    heads = ("peers", "ready s", "deals/min", "CPU/deal", "x bare", *ROLES, "idle", "messages", "bytes", *PHASES)
+    heads = (
+        "peers",
+        "ready s",
+        "deals",
+        "deals/min",
+        "CPU/deal",
+        "x bare",
+        *ROLES,
+        "idle",
+        "messages",
+        "bytes",
+        *PHASES,
+    )
     print("".join(f"{head:>10}" for head in heads))
     rows = []
     for peers in map(int, wish.peers.split(",")):
         row = measure(peers, wish.jobs, wish.rate)
         rows.append(row)
-        cells = [str(peers), f"{row['ready']:.0f}", f"{row['deals_a_minute']:.1f}", f"{row['cpu_a_deal']:.0f}"]
+        cells = [
+            str(peers),
+            f"{row['ready']:.0f}",
+            str(row["deals"]),
+            f"{row['deals_a_minute']:.1f}",
+            f"{row['cpu_a_deal']:.0f}",
+        ]
         cells += [f"{row['cpu_a_deal'] / alone:.1f}", *(f"{row['roles'][role]:.0f}" for role in ROLES)]
         cells += [f"{row['idle']:.2f}", f"{row['messages']:.0f}", f"{row['bytes']:.0f}"]
         cells += [f"{row['phases'][phase]:.0f}" for phase in PHASES]

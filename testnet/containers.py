@@ -22,6 +22,8 @@ from testnet.plan import CHAIN, Plan
 from testnet.wire import clear, shape
 
 SUBNETS = "10.213.{}.0/24"
+FREEZES = 5
+"""How often a container is asked to stand still: the kernel gives up where one of its processes just begins or ends."""
 OWNER = 10001
 """The user that the image runs as, where this command is root's; otherwise peers run as whoever gave it."""
 
@@ -57,7 +59,14 @@ class Containers(Engine):
         command(["docker", "wait", container(self.plan, name)])
 
     def pause(self, name: str) -> None:
-        command(["docker", "pause", container(self.plan, name)])
+        for left in reversed(range(FREEZES)):
+            try:
+                command(["docker", "pause", container(self.plan, name)])
+            except UserError as error:
+                if not left or "freeze" not in error.what:
+                    raise
+            else:
+                return
 
     def resume(self, name: str) -> None:
         command(["docker", "unpause", container(self.plan, name)])

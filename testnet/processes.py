@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from modules.owner import started
 from node.errors import ExitCode, UserError
 from testnet.engine import Engine, side_by_side
 from testnet.layout import start_arguments, variables
@@ -49,6 +50,8 @@ class Processes(Engine):
 
     def start(self, names: Sequence[str]) -> None:
         for name in names:
+            if self._pid(name) is not None:
+                continue
             member, home = self.plan.member(name), self.plan.home(name)
             words = [sys.executable, "-m", "testnet", *start_arguments(self.plan, member)]
             self._begin(home, words, variables(self.plan, member, str(home)) | own_clock(home))
@@ -110,13 +113,13 @@ class Processes(Engine):
                 stderr=log,
                 start_new_session=True,
             )
-        (home / PID).write_text(f"{process.pid} {_born(process.pid)}")
+        (home / PID).write_text(f"{process.pid} {started(process.pid)}")
 
     def _pid(self, name: str) -> int | None:
         """The process that still lives; None where it does not."""
         with contextlib.suppress(OSError, ValueError):
             number, born = (self._home(name) / PID).read_text().split(" ", 1)
-            if born and _born(int(number)) == born:
+            if born and started(int(number)) == born:
                 return int(number)
         return None
 
@@ -154,11 +157,6 @@ def own_clock(home: Path) -> dict[str, str]:
     if library is None:
         raise UserError(ExitCode.USAGE, "there is no libfaketime here", "apt-get install libfaketime")
     return {"LD_PRELOAD": library, "FAKETIME": off, "FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1"}
-
-
-def _born(pid: int) -> str:
-    found = _ps(pid, "lstart")
-    return "" if _ps(pid, "stat").startswith("Z") else found
 
 
 def _ps(pid: int, column: str) -> str:

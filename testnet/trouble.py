@@ -64,9 +64,12 @@ def inflict(town: Town, fault: Fault) -> Undo | None:
 
 def revive(town: Town, name: str) -> None:
     """Let a paused or dead peer go on, with the links that it had."""
-    if town.engine.states()[name] == "paused":
-        town.engine.resume(name)
-        return
+    match town.engine.states()[name]:
+        case "paused":
+            town.engine.resume(name)
+            return
+        case "running":  # two faults of one peer ended, one after the other
+            return
     (town.plan.home(name) / "node.json").unlink(missing_ok=True)
     town.engine.start([name])
     if town.plan.engine == "containers" and name in (links := broken(town.plan)):

@@ -77,6 +77,18 @@ class Testnet:
         return "\n".join(line for line in lines if '"level": "info"' not in line)
 
 
+def working_below(folder: Path) -> list[str]:
+    """Processes of this machine whose working directory is there, or was: their commands."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "cwd").readlink().is_relative_to(folder):
+                found.append((process / "cmdline").read_text().replace("\0", " "))
+        except OSError:  # it ended, or is not ours
+            continue
+    return found
+
+
 @contextmanager
 def open_testnet(folder: Path, *words: object) -> Iterator[Testnet]:
     """Bring one up, and take it down."""
@@ -88,3 +100,4 @@ def open_testnet(folder: Path, *words: object) -> Iterator[Testnet]:
         ended = net.command("down")
         assert ended.code == 0, ended.err
         assert not folder.exists()
+        assert working_below(folder) == []
