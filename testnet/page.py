@@ -10,7 +10,7 @@ from typing import Any
 from testnet.report import GROWTH, PHASES
 
 WIDTH, HEIGHT = 680, 220
-_LEFT, _BOTTOM, _TOP, _RIGHT = 64, 28, 12, 12
+_LEFT, _BOTTOM, _TOP, _RIGHT = 64, 28, 12, 24
 _COLOURS = ("#2f7d4f", "#b5642a", "#3a5fa8", "#8a3f8f", "#9b8a1d", "#25868c", "#b03a48", "#5d6b74")
 _UNITS = {"memory": "MiB resident", "files": "open files and sockets", "tasks": "tasks", "state": "MiB of state"}
 _SCALE = {"memory": 1 / 2**20, "state": 1 / 2**20}
@@ -25,6 +25,7 @@ th, td { padding: .25rem .9rem .25rem 0; text-align: left; border-bottom: 1px so
 td.n, th.n { text-align: right; }
 .good { color: #2f7d4f; font-weight: 600; } .bad { color: #b03a48; font-weight: 600; }
 .plots { display: flex; flex-wrap: wrap; gap: 1rem; } figure { margin: 0; } figcaption { opacity: .8; }
+figcaption { max-width: 680px; }
 svg { background: var(--soft); border-radius: 6px; max-width: 100%; height: auto; }
 svg text { font: 11px system-ui, sans-serif; fill: currentColor; } svg .grid { stroke: var(--line); }
 .tables { display: flex; flex-wrap: wrap; gap: 0 3rem; }
@@ -34,7 +35,7 @@ svg text { font: 11px system-ui, sans-serif; fill: currentColor; } svg .grid { s
 def write_page(report: Mapping[str, Any], path: Path) -> None:
     """One HTML file."""
     net = report["testnet"]
-    who = ", ".join(f"{count} {role}s" for role, count in sorted(net["peers"].items()))
+    who = ", ".join(f"{count} {role}{'s' * (count != 1)}" for role, count in sorted(net["peers"].items()))
     cheats = ", ".join(f"{name} is a {kind}" for name, kind in net["cheats"].items()) or "everybody is honest"
     parts = [
         f"<h1>{escape(net['name'])}</h1>",
@@ -130,7 +131,12 @@ def _counts(counts: Mapping[str, Any], nothing: str) -> str:
 
 
 def _figure(title: str, lines: Mapping[str, Sequence[Sequence[float]]], scale: float) -> str:
-    return f"<figure>{plot(lines, scale)}<figcaption>{escape(title)}</figcaption></figure>"
+    named = [
+        f'<span style="color:{_COLOURS[number % len(_COLOURS)]}">{escape(name)}</span>'
+        for number, name in enumerate(lines)
+    ]
+    whose = f": {', '.join(named)}" if len(named) > 1 else ""
+    return f"<figure>{plot(lines, scale)}<figcaption>{escape(title)}{whose}</figcaption></figure>"
 
 
 def plot(lines: Mapping[str, Sequence[Sequence[float]]], scale: float = 1.0) -> str:

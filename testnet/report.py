@@ -216,8 +216,10 @@ def _done(asked: Mapping[str, Mapping[str, Any]], documents: Sequence[Mapping[st
     rows = [each for each in documents if each["job"] in asked and each["outcome"] != "RUNNING"]
     if not rows:
         return []
-    began = min(float(asked[each["job"]]["asked"]) for each in rows)
-    ends = sorted(float(each["started"]) + each["milliseconds"]["total"] / 1000 - began for each in rows)
+    # by the load's clock: a client's own follows the chain's, which may have jumped
+    moments = [(float(asked[each["job"]]["asked"]), each["milliseconds"]["total"] / 1000) for each in rows]
+    began = min(at for at, _ in moments)
+    ends = sorted(at - began + took for at, took in moments)
     return [[round(end, 2), float(number)] for number, end in enumerate(ends, 1)]
 
 
