@@ -26,7 +26,6 @@ from multiaddr import Multiaddr
 from p2p.corrections import names as _names  # noqa: F401  (replaces names of the library)
 from p2p.corrections.connections import CorrectedHost, CorrectedSwarm
 from p2p.corrections.gossip import CorrectedPubsub, CorrectedRouter
-from p2p.corrections.release import check_release
 from p2p.corrections.watch import Watch
 from p2p.errors import CantListen
 
@@ -44,7 +43,6 @@ class Machinery:
 
 def build(secret: bytes, topics: Sequence[str], watch: Watch, counter: int, transport: Any | None = None) -> Machinery:
     """A node for a 32-byte secret. Nothing runs yet. ``counter`` is the first gossip number: nanoseconds since 1970."""
-    check_release()
     settings = watch.settings
     keys = create_new_key_pair(secret)
     peer_id = ID.from_pubkey(keys.public_key)

@@ -24,6 +24,7 @@ _COUNTERS = {
     "gossip_late": "Gossip dropped because the node was busy.",
     "gossip_too_fast": "Gossip dropped because a neighbour sent too much.",
     "gossip_broken": "Gossip refused.",
+    "gossip_unsent": "Gossip that a slow neighbour never got.",
     "ids_out": "Bodies announced by id.",
     "bodies_in": "Bodies pulled.",
     "bodies_out": "Bodies given to whoever asked.",

@@ -24,6 +24,8 @@ class Statistics:
     """Gossip dropped because our owner did not read events fast enough."""
     gossip_too_fast: int
     gossip_broken: int
+    gossip_unsent: int
+    """Messages that a neighbour never got because too many waited for it."""
     ids_out: int
     """Bodies that we announced by their ids."""
     bodies_in: int
@@ -59,6 +61,7 @@ class Counters:
     gossip_late: int = 0
     gossip_too_fast: int = 0
     gossip_broken: int = 0
+    gossip_unsent: int = 0
     ids_out: int = 0
     bodies_in: int = 0
     bodies_out: int = 0

@@ -122,6 +122,11 @@ class CorrectedRouter(GossipSub):  # type: ignore[misc]
         elif not queue.push(rpc, priority=priority or self._can_t_wait(rpc)):
             self._handle_dropped_rpc(peer_id, rpc, "queue_full")
 
+    def _handle_dropped_rpc(self, peer_id: Any, rpc: Any, reason: str) -> None:
+        """Mends: what a slow neighbour has no room for is dropped and not counted."""
+        self._watch.counters.gossip_unsent += len(rpc.publish)
+        super()._handle_dropped_rpc(peer_id, rpc, reason)
+
     def _can_t_wait(self, rpc: Any) -> bool:
         """What others also pass on may wait for company (`CorrectedPubsub.handle_sending_messages`)."""
         mine = self.pubsub.my_id.to_bytes()

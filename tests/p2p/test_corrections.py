@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
 import struct
 import subprocess
@@ -13,11 +14,13 @@ import trio
 import trio.testing
 from libp2p.network.exceptions import SwarmException
 from libp2p.network.stream.exceptions import StreamEOF, StreamReset
+from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 from libp2p.pubsub.pb import rpc_pb2
+from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr
 
-from p2p.corrections import release
+from p2p.corrections import connections, gossip, mended, release
 from p2p.errors import WrongLibrary
 from p2p.settings import Settings
 
@@ -27,10 +30,40 @@ OFFERS = "/lilypad/1/resource-offers"
 IDENTIFY = "/ipfs/id/1.0.0"
 
 
-def test_another_release_of_the_library_is_refused(monkeypatch):
+def test_another_release_is_refused_and_says_which_corrections_to_look_at(monkeypatch):
     monkeypatch.setattr(release, "version", lambda name: "0.9.0")
-    with pytest.raises(WrongLibrary, match=r"0\.9\.0"):
+    with pytest.raises(WrongLibrary, match=r"0\.9\.0 is installed.*still needed; look whether these are: none"):
         release.check_release()
+
+    async def accept_stream(self):
+        """Another one."""
+
+    monkeypatch.setattr(Yamux, "accept_stream", accept_stream)
+    monkeypatch.delattr(Swarm, "_schedule_prune")
+    with pytest.raises(WrongLibrary) as refused:
+        release.check_release()
+    told = str(refused.value).partition("look whether these are: ")[2].partition(". Then")[0].split(", ")
+    assert told == [
+        "libp2p.network.swarm:Swarm._schedule_prune (gone)",
+        "libp2p.stream_muxer.yamux.yamux:Yamux.accept_stream",
+    ]
+
+
+def test_every_method_that_is_mended_is_known_by_its_fingerprint():
+    assert list(mended.changed()) == []
+    classes = [each for module in (connections, gossip) for each in vars(module).values() if isinstance(each, type)]
+    missing = [
+        place
+        for ours in classes
+        if ours.__module__.startswith("p2p.corrections")
+        for base in ours.__mro__[1:]
+        if base.__module__.startswith("libp2p")
+        for name, method in vars(ours).items()
+        if inspect.isfunction(method) and name in vars(base) and name != "__init__"
+        if not getattr(vars(base)[name], "__isabstractmethod__", False)
+        if (place := f"{base.__module__}:{base.__qualname__}.{name}") not in mended.FINGERPRINTS
+    ]
+    assert missing == [], {place: mended.fingerprint(place) for place in missing}
 
 
 def test_the_light_parts_don_t_load_the_library():

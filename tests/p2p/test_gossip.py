@@ -58,6 +58,19 @@ async def test_few_listeners_all_hear_even_before_the_mesh_has_them(honest, unti
         await until(lambda: host_b.heard == host_c.heard == [b"early"])
 
 
+async def test_what_a_slow_neighbour_has_no_room_for_is_counted(honest, until):
+    async with honest(settings=Settings(outbox=8)) as host_a, honest() as host_b:
+        await host_a.host.connect(host_b.host.addrs[0])
+        await until(lambda: host_a.host.machinery.router.mesh[OFFERS])
+        (stream,) = host_a.host.machinery.pubsub.peers.values()
+        stream.muxed_stream.send_window = 0  # as of one who does not read
+        for number in range(30):
+            await host_a.host.publish(OFFERS, b"offer %d" % number)
+        unsent = host_a.host.statistics().gossip_unsent
+        assert unsent >= 20
+        assert f"lilypad_p2p_gossip_unsent_total {unsent}\n" in host_a.host.metrics()
+
+
 async def test_a_burst_is_not_lost(honest, until):
     async with honest() as host_a, honest() as host_b:
         await host_a.host.connect(host_b.host.addrs[0])

@@ -31,12 +31,12 @@ TALK = "/lilypad/negotiate/1"
 OFFERS = "/lilypad/1/resource-offers"
 PORT = 4801
 SAY_EVERY = 2.0
-HEARD_WITHIN = 20.0
+HEARD_WITHIN = 10.0
 """Seconds: the other peers must have been heard since then, long enough after the last trouble."""
 CALM = 40.0
-"""Seconds without trouble before everybody must hear everybody: redials back off up to 10 s here."""
-PATIENCE = 180.0
-"""Seconds that this may take on a machine that does other things as well; how long it took is printed."""
+"""Seconds without trouble, and with everybody up, in which all must hear all: redials back off up to 10 s."""
+STARTED_WITHIN = 180.0
+"""Seconds in which a process that was started must say its first word; it loads much, and so may the machine."""
 MOST_GROWTH = {"rss_mib": 12.0, "files": 8, "tasks": 24}
 """Between the middle and the end of the day, at equal peace; MiB, numbers."""
 
@@ -277,9 +277,13 @@ class Day:
                 time.sleep(self.rng.uniform(3, 12))
                 self.network.join(chosen)
 
-    def all_hear_all(self, within: float) -> bool:
-        """Wait until they do, or note who does not."""
-        until = time.monotonic() + within
+    def all_hear_all(self, what: str) -> None:
+        """Wait until everybody is up, then until they do, and say how long each took; or note who does not."""
+        started = time.monotonic()
+        while not all(peer.reports for peer in self.peers) and time.monotonic() < started + STARTED_WITHIN:
+            self.wait(0.5)
+        began, said = time.monotonic(), 0.0
+        until = began + CALM
         everybody = {peer.number + 1 for peer in self.peers}
         while time.monotonic() < until:
             self.wait(1)
@@ -288,9 +292,17 @@ class Day:
                 for peer in self.peers
             }
             if not any(deaf.values()):
-                return True
-        self.problems += [f"peer {number} does not hear {sorted(who)}" for number, who in deaf.items() if who]
-        return False
+                up, took = began - started, time.monotonic() - began
+                print(f"{what}: everybody is up after {up:.0f} s, and all hear all {took:.0f} s later", flush=True)
+                return
+            if (passed := time.monotonic() - began) > said + 10:
+                said = passed
+                for number, who in deaf.items():
+                    reports = self.peers[number].reports
+                    state = f"{reports[-1]['peers']} peers" if reports else "has said nothing yet"
+                    if who:
+                        print(f"  after {passed:.0f} s peer {number} does not hear {sorted(who)}; {state}", flush=True)
+        self.problems += [f"{what}: peer {number} does not hear {sorted(who)}" for number, who in deaf.items() if who]
 
     def compare(self) -> None:
         """Who lived since the middle of the day must not have grown."""
@@ -328,18 +340,14 @@ def live_through(minutes: float, count: int, seed: int) -> int:
         stack.callback(network.close)
         day = Day(count, rng, network)
         stack.callback(day.end)
-        day.all_hear_all(PATIENCE)
-        print(f"{time.monotonic() - began:4.0f} s: all hear all", flush=True)
+        day.all_hear_all("at the beginning")
         # the second half spares half of the peers from death, so that growth can be seen
         halves = (began + minutes * 30, began + minutes * 60)
         for half, until in enumerate(halves):
             while time.monotonic() < until - CALM:
                 day.trouble(count if half == 0 else count // 2)
                 day.wait(rng.uniform(3, 8))
-            began_calm = time.monotonic()
-            day.all_hear_all(PATIENCE)
-            took = time.monotonic() - began_calm
-            print(f"{time.monotonic() - began:4.0f} s: all hear all {took:.0f} s after the last trouble", flush=True)
+            day.all_hear_all(f"{time.monotonic() - began:.0f} s, after the last trouble")
             if half == 0:
                 day.wait(max(0.0, until - time.monotonic()))
                 day.middle = {peer.process.pid: peer.reports[-1] for peer in day.peers if peer.reports}
