@@ -99,7 +99,8 @@ def explain(config: Config, job: str, json: bool) -> None:
 def _explained(event: dict[str, Any]) -> str:
     match event["event"]:
         case "tendering":
-            return f"asked {len(event['contacted'])} providers: {', '.join(map(short, event['contacted']))}"
+            many = len(event["contacted"])
+            return f"asked {many} provider{'s' * (many > 1)}: {', '.join(map(short, event['contacted']))}"
         case "talk over":
             who = "we left" if event["by"] == "us" else "they left"
             money = f"we bid {event['bid'] or 'nothing'}, they asked {event['ask'] or 'nothing'}"

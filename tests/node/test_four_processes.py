@@ -124,6 +124,18 @@ def test_a_job_is_bought_run_checked_and_paid_between_them(town: Network) -> Non
     wait_until(lambda: money_report(town) == expected, 5, f"{money_report(town)} is not {expected}")
 
 
+def test_a_user_is_told_why_this_provider_and_why_nobody(town: Network) -> None:
+    client = town.nodes["client"]
+    bought = town.run("cowsay:v0.1", "why you", "--check", "0", "--json").document
+    explained = client.lilypad("jobs", "explain", bought["job"]).out
+    assert re.search(r"16Uiu2HA…\w{6}: chosen at \d+; (the others wanted \d+|nobody else held a machine)", explained)
+    assert f"signed at {bought['price']['agreed']} after" in explained
+    too_dear = town.run("cowsay:v0.1", "for nothing", "--max-price", "300", "--json")
+    assert too_dear.document["outcome"] == "NO_AGREEMENT"
+    refused = client.lilypad("jobs", "explain", too_dear.document["job"]).out
+    assert re.search(r"no deal, we left: no agreement within the rounds \(we bid 300, they asked [6-9]\d\d", refused)
+
+
 def test_a_running_node_is_quick(town: Network) -> None:
     runs = [town.run("cowsay:v0.1", f"quick {number}", "--check", "1", "--json").document for number in range(3)]
     for document in runs:
