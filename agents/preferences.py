@@ -36,6 +36,8 @@ the rest; keeping the rest and giving in on the price; or those worth least abov
 class Issue(Enum):
     """What can be haggled about beside the price, inside the bounds of `Rules.objection`."""
 
+    START = "start"
+    """``start_by``, a moment; users wish for it in seconds from now, see `in_talk`."""
     DELIVERY = "delivery"
     """Seconds from ``start_by`` to ``deliver_by``."""
     CHECKS = "checks"
@@ -52,6 +54,8 @@ class Issue(Enum):
     def of(self, terms: Terms) -> int:
         """This issue's value in these terms."""
         match self:
+            case Issue.START:
+                return terms.start_by
             case Issue.DELIVERY:
                 return terms.deliver_by - terms.start_by
             case Issue.CHECKS:
@@ -100,6 +104,14 @@ class Wish:
         """The nearest value that may be proposed."""
         low, high = sorted((self.worst, self.best))
         return min(high, max(low, value))
+
+
+def in_talk(wishes: tuple[Wish, ...], began: int) -> tuple[Wish, ...]:
+    """A user's wishes in a talk that began at this moment: the start deadline is counted from there."""
+    return tuple(
+        replace(wish, worst=began + wish.worst, best=began + wish.best) if wish.issue is Issue.START else wish
+        for wish in wishes
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,16 +259,19 @@ class Mandate:
         """How many different proposals there are."""
         return (abs(self.best_pay - self.worst_pay) // self.step + 1) * len(rows_of(self.wishes, self.step).worths)
 
-    def holding(self, rules: Rules, terms: Terms) -> Mandate:
+    def holding(self, rules: Rules, terms: Terms, start_by: int = 0) -> Mandate:
         """This mandate, holding to where the rules start what these terms have moved and this side never wished for.
 
-        So whoever gives no thought to stakes or juries can still deal with somebody who does: at the usual ones.
+        So whoever gives no thought to stakes or juries can still deal with somebody who does: at the usual ones. A
+        buyer holds to its own ``start_by``, too.
         """
         wished = {wish.issue.value for wish in self.wishes}
         moved = [Issue(name) for name in rules.moved(terms) if name not in wished]
+        if start_by not in (0, terms.start_by) and Issue.START.value not in wished:
+            moved.append(Issue.START)
         if not moved:
             return self
-        start = rules.started(terms)
+        start = replace(rules.started(terms), start_by=start_by or terms.start_by)
         held = tuple(Wish(issue, issue.of(start), issue.of(start), 0) for issue in moved)
         return replace(self, wishes=(*self.wishes, *held))
 
@@ -276,7 +291,8 @@ def _lowest(mandate: Mandate) -> float:
 
 def shaped(rules: Rules, base: Terms, pay: int, values: dict[Issue, int]) -> Terms:
     """Terms at this price and with these values; what is not named stays as in ``base``, and the rest follows."""
-    deliver_by, jurors, fee = base.deliver_by, base.jurors, base.fee
+    start_by = values.get(Issue.START, base.start_by)
+    deliver_by, jurors, fee = base.deliver_by + start_by - base.start_by, base.jurors, base.fee
     rp_stake, jc_stake = rules.rp_stake_percent, rules.jc_stake_percent
     if base.rp_stake != base.pay * rp_stake // PERCENT:
         rp_stake = _percent(base.rp_stake, base.pay)
@@ -285,8 +301,10 @@ def shaped(rules: Rules, base: Terms, pay: int, values: dict[Issue, int]) -> Ter
     check_ppm = base.check_ppm
     for issue, value in values.items():
         match issue:
+            case Issue.START:
+                pass  # what else is counted from there has moved with it
             case Issue.DELIVERY:
-                deliver_by = base.start_by + value
+                deliver_by = start_by + value
             case Issue.CHECKS:
                 check_ppm = value
             case Issue.RP_STAKE:
@@ -303,6 +321,7 @@ def shaped(rules: Rules, base: Terms, pay: int, values: dict[Issue, int]) -> Ter
         base,
         pay=pay,
         rate=rate_at(pay, base.unit, base.most),
+        start_by=start_by,
         deliver_by=deliver_by,
         claim_until=base.claim_until + deliver_by - base.deliver_by,
         check_ppm=check_ppm,

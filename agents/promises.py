@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from agents.preferences import Mandate
+from agents.preferences import Mandate, in_talk
 from agents.sale import Bound, Sale
 from agents.shop import Sheet, Shop
 from protocol.deal import DealId
@@ -28,6 +28,8 @@ class Haggle:
 
     buyer: Address
     gateway: int
+    began: int
+    """When its first proposal came, by this machine's clock."""
     mandate: Mandate
     talk: Talk
     history: tuple[Terms, ...]
@@ -98,13 +100,13 @@ class Promises:
         # which job comes next is not known, so what another unit would have to bring is not known either
         return max(sheet.ask, self.to_outbid("job")) if sheet.unit == "job" else sheet.ask
 
-    def mandate(self, sheet: Sheet, talk: Talk) -> Mandate:
+    def mandate(self, sheet: Sheet, talk: Talk, began: int) -> Mandate:
         """The sheet's prices; where somebody else holds the machine, more than that one would pay."""
         job = talk.job
         floor = sheet.floor_for(job)
         if not self.has_room(job):
             floor = max(floor, self.to_outbid(sheet.unit))
-        mandate = Mandate("seller", floor, max(sheet.ask_for(job), floor), self.shop.wishes)
+        mandate = Mandate("seller", floor, max(sheet.ask_for(job), floor), in_talk(self.shop.wishes, began))
         return mandate.holding(self.rules, talk.terms)
 
     def floor(self, talk: Talk) -> int | None:

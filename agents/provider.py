@@ -198,8 +198,8 @@ class Provider:
             return [Send(buyer, Decline(move.talk, talk.head, reason, final=True))]
         if not self.promises.has_room(move.job) and self.promises.to_outbid(sheet.unit) == 0:
             return [Send(buyer, Decline(move.talk, talk.head, "busy", final=False))]
-        mandate = self.promises.mandate(sheet, talk)
-        self.haggles[about] = Haggle(buyer, move.gateway, mandate, talk, (move.terms,), (move.terms,))
+        mandate = self.promises.mandate(sheet, talk, int(now))
+        self.haggles[about] = Haggle(buyer, move.gateway, int(now), mandate, talk, (move.terms,), (move.terms,))
         looked = self.purses.ask(now, buyer)  # so that it is known when a hold is due
         return [*looked, WakeAt(now + TALK_LIFE, Timer(about, "talk")), *self._consult(now, about)]
 
@@ -241,7 +241,7 @@ class Provider:
         mine = haggle.proposed[-1] if haggle.proposed else None
         sheet = self.shop.sheet(talk.job, talk.terms.unit)
         if sheet is not None:  # what others hold by now has changed what this must bring
-            haggle = self.haggles[about] = replace(haggle, mandate=self.promises.mandate(sheet, talk))
+            haggle = self.haggles[about] = replace(haggle, mandate=self.promises.mandate(sheet, talk, haggle.began))
         if talk.terms == mine and haggle.mandate.admits(talk.terms):
             return self._decided(now, about, Taken())  # a buyer takes our terms by proposing the same
         view = View(

@@ -42,7 +42,7 @@ class Request:
     """Give up looking for a provider after this."""
     strategy: Text
     """Who haggles for it, by name or reference; empty: the node's own."""
-    wishes: Annotated[tuple[Wish, ...], Limit(6)] = ()
+    wishes: Annotated[tuple[Wish, ...], Limit(7)] = ()
     """What else is haggled about, and what it is worth."""
     units: Annotated[tuple[Text, ...], Limit(4)] = ("job",)
     """What it may be priced by: what its module allows."""

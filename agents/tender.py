@@ -18,7 +18,7 @@ from agents.bids import Bid, Bids
 from agents.effects import Effect, Tell, WakeAt
 from agents.events import Timer
 from agents.order_book import OrderBook
-from agents.preferences import Issue, Mandate, shaped
+from agents.preferences import Issue, Mandate, in_talk, shaped
 from agents.promises import OUTBID_PERCENT
 from agents.reports import Chosen, Outcome, Tendering
 from agents.request import Request
@@ -220,7 +220,8 @@ class Tender:
                 if against is not None:
                     reason = f"terms that nobody asked for: {against}"
                     return [*self.bids.leave(bid, reason, final=True), *self._conclude(now)]
-                bid = self.bids.received(replace(bid, mandate=bid.mandate.holding(self.rules, terms)), terms)
+                held = bid.mandate.holding(self.rules, terms, bid.base.start_by)
+                bid = self.bids.received(replace(bid, mandate=held), terms)
                 if self.auction is not None:
                     self._hear_prices(now)
                     self.auction.raised(provider, terms.pay)
@@ -284,10 +285,14 @@ class Tender:
             return [*effects, *self._court(now)]
         for offer in offers:
             most = self._market_limit(asks) if self.request.at_market else self.list.worth(offer)
-            mandate = Mandate("buyer", most, min(most, min(asks) // 2), self.request.wishes)
-            bid = self.bids.new(offer.provider, mandate, self.list.terms(now, offer))
+            base = self.list.terms(now, offer)
+            bid = self.bids.new(offer.provider, self._mandate(base, most, min(asks) // 2), base)
             effects += self._ask(now, bid)
         return [*effects, *self._have_patience(now)]
+
+    def _mandate(self, base: Terms, most: int, best: int) -> Mandate:
+        began = base.start_by - self.rules.lock_within
+        return Mandate("buyer", most, min(most, best), in_talk(self.request.wishes, began))
 
     def _market_limit(self, asks: list[int]) -> int:
         return MARKET_MULTIPLE * sorted(asks)[len(asks) // 2]
@@ -364,7 +369,6 @@ class Tender:
         effects = [effect for bid in others for effect in self.bids.leave(bid, "another machine is the better choice")]
         if choice is None:
             return [*effects, *self._nobody_agrees(now)]
-        mandate = Mandate("buyer", choice.limit, choice.start, self.request.wishes)
         bid = self.bids.get(choice.lot.provider)
         if bid is None or bid.over or bid.talk is None:
             self.round += 1
@@ -372,9 +376,12 @@ class Tender:
             if offer is None:
                 self.auction.lost(choice.lot.provider)
                 return [*effects, *self._court(now)]
-            bid = self.bids.new(offer.provider, mandate, self.list.terms(now, offer))
+            base = self.list.terms(now, offer)
+            bid = self.bids.new(offer.provider, self._mandate(base, choice.limit, choice.start), base)
         else:
-            bid = self.bids.put(replace(bid, mandate=mandate.holding(self.rules, bid.talk.terms)))
+            mandate = self._mandate(bid.base, choice.limit, choice.start)
+            held = mandate.holding(self.rules, bid.talk.terms, bid.base.start_by)
+            bid = self.bids.put(replace(bid, mandate=held))
         return [*effects, *self._ask(now, bid), *self._have_patience(now)]
 
     # --- the choice --------------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ MANY = 64
 _WISH = re.compile(r"(?P<issue>[a-z_]+)=(?P<worst>[0-9.]+)\.\.(?P<best>[0-9.]+):(?P<worth>[0-9]+)")
 _EXAMPLE = "delivery=120..60:500"
 _UNITS = {
+    Issue.START: "seconds from now to the lock",
     Issue.DELIVERY: "seconds from the lock to the delivery",
     Issue.CHECKS: "the share of results that are run again, 0 to 1",
     Issue.RP_STAKE: "percent of the pay",
@@ -92,7 +93,7 @@ def check_wishes(wishes: Sequence[Wish], rules: Rules, job: Job | None = None) -
     pool = tuple(Address(bytes([i + 1]) * 20) for i in range(MOST_MEDIATORS))
     for wish in wishes:
         for value in (wish.worst, wish.best):
-            base = rules.terms(0, job, 0, 0, pool)
+            base = rules.terms(0, job, 0, 0, pool)  # at moment 0, from which a start is counted, too
             terms = shaped(rules, base, PERCENT * PERCENT, {wish.issue: value})
             wrong = rules.objection(0, job, terms)
             if wrong is None and wish.issue.of(terms) != value:

@@ -15,9 +15,9 @@ from protocol.identity import Address
 from protocol.messages import Accept, Billed, Counter, Paid, Propose
 from protocol.prices import PARTS, most_parts, owed, used
 from protocol.terms import Terms
-from simulator.population import FUNDS, provider
+from simulator.population import FUNDS, RULES, provider
 from simulator.pretend import run_of
-from simulator.world import Peer
+from simulator.world import START, Peer
 from tests.agents.market import BIG, Market, customer, judge, seller
 
 RATES = {"job": 100, "gigafuel": 10, "second": 20, "gib": 800}
@@ -106,10 +106,35 @@ def test_wishes_of_both_sides_move_the_stake_to_where_it_is_worth_most() -> None
         assert market.end(job).outcome is not Outcome.NO_AGREEMENT
 
 
+@pytest.mark.parametrize(("sooner", "later"), [(600, 50), (50, 600)])
+def test_wishes_of_both_sides_move_the_start_to_where_it_is_worth_most(sooner: int, later: int) -> None:
+    wanted, willing = (Wish(Issue.START, 45, 15, sooner),), (Wish(Issue.START, 15, 45, later),)
+    market = Market(buyer := customer(), shop_by("job", wishes=willing), judge())
+    job = market.want(buyer, wishes=wanted)
+    market.run()
+    (agreed,) = market.heard(job, Agreed)
+    lead = agreed.terms.start_by - (START + 30)  # when it was wanted
+    assert (lead < 30) is (sooner > later)
+    assert agreed.terms.deliver_by - agreed.terms.start_by == RULES.transfer + job.job.resources.timeout
+    assert market.end(job).outcome in (Outcome.DONE, Outcome.FAILED)
+
+
+def test_a_buyer_without_a_wish_for_it_starts_as_the_rules_say_whatever_the_seller_wishes() -> None:
+    plain, willing = (shop_by("job", wishes=wishes) for wishes in ((), (Wish(Issue.START, 20, 50, 100),)))
+    starts = []
+    for sells in (plain, willing):
+        market = Market(buyer := customer(), sells, judge())
+        job = market.want(buyer)
+        market.run()
+        (agreed,) = market.heard(job, Agreed)
+        starts.append(agreed.terms.start_by)
+        assert agreed.terms.start_by == market.said(Propose)[0].terms.start_by
+    assert starts[0] == starts[1]
+
+
 CHANGES = {
     "no checks": lambda terms: replace(terms, check_ppm=0),
     "its own judges": lambda terms: replace(terms, mediators=(Address(bytes(20)),), jurors=1, quorum=1),
-    "another start": lambda terms: replace(terms, start_by=terms.start_by - 1),
     "another unit": lambda terms: replace(terms, unit="second", most=10_000, rate=terms.pay // 10),
 }
 
