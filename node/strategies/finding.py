@@ -73,7 +73,7 @@ def find(reference: str) -> Found:
     raise UserError(
         ExitCode.USAGE,
         f"unknown strategy '{reference}'",
-        f"choose from {known}, or name package.module:Class, ./file.py:Class or exec:COMMAND",
+        f"choose from {known}, or name package.module:Class, ./file.py:Class, negmas:Class or exec:COMMAND",
     )
 
 

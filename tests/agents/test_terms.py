@@ -106,6 +106,15 @@ def test_wishes_of_both_sides_move_the_stake_to_where_it_is_worth_most() -> None
         assert market.end(job).outcome is not Outcome.NO_AGREEMENT
 
 
+def test_a_lure_does_not_end_the_search_of_whoever_buys_at_the_market() -> None:
+    lure = seller("lure", 300, kind="price spammer")  # announces 30
+    market = Market(buyer := customer(), seller("one", 300), seller("another", 310), lure, judge())
+    job = market.want(buyer, at_market=True, most_pay=0)
+    market.run()
+    (agreed,) = market.heard(job, Agreed)
+    assert 300 <= agreed.terms.pay <= 620
+
+
 @pytest.mark.parametrize(("sooner", "later"), [(600, 50), (50, 600)])
 def test_wishes_of_both_sides_move_the_start_to_where_it_is_worth_most(sooner: int, later: int) -> None:
     wanted, willing = (Wish(Issue.START, 45, 15, sooner),), (Wish(Issue.START, 15, 45, later),)
