@@ -44,13 +44,13 @@ def begin(folder: Path, scenario: Path | None, peers: dict[str, Any], chain: str
     if not processes:
         need_image(image or IMAGE)
     town = make(folder, found, engine, cast(Literal["anvil", "py-evm"], chain), image or IMAGE)
-    _name_all(town, [timed.fault for timed in found.faults])
     progress = Progress(quiet=False)
     try:
+        _name_all(town, [timed.fault for timed in found.faults])
         town.up(progress.say)
     except BaseException:
         progress.say("ending what was started")
-        town.down()
+        down(folder, keep=False)
         raise
     progress.say(f"`lilypad testnet run cowsay:v0.1 hello` buys something; {folder} has all there is to see")
 

@@ -83,5 +83,5 @@ def wait_for(what: Callable[[], bool], within: float, why: str) -> None:
     until = time.monotonic() + within
     while not what():
         if time.monotonic() > until:
-            raise UserError(ExitCode.TIMED_OUT, why, "see `lilypad testnet logs`, or try a smaller testnet")
+            raise UserError(ExitCode.TIMED_OUT, why, "try a smaller testnet, or when this machine has less to do")
         time.sleep(0.1)

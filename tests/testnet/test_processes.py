@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -10,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from node.errors import ExitCode
-from tests.helpers.processes import assert_gone, descendants
-from tests.helpers.testnets import Testnet, open_testnet
+from tests.helpers.processes import ROOT, assert_gone, descendants, wait_until
+from tests.helpers.testnets import Testnet, open_testnet, working_below
 
 pytestmark = pytest.mark.timeout(7200)
 
@@ -33,7 +34,9 @@ def test_a_network_whose_peers_all_restart_finds_itself_again_without_first_peer
 
 def test_what_is_typed_wrong_gets_one_clear_line(tmp_path: Path) -> None:
     net = Testnet(tmp_path / "none")
+    (tmp_path / "ghost.toml").write_text('[[faults]]\nat = 1\nfault = "kill"\npeer = "nobody-1"\n')
     for words, said in (
+        (("up", "--processes", "--scenario", tmp_path / "ghost.toml"), "there is no peer 'nobody-1'"),
         (("ps",), "there is no testnet"),
         (("up", "--processes", "--chain", "bitcoin"), "--chain bitcoin"),
         (("up", "--processes", "--liars", "9"), "more cheats"),
@@ -44,6 +47,19 @@ def test_what_is_typed_wrong_gets_one_clear_line(tmp_path: Path) -> None:
         assert ended.code == ExitCode.USAGE, ended.err
         assert said in ended.complaint
         assert not net.folder.exists()
+
+
+def test_a_start_that_is_interrupted_leaves_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "early"
+    words = [sys.executable, "-m", "testnet", "testnet", "up", "--processes", "--folder", str(folder)]
+    process = subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    wait_until((folder / "chain" / "pid").exists, 60, "the chain was not started")
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == ExitCode.INTERRUPTED, said
+    assert "interrupted" in said
+    assert not folder.exists()
+    assert working_below(folder) == []
 
 
 def test_the_network_of_processes_cannot_be_broken_and_says_so(tmp_path: Path) -> None:
