@@ -7,8 +7,9 @@ little), and it needs no auctioneer: a hold is a bid, `Outbid` is being overbid,
 announcement and in its counter-offer.
 
 What is offered is what makes the machine as good as the second best, whatever its own seller asks. So a seller that
-asks for more than it needs gets no more for it, it is only left out more often, and one that lures with a low price
-doesn't either (Vickrey, "Counterspeculation, auctions, and competitive sealed tenders", 1961, has the principle).
+asks for more than it needs gets no more for it, it is only left out more often (Vickrey, "Counterspeculation, auctions,
+and competitive sealed tenders", 1961, has the principle). One that lures with a low price, and then asks for more, is
+asked last from then on.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ class Lot:
     """Busy, unreachable or walked away, until it announces itself again."""
     contested: bool = False
     """Somebody else wants it too."""
+    named: int = 0
+    """What it asked in a talk while it announced less; 0 once its announcements are to be believed (again)."""
 
     @property
     def gain(self) -> float:
@@ -82,14 +85,29 @@ class Auction:
             self.lots[offered.provider] = offered
         if known is not None and offered.serial > known.serial:
             contested = known.contested or offered.price > known.price
+            # one whose machine was taken meanwhile says so at once; one that goes on announcing less only lures
+            named = known.named if offered.price < known.named else 0
             self.lots[offered.provider] = replace(
-                known, serial=offered.serial, price=offered.price, gone=False, contested=contested
+                known,
+                serial=offered.serial,
+                price=max(offered.price, named),
+                gone=False,
+                contested=contested,
+                named=named,
             )
 
     def raised(self, provider: Address, price: int) -> None:
         """Somebody else pays nearly this."""
         lot = self.lots[provider]
         self.lots[provider] = replace(lot, price=max(price, lot.price), contested=True)
+
+    def asks(self, provider: Address, price: int) -> None:
+        """It wants this, as it says in a talk."""
+        lot = self.lots[provider]
+        lured = lot.named or price > lot.price
+        self.lots[provider] = replace(
+            lot, price=price if lured else lot.price, contested=True, named=price if lured else 0
+        )
 
     def lost(self, provider: Address) -> None:
         """Not to be had for now."""
@@ -98,14 +116,16 @@ class Auction:
             self.lots[provider] = replace(lot, gone=True)
 
     def choose(self, asked: Collection[Address] = ()) -> Choice | None:
-        """The machine that leaves most of its worth; None if none leaves anything.
+        """The machine that leaves most of its worth; None if none leaves anything. Those that lure are asked last.
 
         Announcements cost their reader nothing, so all are watched; but a job bids at `MOST_ASKED` machines at most,
         and then only where it has ``asked`` before.
         """
         full = len(asked) >= MOST_ASKED
-        open_lots = (lot for lot in self.lots.values() if not lot.gone and not (full and lot.provider not in asked))
-        two = heapq.nlargest(2, open_lots, key=lambda lot: lot.gain)
+        open_lots = [lot for lot in self.lots.values() if not lot.gone and not (full and lot.provider not in asked)]
+        two = heapq.nlargest(2, (lot for lot in open_lots if not lot.named), key=lambda lot: lot.gain)
+        if not two or two[0].gain <= 0:
+            two = heapq.nlargest(2, (lot for lot in open_lots if lot.named), key=lambda lot: lot.gain)
         if not two or two[0].gain <= 0:
             return None
         best = two[0]

@@ -224,7 +224,9 @@ class Tender:
                 bid = self.bids.received(replace(bid, mandate=held), terms)
                 if self.auction is not None:
                     self._hear_prices(now)
-                    self.auction.raised(provider, terms.pay)
+                    # what is announced by another unit doesn't follow what is held, so it can't be held against anybody
+                    heard = self.auction.asks if terms.unit == "job" else self.auction.raised
+                    heard(provider, terms.pay)
                     return self._court(now)
                 return self._ask(now, bid)
             case Accept():
