@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from node.cli.commands.common import Json
+
 testnet = typer.Typer(
     help="Networks of many peers on this machine, to try, load, break and measure.", no_args_is_help=True
 )
@@ -15,7 +17,6 @@ Folder = Annotated[
     Path | None,
     typer.Option("--folder", help="The testnet's folder [LILYPAD_TESTNET, or ./lilypad-testnet].", show_default=False),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Count = Annotated[int | None, typer.Option(help="How many.", min=0, show_default=False)]
 
 
