@@ -17,7 +17,6 @@ Folder = Annotated[
     Path | None,
     typer.Option("--folder", help="The testnet's folder [LILYPAD_TESTNET, or ./lilypad-testnet].", show_default=False),
 ]
-Count = Annotated[int | None, typer.Option(help="How many.", min=0, show_default=False)]
 
 
 def main() -> None:
