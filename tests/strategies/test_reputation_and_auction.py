@@ -80,6 +80,36 @@ def test_a_crowd_of_agents_comes_near_the_optimum_with_few_bids() -> None:
     assert callable(cheapest_first)
 
 
+def test_one_that_announces_less_than_it_asks_is_asked_last_until_it_announces_what_it_asks() -> None:
+    auction = Auction([Lot(BOB, 1000, 1, 100), Lot(EVE, 1000, 1, 500)])
+
+    def first() -> Address | None:
+        choice = auction.choose()
+        return None if choice is None else choice.lot.provider
+
+    assert first() == BOB
+    auction.asks(BOB, 300)
+    assert first() == EVE
+    auction.hear(Lot(BOB, 1000, 2, 90))  # the same lure again
+    assert first() == EVE
+    auction.lost(EVE)
+    last = auction.choose()
+    assert last is not None
+    assert (last.lot.provider, last.lot.price) == (BOB, 300)  # better than nobody, at what it asks
+    auction.hear(Lot(EVE, 1000, 3, 500))
+    auction.hear(Lot(BOB, 1000, 3, 300))  # it was taken meanwhile, and now says so
+    assert first() == BOB
+
+
+def test_what_is_offered_does_not_depend_on_what_its_seller_asks() -> None:
+    starts = set()
+    for asked in (100, 200, 400):
+        choice = Auction([Lot(BOB, 1000, 1, asked), Lot(EVE, 1000, 1, 500)]).choose()
+        assert choice is not None
+        starts.add(choice.start)
+    assert starts == {500}
+
+
 def test_a_job_watches_all_machines_and_bids_at_few() -> None:
     lots = [Lot(who(number), 100 + number, 1, 10) for number in range(MOST_ASKED + 5)]
     auction = Auction(lots)
