@@ -135,7 +135,7 @@ def js(node_command: list[str]) -> OpenJs:
                 peer = JsPeer(process)
                 nursery.start_soon(peer.listen)
                 options = {} if secret is None else {"secret": secret}
-                with trio.fail_after(30):
+                with trio.fail_after(180):
                     found = await peer.ask(
                         "open", chainId=domain.chain_id, vault=domain.vault, key=key, dht=dht, **options
                     )

@@ -229,7 +229,7 @@ def _heard(said: Sequence[HostEvent]) -> list[bytes]:
 
 
 async def _until(condition: Callable[[], object]) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         while not condition():  # noqa: ASYNC110  (conditions are about many parts)
             await trio.sleep(0.02)
 
