@@ -171,18 +171,12 @@ def trace(folder: Path, deal: str, json: bool) -> None:
     from testnet.trace import trace as follow
 
     town = Town.at(folder)
-    logs = [(member.name, log_lines(town, member.name)) for member in town.plan.members]
+    logs = [(member.name, town.log_lines(member.name)) for member in town.plan.members]
     steps = follow(town.plan, logs, deal)
     if json:
         print(json_format.dumps(steps, indent=2))
     else:
         print("\n".join(show_trace(steps)))
-
-
-def log_lines(town: Town, name: str) -> list[str]:
-    """All that a peer has logged."""
-    done = subprocess.run(town.engine.logs(name, False), capture_output=True, text=True, check=False)
-    return (done.stdout + done.stderr).splitlines()
 
 
 def report(folder: Path, simulate: bool, json: bool) -> None:

@@ -12,8 +12,7 @@ from node.errors import ExitCode, UserError
 from testnet.plan import Plan
 
 T = TypeVar("T")
-CHAIN_STARTS = 60.0
-"""Seconds at most until the vault is there and everybody has money."""
+R = TypeVar("R")
 AT_ONCE = 16
 """Peers that are worked on side by side."""
 
@@ -57,11 +56,12 @@ class Engine(Protocol):
         """End everybody and leave nothing behind but the folder."""
 
 
-def side_by_side(work: Callable[[T], Any], items: Sequence[T]) -> None:
-    """Do something with all at the same time; raises the first error."""
-    if items:
-        with ThreadPoolExecutor(min(AT_ONCE, len(items))) as pool:
-            list(pool.map(work, items))
+def side_by_side(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """Do something with all at the same time, and give what came of each; raises the first error."""
+    if not items:
+        return []
+    with ThreadPoolExecutor(min(AT_ONCE, len(items))) as pool:
+        return list(pool.map(work, items))
 
 
 def command(words: Sequence[str], *, within: float = 120.0) -> str:

@@ -6,7 +6,9 @@ import contextlib
 import json
 import os
 import shutil
+import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +26,10 @@ from testnet.scenario import Scenario, as_table
 
 READY = 420.0
 """Seconds at most until every peer is there and every client has heard every offer."""
+STARTS = 3
+"""How often a peer that ended is started again meanwhile."""
+LOOK = 0.3
+"""Seconds between two looks at those that are not ready."""
 ANSWERS = 30.0
 """Seconds that a peer gets to answer one request; a machine full of peers is slow."""
 
@@ -61,13 +67,36 @@ class Town:
         say(f"{len(self.plan.members)} peers are there and know each other, after {time.monotonic() - began:.0f} s")
 
     def wait_until_ready(self, within: float = READY) -> None:
-        """Until every peer answers, is connected, and every client has heard of everybody."""
+        """Until every peer answers, is connected, and every client has heard of everybody.
+
+        A peer that ends meanwhile, for the chain that it asks is busy with all the others, is started again.
+        """
         until = time.monotonic() + within
+        left, again = list(self.plan.members), Counter[str]()
+        while left:
+            left = [member for member, ready in zip(left, side_by_side(self._is_ready, left), strict=True) if not ready]
+            states = self.engine.states() if left else {}
+            for name in [member.name for member in left if states[member.name] == "gone"]:
+                again[name] += 1
+                if again[name] > STARTS:
+                    raise UserError(
+                        ExitCode.UNREACHABLE, f"{name} ends as soon as it is started: {self._last_words(name)}"
+                    )
+                self.engine.start([name])
+            if left and time.monotonic() > until:
+                names = ", ".join(member.name for member in left)
+                mend = "try a smaller testnet, or when this machine has less to do"
+                raise UserError(ExitCode.TIMED_OUT, f"not ready after {within:.0f} s: {names}", mend)
+            time.sleep(LOOK)
 
-        def wait(member: Member) -> None:
-            wait_for(lambda: self._is_ready(member), until - time.monotonic(), f"{member.name} is not ready")
+    def log_lines(self, name: str) -> list[str]:
+        """All that a peer has logged."""
+        done = subprocess.run(self.engine.logs(name, False), capture_output=True, text=True, check=False)
+        return (done.stdout + done.stderr).splitlines()
 
-        side_by_side(wait, self.plan.members)
+    def _last_words(self, name: str) -> str:
+        said = [line for line in self.log_lines(name) if line.startswith("lilypad: ")]
+        return said[-1].removeprefix("lilypad: ") if said else "it did not say why"
 
     def down(self) -> None:
         """End everything; the folder stays."""
