@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -60,6 +64,39 @@ def test_a_start_that_is_interrupted_leaves_nothing(tmp_path: Path) -> None:
     assert "interrupted" in said
     assert not folder.exists()
     assert working_below(folder) == []
+
+
+def test_a_peer_that_ends_at_its_start_is_started_again_and_in_the_end_its_reason_is_told(tmp_path: Path) -> None:
+    with open_testnet(tmp_path / "net", "--processes", "--providers", "1", "--clients", "1", "--mediators", "0") as net:
+        (row,) = (row for row in net.well("ps", "--json").document if row["peer"] == "provider-1")
+        log, port = net.folder / "peers" / "provider-1" / "log", int(row["http"].rpartition(":")[2])
+        net.well("fault", "kill", "provider-1")
+        with held(port) as holder:
+            thread = threading.Thread(target=let_go, args=(holder, log))
+            thread.start()
+            net.well("restart", "provider-1")
+            thread.join()
+        net.well("fault", "kill", "provider-1")
+        with held(port):
+            ended = net.command("restart", "provider-1")
+        assert ended.code == ExitCode.UNREACHABLE
+        assert "can't listen" in ended.complaint
+
+
+def let_go(holder: socket.socket, log: Path) -> None:
+    """Free a port as soon as a peer has missed it."""
+    wait_until(lambda: "can't listen" in log.read_text(), 120, "it found its port free")
+    holder.close()
+
+
+@contextmanager
+def held(port: int) -> Iterator[socket.socket]:
+    """Somebody else listens there."""
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", port))
+        holder.listen()
+        yield holder
 
 
 def test_the_network_of_processes_cannot_be_broken_and_says_so(tmp_path: Path) -> None:
