@@ -29,7 +29,6 @@ from agents.effects import Fetch, Save, Send, Share, Tell, Transact, WakeAt, Wat
 from agents.events import OWN_FUNDS, ChainSaw, Compared, Event, Fetched, Got, NotFetched, Refused, Timer, Woke
 from agents.machine import Step
 from agents.purchase_stages import (
-    LAST_CALL,
     LOCK_MARGIN,
     NUDGE,
     Awaiting,
@@ -73,6 +72,8 @@ from protocol.vault_state import DealState, Outcome, State
 
 AGAIN = 4.0
 """Seconds after which a call that the vault refused is asked again: its clock may be behind."""
+FINALIZE_AFTER = 50
+"""Seconds after the end of the time to answer at which a claim is ended that its maker left standing."""
 HOPELESS = frozenset({"no such claim", "not open", "paid", "too late", "not new", "no receipt", "it had started"})
 """Refusals that no waiting mends; what has happened instead shows in the vault."""
 NUDGE_MOST = 60.0
@@ -139,10 +140,10 @@ def _saw(it: Purchase, now: float, standing: DealState, at: int) -> Step[Purchas
             return _saw(enter(it, Awaiting(), now).state, now, standing, at)
         case Paying() as stage, DealState(state=State.DELIVERED, deadline=deadline) if amount(it, stage) is None:
             # a claim that nobody answers costs the stake too, and a jury judges results, not bills
-            final = WakeAt(deadline + 2 * LAST_CALL, Timer(it.id, "finalize"))
+            final = WakeAt(deadline + FINALIZE_AFTER, Timer(it.id, "finalize"))
             return Step(it, (in_full(it), final))
         case ((Paying() | Contesting()), DealState(state=State.DELIVERED, deadline=deadline)):
-            return Step(it, (WakeAt(deadline + 2 * LAST_CALL, Timer(it.id, "finalize")),))
+            return Step(it, (WakeAt(deadline + FINALIZE_AFTER, Timer(it.id, "finalize")),))
         case Refusing(delivery, _, reason, own), DealState(state=State.DELIVERED):
             return enter(it, Contesting(reason, delivery, wrong=True, own=own), now)
         case stage, DealState(state=State.DELIVERED, deadline=deadline):

@@ -31,8 +31,10 @@ LOCK_MARGIN = 5.0
 """Seconds after ``start_by`` at which the vault is looked at again: a lock in time may only now become visible."""
 NUDGE = 5.0
 """Seconds of silence after which the other side is asked where things stand; doubles up to `NUDGE_MOST`."""
-LAST_CALL = 25
-"""Seconds before the end of the time to answer a claim, for the answer to be mined; less where that time is short."""
+LAST_CALL = 40
+"""Seconds before the end of the time to answer a claim, for the answer to be mined, and again if the newest blocks are
+replaced; half of that time where it is short.
+"""
 CHECK_SLACK = 30
 """Seconds a mediator gets on top of the job's own time limit."""
 
