@@ -67,6 +67,7 @@ MILLION = 1_000_000
 MOST_BROKEN = 5
 """Words broken over one job, after which its deadline is no longer put off."""
 MOST_BREAKERS = 64
+"""Those remembered for one job; the oldest is forgotten first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +186,7 @@ class JobCreator:
         listed = Shortlist(
             self.me, self.rules, request, self.book, self.reputation, self.appraise, self.wanted[request.id].breakers
         )
-        tender = self.tenders[request.id] = Tender(self.me, self.rules, request, self.book, self.rng, listed)
+        tender = self.tenders[request.id] = Tender(listed, self.rng)
         offer = JobOffer(self.me, int(now * 1000), int(now) + JOB_OFFER_LIFE, request.job, (self.rules.vault,))
         return [Publish(offer), *self._tendered(now, request.id, tender.begin(now, now - self.began))]
 

@@ -17,11 +17,9 @@ from agents.auction import AFTER_OUTBID, CROWD, MOST_LOTS, MOST_RIVALS, SETTLE_E
 from agents.bids import Bid, Bids
 from agents.effects import Effect, Tell, WakeAt
 from agents.events import Timer
-from agents.order_book import OrderBook
 from agents.preferences import Issue, Mandate, in_talk, shaped
 from agents.promises import OUTBID_PERCENT
 from agents.reports import Chosen, Outcome, Tendering
-from agents.request import Request
 from agents.shortlist import Shortlist
 from agents.strategy import Accept as Taken
 from agents.strategy import Answer
@@ -33,7 +31,6 @@ from protocol.messages import Accept, Bind, Confirm, Counter, Decline, Move, Out
 from protocol.negotiation import Phase, Side
 from protocol.negotiation import step as step_talk
 from protocol.offers import Offer, ResourceOffer
-from protocol.rules import Rules
 from protocol.terms import Terms, deal_of
 from protocol.wire import agreement, digest
 
@@ -92,25 +89,14 @@ class Mode(Enum):
 class Tender:
     """The talks of one job."""
 
-    def __init__(
-        self,
-        me: Address,
-        rules: Rules,
-        request: Request,
-        book: OrderBook,
-        rng: Random,
-        listed: Shortlist,
-    ) -> None:
-        self.me = me
-        self.rules = rules
-        self.request = request
-        self.book = book
-        self.rng = rng
+    def __init__(self, listed: Shortlist, rng: Random) -> None:
         self.list = listed
+        self.me, self.rules, self.request, self.book = listed.me, listed.rules, listed.request, listed.book
+        self.rng = rng
         self.auction: Auction | None = None
         """How to bid among many buyers; None where there are few."""
         self.mode = Mode.GATHERING
-        self.bids = Bids(request.id, request.job, rules, rng)
+        self.bids = Bids(self.request.id, self.request.job, self.rules, rng)
         self._news: dict[Address, ResourceOffer] = {}
         """What has been announced since the auction was last looked at."""
         self._market: tuple[int, ...] = ()
