@@ -76,6 +76,8 @@ from simulator.signatures import recover, sign
 START = 1_700_000_000.0
 """When every simulated world begins, Unix time."""
 PERFECT = Links()
+MOMENTS = 64
+"""At how many moments one announcement arrives: a crowd shares them, or a market of thousands would be all heap."""
 
 
 class Agent(Protocol):
@@ -84,10 +86,6 @@ class Agent(Protocol):
     def handle(self, now: float, event: Event) -> list[Effect]:
         """What this event makes the agent do."""
         ...
-
-
-ANY_LIFE = -1
-"""Gossip reaches whoever lives when it comes; what an agent itself waits for belongs to one of its lives."""
 
 
 @dataclass(slots=True)
@@ -211,7 +209,7 @@ class World:
             self.now, _, peer, life, thing = heapq.heappop(heap)
             if peer is None:
                 thing()
-            elif life == ANY_LIFE or peer.life == life:
+            elif peer.life == life:  # what an agent itself waits for belongs to one of its lives
                 self._feed(peer, thing)
 
     # --- the heap ----------------------------------------------------------------------------------------------------
@@ -233,7 +231,8 @@ class World:
         effects = peer.agent.handle(peer.clock.read(self.now, START), event)
         for observer in self.observers:
             observer.handled(self, peer, event, effects)
-        self._carry_out(peer, effects)
+        if effects:
+            self._carry_out(peer, effects)
 
     # --- lives -------------------------------------------------------------------------------------------------------
 
@@ -372,15 +371,23 @@ class World:
     def _publish(self, peer: Peer, offer: Gossip) -> None:
         rng, cuts = self._rng, self.plan.cuts
         heard = Heard(self._gossiped(peer.address, offer))
+        batches: list[list[Peer]] = []
         for other in self.peers.values():
             if other is peer or (cuts and self._cut(peer.address, other.address, gossip=True)):
                 continue
             if type(offer) in getattr(other.agent, "deaf_to", ()):
                 continue
-            if rng.random() < self._links.gossip_reach:
-                moment = self._latency() + rng.expovariate(5.0)
-                self._order += 1
-                heapq.heappush(self._heap, (moment, self._order, other, ANY_LIFE, heard))
+            if rng.random() >= self._links.gossip_reach:
+                continue
+            if len(batches) == MOMENTS:
+                batches[int(rng.random() * MOMENTS)].append(other)
+                continue
+            batches.append([other])
+            self._call(self._latency() + rng.expovariate(5.0), partial(self._arrive, heard, batches[-1]))
+
+    def _arrive(self, heard: Heard, hearers: list[Peer]) -> None:
+        for peer in hearers:  # whoever lives now, whichever of its lives it is
+            self._feed(peer, heard)
 
     def _cut(self, sender: Address, receiver: Address, *, gossip: bool) -> bool:
         return any(cut.blocks(self.now, sender, receiver, gossip) for cut in self.plan.cuts)
