@@ -43,6 +43,8 @@ class Bid:
     received: tuple[Terms, ...] = ()
     proposed: tuple[Terms, ...] = ()
     asked: int = 0
+    outbid: bool = False
+    """Whether others' bids have raised the price meanwhile."""
     over: bool = False
     reason: str = ""
     final: bool = False

@@ -20,6 +20,7 @@ from agents.events import Timer
 from agents.preferences import Issue, Mandate, in_talk, shaped
 from agents.promises import OUTBID_PERCENT
 from agents.reports import Chosen, Outcome, Tendering
+from agents.request import Request
 from agents.shortlist import Shortlist
 from agents.strategy import Accept as Taken
 from agents.strategy import Answer
@@ -172,7 +173,7 @@ class Tender:
             return []
         match answer:
             case Left(reason, final):
-                final = final and self.auction is None  # a limit among many buyers is one of the moment
+                final = final and self._lasts(now, bid)
                 return [*self.bids.leave(bid, reason, final), *self._conclude(now)]
             case Taken() if bid.talk is not None and bid.mandate.admits(bid.talk.terms):
                 terms = bid.talk.terms  # proposing a seller's own terms is how a buyer takes them
@@ -205,7 +206,8 @@ class Tender:
                 against = self.rules.objection(now, self.request.job, terms) or self._swapped(bid, terms)
                 if against is not None:
                     reason = f"terms that nobody asked for: {against}"
-                    return [*self.bids.leave(bid, reason, final=True), *self._conclude(now)]
+                    lasting = self.rules.mistimed(now, self.request.job, terms) is None
+                    return [*self.bids.leave(bid, reason, final=lasting), *self._conclude(now)]
                 held = bid.mandate.holding(self.rules, terms, bid.base.start_by)
                 bid = self.bids.received(replace(bid, mandate=held), terms)
                 if self.auction is not None:
@@ -220,6 +222,7 @@ class Tender:
             case Outbid():
                 if self.chosen == provider:
                     self.mode, self.chosen = Mode.TALKING, None
+                bid = self.bids.put(replace(bid, outbid=True))
                 if self.auction is not None:
                     self._hear_prices(now)
                     self.auction.raised(provider, bid.table.pay * (100 + OUTBID_PERCENT) // 100 + 1)
@@ -237,6 +240,10 @@ class Tender:
         bid = self.bids.get(provider)
         return [] if bid is None or bid.over or bid.id != talk else self._lost(now, bid, "not reachable", final=False)
 
+    def put_off(self, request: Request) -> None:
+        """Go on looking until this later deadline."""
+        self.request = self.list.request = request
+
     def cancel(self) -> list[Effect]:
         """The user no longer wants the job: leave every talk."""
         return [effect for bid in self.bids if not bid.over for effect in self.bids.leave(bid, "cancelled")]
@@ -253,6 +260,12 @@ class Tender:
         same = shaped(self.rules, bid.base, terms.pay, free)
         changed = [name for name in Terms.__slots__ if getattr(same, name) != getattr(terms, name)]
         return f"{changed[0]} was changed" if changed else None
+
+    def _lasts(self, now: float, bid: Bid) -> bool:
+        """Whether the seller may be at its own limit: what others hold of its machine raises the price for a while."""
+        offer = self.book.provider(now, bid.provider)
+        full = offer is not None and self.list.misfit(offer) is not None
+        return self.auction is None and not bid.outbid and not full
 
     def _open_talks(self, now: float) -> list[Effect]:
         if self.auction is not None:

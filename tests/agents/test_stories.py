@@ -93,7 +93,7 @@ def test_a_better_bid_releases_an_unconfirmed_hold() -> None:
     market.run()
     assert len(market.said(Outbid, by="seller_b")) == 1
     assert [report.terms.pay for report in market.heard(high, Agreed)] == [900]
-    assert market.end(low).outcome in (Outcome.DONE, Outcome.FAILED, Outcome.NO_AGREEMENT)
+    assert market.heard(low, Agreed)  # later: being outbid is no end of the search
 
 
 def test_only_the_chosen_provider_hears_a_confirmation() -> None:
