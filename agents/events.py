@@ -20,6 +20,13 @@ class Began:
 
 
 @dataclass(frozen=True, slots=True)
+class Jumped:
+    """The chain's clock, which ``now`` is, was put forward: nobody has lived through these seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Heard:
     """An offer came by gossip; the world has checked that its author signed it."""
 
@@ -170,6 +177,7 @@ class Compared:
 
 Event = (
     Began
+    | Jumped
     | Heard
     | Got
     | Unreached

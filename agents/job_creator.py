@@ -21,6 +21,7 @@ from agents.events import (
     Fetched,
     Got,
     Heard,
+    Jumped,
     NotFetched,
     NotRan,
     Ran,
@@ -131,6 +132,8 @@ class JobCreator:
             case Began():
                 self.began = now
                 return self._resume(now)
+            case Jumped(seconds):
+                return self._jumped(now, seconds)
             case Heard(offer):
                 return self._heard(now, event) if self.book.hear(now, offer) else []
             case Requested(request):
@@ -176,6 +179,20 @@ class JobCreator:
                 effects += self._tender(now, wanted.request)
         return effects
 
+    def _jumped(self, now: float, seconds: float) -> list[Effect]:
+        """A user's patience is no time of the chain's: every search goes on for as long as it would have."""
+        self.book.jumped(now)
+        effects: list[Effect] = []
+        for job, wanted in list(self.wanted.items()):
+            later = replace(wanted.request, deadline=wanted.request.deadline + int(seconds))
+            self.wanted[job] = replace(wanted, request=later)
+            effects.append(Save(key(job), self.wanted[job]))
+            tender = self.tenders.get(job)
+            if tender is not None:
+                tender.put_off(later)
+                effects.append(self._looks_for(now, later))  # what was on offer has expired
+        return effects
+
     def _want(self, now: float, request: Request) -> list[Effect]:
         if request.id in self.wanted:
             return []
@@ -187,8 +204,10 @@ class JobCreator:
             self.me, self.rules, request, self.book, self.reputation, self.appraise, self.wanted[request.id].breakers
         )
         tender = self.tenders[request.id] = Tender(listed, self.rng)
-        offer = JobOffer(self.me, int(now * 1000), int(now) + JOB_OFFER_LIFE, request.job, (self.rules.vault,))
-        return [Publish(offer), *self._tendered(now, request.id, tender.begin(now, now - self.began))]
+        return [self._looks_for(now, request), *self._tendered(now, request.id, tender.begin(now, now - self.began))]
+
+    def _looks_for(self, now: float, request: Request) -> Publish:
+        return Publish(JobOffer(self.me, int(now * 1000), int(now) + JOB_OFFER_LIFE, request.job, (self.rules.vault,)))
 
     def _heard(self, now: float, event: Heard) -> list[Effect]:
         offer = event.offer

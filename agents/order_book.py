@@ -13,6 +13,9 @@ MOST_OFFERS = 20_000
 LONGEST_LIFE = 600
 """Seconds: an offer that claims to live longer is not believed for longer."""
 
+MOST_EARLY = 256
+"""Offers kept at most that expire too late to be believed: their authors may have seen the chain jump before we did."""
+
 Kept = TypeVar("Kept", ResourceOffer, MediatorOffer, JobOffer, Withdrawal)
 
 
@@ -24,10 +27,17 @@ class OrderBook:
         self._mediators: dict[Address, MediatorOffer] = {}
         self._jobs: dict[Address, JobOffer] = {}
         self._withdrawn: dict[Address, Withdrawal] = {}
+        self._early: dict[Address, Offer] = {}
 
     def hear(self, now: float, offer: Offer) -> bool:
         """Take an offer in; False if it is stale, expired, out of date or a withdrawn one."""
-        if not now < offer.expires <= now + LONGEST_LIFE:
+        if offer.expires > now + LONGEST_LIFE:
+            self._early.pop(offer.author, None)
+            self._early[offer.author] = offer
+            if len(self._early) > MOST_EARLY:
+                del self._early[next(iter(self._early))]
+            return False
+        if offer.expires <= now:
             return False
         withdrawn = self._withdrawn.get(offer.author)
         if withdrawn is not None and withdrawn.serial >= offer.serial:
@@ -43,6 +53,12 @@ class OrderBook:
                 return _take(self._jobs, now, offer)
             case _:
                 assert_never(offer)
+
+    def jumped(self, now: float) -> None:
+        """The clock has jumped: what came too early may be of this moment."""
+        early, self._early = self._early, {}
+        for offer in early.values():
+            self.hear(now, offer)
 
     def providers(self, now: float) -> Iterator[ResourceOffer]:
         """Machines on offer at this moment, in the order in which they were first heard."""

@@ -195,7 +195,8 @@ class Provider:
         sheet = self.shop.sheet(move.job, move.terms.unit)
         if objection is not None or sheet is None:
             reason = objection or f"no price for this module by the {move.terms.unit}"
-            return [Send(buyer, Decline(move.talk, talk.head, reason, final=True))]
+            final = sheet is None or self._lasts(now, move.job, move.terms, objection)
+            return [Send(buyer, Decline(move.talk, talk.head, reason, final))]
         if not self.promises.has_room(move.job) and self.promises.to_outbid(sheet.unit) == 0:
             return [Send(buyer, Decline(move.talk, talk.head, "busy", final=False))]
         mandate = self.promises.mandate(sheet, talk, int(now))
@@ -224,7 +225,7 @@ class Provider:
                 if terms.unit != before.terms.unit:
                     objection = "the unit of the price can't change within a talk"
                 if objection is not None:
-                    return self._end(about, objection, final=True)
+                    return self._end(about, objection, final=self._lasts(now, talk.job, terms, objection))
                 self.haggles[about] = replace(
                     haggle, history=(*haggle.history, terms), received=(*haggle.received, terms)
                 )
@@ -279,7 +280,8 @@ class Provider:
                 # only what the mandate names is the strategy's to move: the rest stays as asked, and was checked
                 wanted = haggle.mandate.within(self.rules, haggle.talk.terms, terms)
                 if (reason := self.rules.objection(now, haggle.talk.job, wanted)) is not None:
-                    return self._end(about, f"the strategy left the rules: {reason}", final=True)
+                    lasts = self._lasts(now, haggle.talk.job, wanted, reason)
+                    return self._end(about, f"the strategy left the rules: {reason}", final=lasts)
                 return self._move(about, Counter(*_link(haggle.talk), wanted))
             case _:
                 # what another buyer's hold has raised comes down again, so then no walk is final
@@ -380,6 +382,10 @@ class Provider:
         if trusted and not set(terms.mediators) <= set(trusted):
             return "a mediator in the pool is not trusted here"
         return self.rules.objection(now, job, terms)
+
+    def _lasts(self, now: float, job: Job, terms: Terms, objection: str | None) -> bool:
+        """Whether an objection would be the same in another talk; not if it is only about the moment."""
+        return objection != self.rules.mistimed(now, job, terms)
 
     # --- deals -------------------------------------------------------------------------------------------------------
 

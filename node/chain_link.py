@@ -19,7 +19,7 @@ import trio
 
 from agents.events import OWN_COINS, OWN_FUNDS, ChainSaw, Event, Refused, Solvency
 from contracts.batching import Policy
-from contracts.client import Intent, Snapshot
+from contracts.client import Head, Intent, Snapshot
 from contracts.connection import Connection
 from contracts.errors import ChainError, NoCoins, NotSent, Reverted
 from contracts.journal import Receipt
@@ -40,6 +40,11 @@ RETRY_COINS = 10.0
 """Seconds before a call is tried again whose gas could not be paid."""
 MOST_TRIES = 5
 """How often a call is made again that was mined as refused although it looked good: each try costs gas."""
+
+OLD = 15.0
+"""Seconds behind our clock from which on a chain's newest block says that one of the two may be wrong."""
+NEW_BLOCK = 30.0
+"""Seconds at most to wait for the block that tells which."""
 
 NOT_ENOUGH = "not enough free"
 """What the vault says of either side of an `Open`."""
@@ -83,7 +88,7 @@ class ChainLink:
         self.line = line
         self.client = line.client
         self.landed: Callable[[Landed], None] = lambda landed: None
-        self.jumped: Callable[[], None] = lambda: None
+        self.jumped: Callable[[float], None] = lambda seconds: None
         self.alarm = Watch()
         self.claims: dict[DealId, str] = {}
         """What runs against us, in words, by deal."""
@@ -135,6 +140,32 @@ class ChainLink:
             free = 0
         hear(Solvency(who, free))
 
+    async def ask_the_time(self) -> None:
+        """Set the clock before anybody lives by it, as the chain has it.
+
+        A chain far behind may have stood still, or this machine's clock is fast: the next block tells. Where none comes
+        the clock stays. Were a block old that came just now, for the endpoint catches up, later ones put it forward.
+        """
+        try:
+            seen = await self._newest()
+            self._clock.saw_block(seen.timestamp)
+            if self._clock.now() - seen.timestamp <= OLD:
+                return
+            with trio.move_on_after(min(NEW_BLOCK, 2 * self.line.profile.block_time + self._poll)):
+                found = seen
+                while found.number <= seen.number:
+                    await trio.sleep(self._poll / 4)
+                    found = await self._newest()
+                off = self._clock.now() - found.timestamp
+                if off > OLD:
+                    log.warning("this machine's clock is %.0f s ahead of the chain, whose time is taken", off)
+                    self._clock.put_back(found.timestamp)
+        except ChainError as error:
+            log.warning("the chain could not be asked for the time: %s", error)
+
+    async def _newest(self) -> Head:
+        return (await self.line.witnesses.read((), (), 1)).head
+
     async def run(self) -> None:
         """Look at the chain for as long as the node lives."""
         if self._settling is not None:
@@ -152,8 +183,8 @@ class ChainLink:
         names = list(self._watched)
         height = await self.line.witnesses.height()
         newest = await self.line.witnesses.read_at((), names, height)
-        if self._clock.saw_block(newest.head.timestamp):
-            self.jumped()
+        if jump := self._clock.saw_block(newest.head.timestamp):
+            self.jumped(jump)
         now = dict(zip(names, newest.deals, strict=True))
         for notice in self.alarm.observe(newest.head.timestamp, now):
             self._warn(notice)

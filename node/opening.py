@@ -92,6 +92,7 @@ async def open_peer(setup: Setup, executors: Mapping[str, Executor]) -> AsyncIte
         tasks = Tasks(nursery)
         poll = max(CHAIN_POLL, setup.access.profile.poll)
         chain = ChainLink(line, clock, poll, tasks, me=setup.key.address, batching=setup.batching)
+        await chain.ask_the_time()
         if setup.bench is not None and setup.bench.stake:
             setup = replace(setup, bench=await _with_stake(setup.bench, line.client, setup.key.address))
         peer = Peer(

@@ -40,7 +40,7 @@ from agents.effects import (
     WakeAt,
     Watch,
 )
-from agents.events import Began, Compared, Decided, Event, Fetched, NotFetched, NotRan, Ran, Timer, Woke
+from agents.events import Began, Compared, Decided, Event, Fetched, Jumped, NotFetched, NotRan, Ran, Timer, Woke
 from node.chain_link import ChainLink, Hear
 from node.clock import Clock
 from node.post import Post
@@ -103,7 +103,7 @@ class Runtime:
         self._order = itertools.count()
         self._timers_changed = trio.Event()
         self._hears: dict[str, Hear] = {role: partial(self.feed, role) for role in agents}
-        chain.jumped = self._timers_changed.set
+        chain.jumped = self._jumped
 
     def begin(self) -> None:
         """Tell the agents, and go on for as long as the node lives."""
@@ -112,6 +112,10 @@ class Runtime:
         self._tasks.keep("the network's events", self._take_events)
         for role in self.agents:
             self.feed(role, Began())
+
+    def _jumped(self, seconds: float) -> None:
+        self.feed_all(Jumped(seconds))  # before the timers that are due by it
+        self._timers_changed.set()
 
     async def _take_events(self) -> None:
         async for event in self._host.events:

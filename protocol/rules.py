@@ -136,6 +136,20 @@ class Rules:
         for name, (low, high) in ranges.items():
             if not low <= getattr(terms, name) <= high:
                 return f"{name} is {getattr(terms, name)}, the rules of this network want {low} to {high}"
+        if list(terms.mediators) != sorted(set(terms.mediators)):
+            return "the mediators are not sorted, or one stands twice"
+        if terms.check_ppm > MILLION:
+            return "more checks than results"
+        if terms.check_fee != self.check_fee:
+            return f"check_fee is {terms.check_fee}, the rules of this network make it {self.check_fee}"
+        return self.mistimed(now, job, terms)
+
+    def mistimed(self, now: float, job: Job, terms: Terms) -> str | None:
+        """What in the deadlines does not suit this moment, as in `objection`; None if nothing.
+
+        It says nothing of the next talk: one of two clocks may just have jumped.
+        """
+        wanted = self.terms(now, job, terms.pay, terms.check_ppm, terms.mediators, terms.unit)
         if not now < terms.start_by <= now + 2 * self.lock_within:
             return "start_by is not soon"
         if terms.deliver_by < terms.start_by + job.resources.timeout:
@@ -144,12 +158,6 @@ class Rules:
             return "deliver_by ties capacity and stakes for too long"
         if not terms.deliver_by + terms.grace < terms.claim_until <= wanted.claim_until + self.lock_within:
             return "claim_until is out of range"
-        if list(terms.mediators) != sorted(set(terms.mediators)):
-            return "the mediators are not sorted, or one stands twice"
-        if terms.check_ppm > MILLION:
-            return "more checks than results"
-        if terms.check_fee != self.check_fee:
-            return f"check_fee is {terms.check_fee}, the rules of this network make it {self.check_fee}"
         return None
 
     def moved(self, terms: Terms) -> list[str]:
