@@ -234,7 +234,11 @@ def _woke(it: Dispute, now: float, phase: str) -> Step[Dispute]:
             return Step(it, _summon(it, now, float(pause)))
         case ["weigh", cid]:
             found = [w for w in it.witnesses if w.cid == cid and not w.agrees]
-            return Step(it, tuple(_fetch_run(it, it.mediators[w.seat], w) for w in found))
+            if not found:
+                return Step(it)
+            # one at a time: each that fails asks again, so asking all of them would double what is asked every time
+            witness = found[int(now / AGAIN) % len(found)]
+            return Step(it, (_fetch_run(it, it.mediators[witness.seat], witness),))
         case ["open", deadline] if int(deadline) == it.deadline:
             return _open(it)
         case ["relay", deadline] if int(deadline) == it.deadline:
