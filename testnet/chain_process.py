@@ -18,8 +18,12 @@ from contracts.chain_process import run_devchain
 from protocol.identity import Address, show
 from testnet.layout import CHAIN_FILE, READY_FILE
 
+LOOK = 2.0
+"""Seconds between two looks whether the chain's own process lives."""
 
-async def _main(folder: Path) -> None:
+
+async def _main(folder: Path) -> str | None:
+    """What went wrong; None where it was told to end."""
     wanted: dict[str, Any] = json.loads((folder / CHAIN_FILE).read_text())
     run = run_anvil if wanted["kind"] == "anvil" else run_devchain
     money = ({Address(bytes.fromhex(who[2:])): n for who, n in wanted[key].items()} for key in ("fund", "deposits"))
@@ -33,7 +37,20 @@ async def _main(folder: Path) -> None:
                 temporary = folder / "ready.new"
                 temporary.write_text(json.dumps(ready))
                 temporary.replace(folder / READY_FILE)
-                await trio.sleep_forever()
+                await _until_it_ends(port)
+                nursery.cancel_scope.cancel()
+                return "the process of the chain itself was ended"
+    return None
+
+
+async def _until_it_ends(port: int) -> None:
+    while True:
+        await trio.sleep(LOOK)
+        try:
+            stream = await trio.open_tcp_stream("127.0.0.1", port)
+        except OSError:  # nobody listens any more
+            return
+        await stream.aclose()
 
 
 async def _cancel_on(signals: Any, scope: trio.CancelScope) -> None:
@@ -43,4 +60,4 @@ async def _cancel_on(signals: Any, scope: trio.CancelScope) -> None:
 
 
 if __name__ == "__main__":
-    trio.run(_main, Path(sys.argv[1]))
+    sys.exit(trio.run(_main, Path(sys.argv[1])))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
@@ -76,12 +75,3 @@ def command(words: Sequence[str], *, within: float = 120.0) -> str:
         said = " ".join((done.stderr or done.stdout).split())[-400:]
         raise UserError(ExitCode.UNREACHABLE, f"{' '.join(words[:3])} failed: {said}")
     return done.stdout
-
-
-def wait_for(what: Callable[[], bool], within: float, why: str) -> None:
-    """Poll until it is so; raises `UserError` with the reason otherwise."""
-    until = time.monotonic() + within
-    while not what():
-        if time.monotonic() > until:
-            raise UserError(ExitCode.TIMED_OUT, why, "try a smaller testnet, or when this machine has less to do")
-        time.sleep(0.1)

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -18,9 +18,9 @@ import httpx
 
 from node.errors import ExitCode, UserError
 from testnet.containers import Containers, choose_subnet
-from testnet.engine import Engine, side_by_side, wait_for
+from testnet.engine import Engine, side_by_side
 from testnet.layout import READY_FILE, lay_out, write_networks
-from testnet.plan import Member, Plan, draw_members, load_plan, with_addresses, with_ports
+from testnet.plan import CHAIN, Member, Plan, draw_members, load_plan, with_addresses, with_ports
 from testnet.processes import Processes
 from testnet.scenario import Scenario, as_table
 
@@ -55,7 +55,13 @@ class Town:
         began = time.monotonic()
         self.engine.start_chain()
         ready = self.plan.folder / "chain" / READY_FILE
-        wait_for(ready.exists, READY, "the chain did not start")
+        began_chain = time.monotonic()
+        while not ready.exists():
+            self._need_chain()
+            if time.monotonic() - began_chain > READY:
+                mend = "try a smaller testnet, or when this machine has less to do"
+                raise UserError(ExitCode.TIMED_OUT, f"the chain did not start within {READY:.0f} s", mend)
+            time.sleep(LOOK)
         told = json.loads(ready.read_text())
         self.plan = replace(self.plan, vault=told["vault"], chain_id=told["chain_id"], reorg=told["reorg"])
         self.engine.plan = self.plan
@@ -76,6 +82,8 @@ class Town:
         while left:
             left = [member for member, ready in zip(left, side_by_side(self._is_ready, left), strict=True) if not ready]
             states = self.engine.states() if left else {}
+            if left:
+                self._need_chain(states)
             for name in [member.name for member in left if states[member.name] == "gone"]:
                 again[name] += 1
                 if again[name] > STARTS:
@@ -93,6 +101,18 @@ class Town:
         """All that a peer has logged."""
         done = subprocess.run(self.engine.logs(name, False), capture_output=True, text=True, check=False)
         return (done.stdout + done.stderr).splitlines()
+
+    def _need_chain(self, states: Mapping[str, str] | None = None) -> None:
+        """Raises `UserError` where the chain has ended: nobody can be ready without it."""
+        if (states or self.engine.states())[CHAIN] != "gone":
+            return
+        said = [words for line in self.log_lines(CHAIN) if (words := line.strip(" |+-"))]  # drawn around exceptions
+        why = said[-1][:300] if said else "it did not say why"
+        raise UserError(
+            ExitCode.UNREACHABLE,
+            f"the {self.plan.chain} chain has ended: {why}",
+            "`lilypad testnet down`, then `up` again; --chain anvil or py-evm takes the other one",
+        )
 
     def _last_words(self, name: str) -> str:
         said = [line for line in self.log_lines(name) if line.startswith("lilypad: ")]

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from node.errors import ExitCode
@@ -51,6 +52,23 @@ def test_what_is_typed_wrong_gets_one_clear_line(tmp_path: Path) -> None:
         assert ended.code == ExitCode.USAGE, ended.err
         assert said in ended.complaint
         assert not net.folder.exists()
+
+
+def test_a_start_without_its_chain_ends_at_once_and_says_so(tmp_path: Path) -> None:
+    folder = tmp_path / "chainless"
+    words = [sys.executable, "-m", "testnet", "testnet", "up", "--processes", "--folder", str(folder)]
+    process = subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    wait_until((folder / "chain" / "ready.json").exists, 120, "the chain was not started")
+    began = time.monotonic()
+    below = psutil.Process(process.pid).children(recursive=True)
+    (chain,) = [child for child in below if "contracts.devchain" in child.cmdline()]
+    chain.kill()
+    _, told = process.communicate(timeout=300)
+    assert process.returncode == ExitCode.UNREACHABLE
+    assert "the py-evm chain has ended: the process of the chain itself was ended" in told
+    assert time.monotonic() - began < 120
+    assert not folder.exists()
+    assert working_below(folder) == []
 
 
 def test_a_start_that_is_interrupted_leaves_nothing(tmp_path: Path) -> None:
