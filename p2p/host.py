@@ -245,6 +245,10 @@ class Host:
             bans=self.connections.trust.bans(trio.current_time()),
             half_open=self.machinery.swarm.half_open,
             dht_peers=len(self.dht.table),
+            relays=len(self.relay_client.places()),
+            relay_places=self.relay.holds() if self.relay else 0,
+            relay_circuits=self.relay.circuits if self.relay else 0,
+            relay_bytes=self.relay.carried if self.relay else 0,
         )
 
     def metrics(self) -> str:

@@ -17,8 +17,12 @@ _GAUGES = {
     "bans": "Bans that stand now.",
     "half_open": "Connections whose handshake is not done.",
     "dht_peers": "Peers of our table of the DHT.",
+    "relays": "Relays that hold a place for us.",
+    "relay_places": "Peers that we hold a place for as their relay.",
+    "relay_circuits": "Connections of others that run through us now.",
 }
 _COUNTERS = {
+    "relay_bytes": "Bytes that we carried for others as their relay.",
     "gossip_in": "Gossip heard.",
     "gossip_out": "Gossip published.",
     "gossip_late": "Gossip dropped because the node was busy.",

@@ -223,6 +223,13 @@ class Relay:
         self._places: dict[bytes, _Place] = {}
         self._calls: dict[bytes, int] = {}
         self.circuits = 0
+        self.carried = 0
+        """Bytes of all circuits so far."""
+
+    def holds(self) -> int:
+        """For how many peers a place is held at this moment."""
+        now = trio.current_time()
+        return sum(place.until > now for place in self._places.values())
 
     async def accepted(self, stream: Any, peer: Peer) -> None:
         """One request on the hop protocol."""
@@ -317,6 +324,7 @@ class Relay:
                 await trio.sleep(rate.borrow(len(chunk), trio.current_time()))
                 with trio.fail_after(self._settings.write_stall):
                     await sink.write(chunk)
+                self.carried += len(chunk)
         done.cancel()
 
 

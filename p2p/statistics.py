@@ -18,6 +18,14 @@ class Statistics:
     half_open: int
     dht_peers: int
     """Peers of our table of the DHT."""
+    relays: int
+    """Relays that hold a place for us."""
+    relay_places: int
+    """Peers that we hold a place for."""
+    relay_circuits: int
+    """Connections of others that run through us now."""
+    relay_bytes: int
+    """Bytes carried for others."""
     gossip_in: int
     gossip_out: int
     gossip_late: int

@@ -6,8 +6,10 @@ are copied after the state that names them, so none is missing.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import shutil
 import sqlite3
 import tarfile
 import tempfile
@@ -20,8 +22,11 @@ from node.errors import ExitCode, UserError
 from node.lock import only_one
 
 STATE = "state.sqlite"
-_SMALL = ("key.json", "ports.json")
-_CONTENT = ("blocks", "results")
+_SMALL = ("key.json", "ports.json", "metrics-token")
+_CONTENT = ("blocks", "private", "results")
+_UNFINISHED = "partial"
+"""In a folder of blocks: what is being written at this moment."""
+_UNPACKING = "restoring"
 _MARK = "lilypad-backup"
 _FORMAT = b"1\n"
 
@@ -42,8 +47,7 @@ def backup(config: Config, file: Path, content: bool) -> None:
             tar.addfile(mark, io.BytesIO(_FORMAT))
             _add_state(tar, home / STATE)
             for name in (*_SMALL, *(_CONTENT if content else ())):
-                if (home / name).exists():
-                    tar.add(home / name, name)
+                _add(tar, home / name, name)
     except BaseException:
         file.unlink(missing_ok=True)
         raise
@@ -54,11 +58,13 @@ def restore(config: Config, file: Path) -> None:
     """Unpack a back-up into a data folder that has no key yet."""
     home = config.home
     with only_one(home):
-        there = [name for name in (*_SMALL, STATE) if (home / name).exists()]
+        there = [name for name in (*_SMALL, STATE, *_CONTENT) if (home / name).exists()]
         if there:
             raise UserError(
                 ExitCode.USAGE, f"{home} has {', '.join(there)} already", "name an empty folder with --home"
             )
+        unpacked = home / _UNPACKING
+        shutil.rmtree(unpacked, ignore_errors=True)
         try:
             with tarfile.open(file) as tar:
                 first = tar.next()
@@ -66,13 +72,33 @@ def restore(config: Config, file: Path) -> None:
                     raise UserError(ExitCode.USAGE, f"{file} is no back-up", "give what `lilypad node backup` wrote")
                 known = {*_SMALL, STATE, *_CONTENT}
                 wanted = [each for each in tar.getmembers() if each.name.split("/")[0] in known]
-                tar.extractall(home, wanted, filter="data")
-        except tarfile.TarError as error:
-            raise UserError(ExitCode.USAGE, f"{file} can't be read: {error}", "take another copy") from None
-        config.key_file.chmod(0o600)
+                tar.extractall(unpacked, wanted, filter="data")
+            if not (unpacked / config.key_file.name).is_file():
+                raise UserError(ExitCode.USAGE, f"{file} has no key in it", "take another copy")
+            (unpacked / config.key_file.name).chmod(0o600)
+            # the key comes last: without it this is no data folder yet, and may be restored to again
+            for name in sorted((each.name for each in unpacked.iterdir()), key=config.key_file.name.__eq__):
+                (unpacked / name).rename(home / name)
+        except (tarfile.TarError, OSError) as error:
+            raise UserError(ExitCode.USAGE, f"{file} can't be restored: {error}", "take another copy") from None
+        finally:
+            shutil.rmtree(unpacked, ignore_errors=True)
     Progress(quiet=False).say(
         f"restored to {home}. Deals made after the back-up are not in it: let no second node run with this key"
     )
+
+
+def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:
+    """A file, or all that lies in a folder but links; a node at work may remove some of it meanwhile."""
+    if path.is_symlink():
+        return
+    if path.is_dir():
+        for each in sorted(path.iterdir()):
+            if each.name != _UNFINISHED:
+                _add(tar, each, f"{name}/{each.name}")
+        return
+    with contextlib.suppress(FileNotFoundError):
+        tar.add(path, name, recursive=False)
 
 
 def _add_state(tar: tarfile.TarFile, path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from pathlib import Path
 
@@ -77,5 +78,27 @@ def test_a_file_that_is_no_backup_is_refused(user: User) -> None:
     (user.here / "junk").write_bytes(b"junk" * 500)
     ended = user.lilypad("node", "restore", "junk")
     assert ended.code == 2
-    assert "can't be read" in ended.complaint
+    assert "can't be restored" in ended.complaint
     assert not (user.home / "key.json").exists()
+
+
+def test_a_backup_that_was_cut_off_leaves_nothing_and_a_whole_one_has_everything(user: User) -> None:
+    assert user.lilypad("wallet", "new").code == 0
+    for place in ("blocks/ab/one", "private/cd/two", "results/job/stdout", "metrics-token"):
+        (user.home / place).parent.mkdir(parents=True, exist_ok=True)
+        (user.home / place).write_bytes(os.urandom(100_000))
+    (user.home / "blocks" / "partial").mkdir(exist_ok=True)
+    (user.home / "blocks" / "partial" / "torn").write_text("half")
+    assert user.lilypad("node", "backup", "whole").code == 0
+    whole = (user.here / "whole").read_bytes()
+    (user.here / "cut").write_bytes(whole[: len(whole) * 2 // 3])
+    other = User(user.folder / "other", user.environment)
+    cut = other.lilypad("node", "restore", user.here / "cut")
+    assert cut.code == 2
+    assert "can't be restored" in cut.complaint
+    assert [path.name for path in other.home.iterdir() if path.name != "lock"] == []
+    back = other.lilypad("node", "restore", user.here / "whole")
+    assert back.code == 0, back.err
+    for place in ("blocks/ab/one", "private/cd/two", "results/job/stdout", "metrics-token", "key.json"):
+        assert (other.home / place).read_bytes() == (user.home / place).read_bytes()
+    assert not (other.home / "blocks" / "partial").exists()

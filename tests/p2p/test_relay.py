@@ -36,6 +36,11 @@ async def test_a_hidden_peer_talks_and_gossips_through_a_relay(honest, until):
         await until(lambda: caller.frames == [b"yes"])
         assert relay.frames == []
         assert relay.host.relay.circuits == 1
+        told = relay.host.metrics()
+        for name in ("relay_places", "relay_circuits"):
+            assert f"\nlilypad_p2p_{name} 1\n" in told
+        assert relay.host.statistics().relay_bytes > 13_000
+        assert hidden.host.statistics().relays == 1
         caller.host.connections.cut(hidden.host.address)
         await until(lambda: relay.host.relay.circuits == 0)
         await until(lambda: relay.host.relay._calls == {})
