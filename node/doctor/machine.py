@@ -1,4 +1,4 @@
-"""The machine: what modules are run with, room on the disk, open files, the clock's steadiness."""
+"""The machine: what modules are run with, room on the disk, open files."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 import trio
 
 from node.doctor.finding import Finding, Patient, problem, warning, well
+from node.strategies.walls import bubblewrap
 
 GIB = 1024**3
 LITTLE_ROOM = 5 * GIB
@@ -45,8 +46,15 @@ def _files() -> Iterator[Finding]:
 
 
 def _sandbox() -> Iterator[Finding]:
-    if shutil.which("bwrap"):
-        yield well("sandbox", "bubblewrap is there: modules run in a sandboxed process")
+    if bubblewrap():
+        yield well("sandbox", "bubblewrap is there and works: modules run in a sandboxed process")
+    elif shutil.which("bwrap"):
+        yield warning(
+            "sandbox",
+            "bubblewrap is there, but may not make its walls, so modules run in a process of their own without them",
+            "allow unprivileged user namespaces, and no ProtectKernelTunables in a systemd unit; see "
+            "`bwrap --unshare-all --ro-bind / / --proc /proc true`",
+        )
     else:
         yield warning(
             "sandbox",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 
 import trio
@@ -15,6 +16,10 @@ from node.errors import ExitCode
 
 CHAIN_ANSWERS = 10.0
 """Seconds."""
+FAST = 30.0
+"""Seconds by which a chain and this machine may differ."""
+SLOW_BLOCKS = 5
+"""Blocks in a row that may be missing."""
 
 
 async def check_market(patient: Patient) -> Iterable[Finding]:
@@ -29,13 +34,15 @@ async def check_market(patient: Patient) -> Iterable[Finding]:
 async def _chain(patient: Patient) -> list[Finding]:
     assert patient.network is not None
     domain, mend = patient.network.rules.domain, f"check rpc, chain_id and vault of [networks.{patient.network.name}]"
-    findings = []
+    findings: list[Finding] = []
     for url in patient.network.access.urls:
         why = f"did not answer within {CHAIN_ANSWERS:g} s"
         with trio.move_on_after(CHAIN_ANSWERS):
             try:
                 async with Rpc(url) as line:
-                    await VaultClient(line, domain.chain_id, domain.vault).check()
+                    client = VaultClient(line, domain.chain_id, domain.vault)
+                    await client.check()
+                    findings += _clock(url, (await client.head()).timestamp - time.time(), patient)
                 why = ""
             except (ChainError, OSError) as error:
                 why = str(error)
@@ -44,6 +51,16 @@ async def _chain(patient: Patient) -> list[Finding]:
             problem("chain", said, mend, ExitCode.UNREACHABLE) if why else well("chain", f"{url} has the vault")
         )
     return findings
+
+
+def _clock(url: str, ahead: float, patient: Patient) -> Iterator[Finding]:
+    assert patient.network is not None
+    mend = "set this machine's clock (timedatectl set-ntp true), or name another endpoint"
+    if ahead > FAST:
+        yield warning("clock", f"the newest block of {url} is {ahead:.0f} s ahead of this machine's clock", mend)
+    elif -ahead > FAST + SLOW_BLOCKS * patient.network.access.profile.block_time:
+        said = f"the newest block of {url} is {-ahead:.0f} s old: it lags, or this machine's clock is fast"
+        yield warning("clock", said, mend)
 
 
 def _node(patient: Patient) -> Iterator[Finding]:

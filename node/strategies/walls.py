@@ -33,10 +33,9 @@ def bubblewrap() -> str | None:
     found = shutil.which("bwrap")
     if found is None:
         return None
-    trial = subprocess.run(
-        [found, "--unshare-all", "--ro-bind", "/", "/", "true"], capture_output=True, timeout=10, check=False
-    )
-    return found if trial.returncode == 0 else None
+    trial = [found, "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true"]
+    done = subprocess.run(trial, capture_output=True, timeout=60, check=False)
+    return found if done.returncode == 0 else None
 
 
 def command(plugin: PythonClass | Command) -> list[str]:

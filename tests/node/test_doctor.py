@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 from node.errors import ExitCode
 from node.keys import new_key
-from tests.helpers.network import Network, save_cheap_key
+from tests.helpers.network import Chain, Network, configuration, save_cheap_key
 from tests.helpers.processes import Ended, User
 
 
@@ -32,6 +35,24 @@ def test_with_nothing_configured_nothing_is_wrong(user: User) -> None:
     ended, found = examine(user)
     assert ended.code == 0
     assert "on this machine" in found["network"]["what"]
+
+
+def test_a_sandbox_that_does_not_work_and_a_chain_that_is_ahead(tmp_path: Path) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "bwrap").write_text("#!/bin/sh\necho no namespaces >&2\nexit 1\n")
+    (tools / "bwrap").chmod(0o755)
+    user = User(tmp_path / "user", {"PATH": f"{tools}:{os.environ['PATH']}"})
+    chain = Chain({}, {})
+    try:
+        (user.here / "lilypad.toml").write_text(configuration(chain))
+        chain.pass_time(3600)
+        _, found = examine(user)
+    finally:
+        chain.end()
+    assert found["sandbox"]["grade"] == found["clock"]["grade"] == "warning"
+    assert "may not make its walls" in found["sandbox"]["what"]
+    assert re.search(r"is 3[56]\d\d s ahead", found["clock"]["what"])
 
 
 def test_a_network_without_a_chain_a_key_or_a_node(user: User) -> None:
