@@ -156,6 +156,8 @@ def pay(
     fuel: int | None = None,
 ) -> Step[Purchase]:
     """Take the result, checked or not, and pay for it; ``fuel`` is what a mediator counted."""
-    told = Tell(it.wanted, Checked(verdict, who, why))
+    cut = it.terms.check_cut if who else 0
+    shared = f"; the provider bears {cut} of the mediator's {it.terms.check_fee}" if cut else ""
+    told = Tell(it.wanted, Checked(verdict, who, f"{why}{shared}"))
     run = delivery.run if fuel is None else replace(delivery.run, units=min(fuel, delivery.run.units))
-    return enter(it, Paying(delivery, verdict.value, who, used(it.terms.unit, run)), now, *first, told)
+    return enter(it, Paying(delivery, verdict.value, who, used(it.terms.unit, run), cut), now, *first, told)

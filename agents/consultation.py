@@ -21,9 +21,19 @@ from protocol.rules import Rules
 from protocol.terms import Terms
 
 MONEY = frozenset({"pay", "rate", "jc_stake", "rp_stake", "cheat", "fee", "juror_stake", "check_fee"})
-HAGGLED = ("pay", "deliver_by", "check_ppm", "rp_stake", "jc_stake", "jurors", "fee")
+_BITS = {
+    "pay": 96,
+    "start_by": 40,
+    "deliver_by": 40,
+    "check_ppm": 32,
+    "check_payer": 8,
+    "rp_stake": 96,
+    "jc_stake": 96,
+    "jurors": 8,
+    "fee": 96,
+}
+HAGGLED = tuple(_BITS)
 """The fields of terms that an answer may move; the agent fills in the rest."""
-_BITS = {"pay": 96, "deliver_by": 40, "check_ppm": 32, "rp_stake": 96, "jc_stake": 96, "jurors": 8, "fee": 96}
 _TERMS = tuple(field.name for field in fields(Terms) if field.name != "mediators")
 _RULES = tuple(field.name for field in fields(Rules) if field.name != "domain")
 MOST_REASON = 300

@@ -127,7 +127,8 @@ class Mediator:
             case Ran(about, run) if about in self.checks:
                 check = self.checks.pop(about)
                 report = Rechecked(about, run.cid, run.exit_code, run.units, run.profile, run.failure, gateway=0)
-                return [Send(check.asker, report)]
+                # the provider may have agreed to bear a part of it, and takes nobody else's word that there was a check
+                return [Send(check.asker, report), Send(check.request.deal.rp, report)]
             case Woke(Timer(about, "given up")):
                 self.checks.pop(about, None)
                 return []

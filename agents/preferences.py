@@ -50,6 +50,8 @@ class Issue(Enum):
     """How many mediators judge a dispute; the quorum follows."""
     FEE = "fee"
     """What a juror earns, base units."""
+    PAYER = "check_payer"
+    """Who pays a mediator that re-runs a result: the provider's share, in percent."""
 
     def of(self, terms: Terms) -> int:
         """This issue's value in these terms."""
@@ -68,6 +70,8 @@ class Issue(Enum):
                 return terms.jurors
             case Issue.FEE:
                 return terms.fee
+            case Issue.PAYER:
+                return terms.check_payer
             case _:
                 assert_never(self)
 
@@ -298,7 +302,7 @@ def shaped(rules: Rules, base: Terms, pay: int, values: dict[Issue, int]) -> Ter
         rp_stake = _percent(base.rp_stake, base.pay)
     if base.jc_stake != base.pay * jc_stake // PERCENT:
         jc_stake = _percent(base.jc_stake, base.pay)
-    check_ppm = base.check_ppm
+    check_ppm, check_payer = base.check_ppm, base.check_payer
     for issue, value in values.items():
         match issue:
             case Issue.START:
@@ -315,6 +319,8 @@ def shaped(rules: Rules, base: Terms, pay: int, values: dict[Issue, int]) -> Ter
                 jurors = max(1, min(value, len(base.mediators)))
             case Issue.FEE:
                 fee = value
+            case Issue.PAYER:
+                check_payer = value
             case _:
                 assert_never(issue)
     return replace(
@@ -325,6 +331,7 @@ def shaped(rules: Rules, base: Terms, pay: int, values: dict[Issue, int]) -> Ter
         deliver_by=deliver_by,
         claim_until=base.claim_until + deliver_by - base.deliver_by,
         check_ppm=check_ppm,
+        check_payer=check_payer,
         jurors=jurors,
         quorum=base.quorum if jurors == base.jurors else rules.quorum_of(jurors),
         fee=fee,

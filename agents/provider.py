@@ -51,6 +51,7 @@ from protocol.messages import (
     Move,
     Outbid,
     Propose,
+    Rechecked,
     Testimony,
     deal_named,
 )
@@ -132,6 +133,8 @@ class Provider:
                 return self._sale_event(now, event, deal_named(message, self.rules.domain), sender)
             case Got(message=message) if isinstance(message, Testimony):
                 return self._sale_event(now, event, message.deal)
+            case Got(message=Rechecked(deal=deal)):
+                return self._sale_event(now, event, deal)
             case Solvency(who, free):
                 return self._saw_purse(now, who, free)
             case ChainSaw(deal=deal):

@@ -78,6 +78,9 @@ HOPELESS = frozenset({"no such claim", "not open", "paid", "too late", "not new"
 """Refusals that no waiting mends; what has happened instead shows in the vault."""
 NUDGE_MOST = 60.0
 REFETCH = 2.0
+CUT_MARGIN = 15.0
+"""Seconds before the delivery's deadline, when a provider without its pay turns to the vault, at which its share of a
+check is no longer waited for."""
 """Seconds after a failed fetch of the result."""
 
 
@@ -225,6 +228,8 @@ def _go_on(it: Purchase, now: float, event: Event) -> Step[Purchase]:
         case Paying(delivery) as stage, Got(sender=sender, message=Delivered() | Asking()) if sender == it.provider:
             due = owing(it, stage) if (money := amount(it, stage)) is None else money
             return Step(it, (receipt(it, delivery), Send(it.provider, Paid(it.id, due, UNSIGNED))))
+        case Paying() as stage, Woke(Timer(phase="settle")) if _waited_for_the_cut(it, stage, now):
+            return _uncut(it, stage, now)
         case Paying() as stage, Woke(Timer(phase="settle")):
             return Step(it, settling(it, stage, now))
         case Contesting(), Woke(Timer(phase="settle")):
@@ -243,11 +248,24 @@ def _go_on(it: Purchase, now: float, event: Event) -> Step[Purchase]:
 
 def _billed(it: Purchase, now: float, bill: Billed) -> Step[Purchase]:
     """Keep the lowest bill; the vault wants it where less than the whole pay is settled."""
-    if it.terms.unit == "job" or bill.amount >= (it.deal.pay if it.invoice is None else it.invoice.amount):
+    if bill.amount >= (it.deal.pay if it.invoice is None else it.invoice.amount):
         return Step(it)
     it = replace(it, invoice=Invoice(bill.used, bill.amount, bill.signature))
     settle = settling(it, it.stage, now) if isinstance(it.stage, Paying) else ()
     return Step(it, (Save(key(it.id), it), *settle))
+
+
+def _waited_for_the_cut(it: Purchase, stage: Paying, now: float) -> bool:
+    """Whether no lower bill has come, and the provider will soon claim its delivery, which costs both more."""
+    return stage.cut > 0 and amount(it, stage) is None and now > it.deal.deliver_by - CUT_MARGIN
+
+
+def _uncut(it: Purchase, stage: Paying, now: float) -> Step[Purchase]:
+    """Bear the whole check after all."""
+    it = replace(it, stage=replace(stage, cut=0))
+    assert isinstance(it.stage, Paying)
+    text = f"the provider never took its {stage.cut} for the check off its bill, so we bear them"
+    return Step(it, (Save(key(it.id), it), Tell(it.wanted, Noted(text)), *settling(it, it.stage, now)))
 
 
 def _paid(it: Purchase, standing: DealState) -> int:

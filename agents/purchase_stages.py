@@ -104,6 +104,8 @@ class Paying:
     checkers: tuple[Party, ...]
     counted: Large
     """What was used by our own count, in parts of the price's unit; seconds can't be counted here, so 0."""
+    cut: Amount = 0
+    """What the provider bears of a mediator's check: it comes off its bill."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,12 +285,12 @@ def owing(it: Purchase, stage: Paying) -> int:
     """What the run comes to: base units.
 
     Bytes are counted here, fuel by the provider and by a mediator where one ran it too, seconds by the provider alone;
-    the agreed pay bounds them all.
+    the agreed pay bounds them all. What the provider bears of a check comes off.
     """
     parts = stage.counted
     if it.terms.unit == "second":
         parts = it.terms.most if it.invoice is None else it.invoice.used
-    return owed(it.terms.unit, it.terms.rate, it.deal.pay, parts)
+    return max(0, owed(it.terms.unit, it.terms.rate, it.deal.pay, parts) - stage.cut)
 
 
 def amount(it: Purchase, stage: Paying) -> int | None:
@@ -302,10 +304,13 @@ def amount(it: Purchase, stage: Paying) -> int | None:
 def settling(it: Purchase, stage: Paying, now: float) -> tuple[Effect, ...]:
     """Pay, and grant a voucher in case that call never lands; less than the pay needs the provider's bill."""
     money = amount(it, stage)
-    if money is None and it.invoice is None:
-        return (Send(it.provider, Asking(it.id)), WakeAt(now + NUDGE, Timer(it.id, "settle")))
+    asking = (Send(it.provider, Asking(it.id)), WakeAt(now + NUDGE, Timer(it.id, "settle")))
+    if money is None and it.invoice is None and not stage.cut:
+        return asking
     due = owing(it, stage) if money is None else money
     voucher = Send(it.provider, Paid(it.id, due, UNSIGNED))
+    if money is None and stage.cut:
+        return (voucher, *asking)  # its bill comes down once the mediator's word has reached it
     if money is None:
         asked = it.invoice.amount if it.invoice is not None else 0
         text = f"the provider asks for {asked}, where {due} are due by our count: it gets a voucher for that"

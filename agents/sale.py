@@ -24,7 +24,19 @@ from agents.machine import Step
 from protocol.deal import Deal, DealId
 from protocol.identity import Address
 from protocol.job import Job, Run
-from protocol.messages import Abandoned, Asking, Begun, Billed, Delivered, Locked, Paid, Received, Testimony, sealed
+from protocol.messages import (
+    Abandoned,
+    Asking,
+    Begun,
+    Billed,
+    Delivered,
+    Locked,
+    Paid,
+    Received,
+    Rechecked,
+    Testimony,
+    sealed,
+)
 from protocol.prices import owed, used
 from protocol.terms import MOST_MEDIATORS, Terms
 from protocol.types import UNSIGNED, Amount, CidText, Count, Hash, Limit, Moment, Party, Text
@@ -85,6 +97,8 @@ class Waiting:
     """When to turn to the vault for the pay."""
     paid: bool = False
     """The pay is here; only the stakes are still locked."""
+    checked: bool = False
+    """A mediator of the pool says that it ran the job again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +140,8 @@ class Sale:
     """Digest of the move that named the terms, which shows jurors what was sold."""
     dispute: Dispute | None = None
     """What goes on before the jury, once there is one."""
+    check_cut: Amount = 0
+    """What a mediator's re-run takes off the bill."""
 
     @property
     def buyer(self) -> Address:
@@ -133,7 +149,9 @@ class Sale:
 
     def due(self, run: Run) -> int:
         """What is asked for a run: base units."""
-        return owed(self.unit, self.rate, self.deal.pay, used(self.unit, run))
+        whole = owed(self.unit, self.rate, self.deal.pay, used(self.unit, run))
+        checked = isinstance(self.stage, Waiting) and self.stage.checked
+        return max(0, whole - self.check_cut) if checked else whole
 
     @property
     def busy(self) -> bool:
@@ -290,6 +308,9 @@ def _wait(sale: Sale, stage: Waiting, now: float, event: Event) -> Step[Sale]:
             return _keep(sale, kept, *_late_proof(sale, stage, now))
         case Got(message=Asking()):
             return Step(sale, _deliver(sale, stage))
+        case Got(sender, Rechecked()) if sender in sale.mediators and sale.check_cut and not stage.checked:
+            sale, effects = _keep(sale, replace(stage, checked=True))
+            return Step(sale, (*effects, *_billed(sale, stage.run)))
         case Woke(Timer(phase=phase)) if phase.startswith("resend:") and not stage.receipt and not stage.voucher:
             pause = min(RESEND_MOST, 2 * float(phase.removeprefix("resend:")))
             return Step(sale, (*_deliver(sale, stage), *_remind(sale, now, pause)))
@@ -368,10 +389,13 @@ def _deliver(sale: Sale, stage: Waiting) -> tuple[Effect, ...]:
         gateway=0,
         signature=UNSIGNED,
     )
-    if sale.due(run) == sale.deal.pay:  # which needs no bill
-        return (Send(sale.buyer, delivered),)
-    bill = Billed(sale.id, used(sale.unit, run), sale.due(run), UNSIGNED)
-    return (Send(sale.buyer, bill), Send(sale.buyer, delivered))
+    return (*_billed(sale, run), Send(sale.buyer, delivered))
+
+
+def _billed(sale: Sale, run: Run) -> tuple[Effect, ...]:
+    due = sale.due(run)
+    # the whole pay needs no bill
+    return () if due == sale.deal.pay else (Send(sale.buyer, Billed(sale.id, used(sale.unit, run), due, UNSIGNED)),)
 
 
 def _remind(sale: Sale, now: float, pause: float) -> tuple[Effect, ...]:
@@ -396,5 +420,15 @@ def proof_of_delivery(sale: Sale, stage: Waiting) -> VaultCall:
 def opened(deal: Deal, deal_id: DealId, job: Job, terms: Terms, gateway: int, salt: bytes, table: bytes) -> Sale:
     """A sale at its beginning."""
     return Sale(
-        deal_id, deal, job, gateway, salt, terms.mediators, Bound(), unit=terms.unit, rate=terms.rate, table=table
+        deal_id,
+        deal,
+        job,
+        gateway,
+        salt,
+        terms.mediators,
+        Bound(),
+        unit=terms.unit,
+        rate=terms.rate,
+        table=table,
+        check_cut=terms.check_cut,
     )

@@ -22,7 +22,7 @@ from node.parsing import bad, integer, parse_address, table_of, texts
 from protocol.eip712 import Domain
 from protocol.job import Capacity
 from protocol.prices import PARTS
-from protocol.rules import Rules
+from protocol.rules import PERCENT, Rules
 
 _NETWORK_KEYS = {"rpc", "vault", "chain_id", "bootstrap", "relays", "rules", "quorum", "chain", "batching"}
 AUTO = "auto"
@@ -94,6 +94,10 @@ class Config:
             )
         domain = Domain(integer(table.get("chain_id", 1337), "chain_id"), parse_address(str(table["vault"]), "vault"))
         numbers = Rules(domain, **{key: integer(value, key) for key, value in rules.items()})
+        if numbers.check_payer > PERCENT:
+            raise bad(
+                f"[networks.{name}.rules] check_payer is {numbers.check_payer}", "it is a share in percent: 0 to 100"
+            )
         access = chain_access(table, domain.chain_id, f"networks.{name}")
         check_depth(access.profile, numbers)
         bootstrap = texts(table.get("bootstrap", []), "bootstrap")

@@ -36,6 +36,7 @@ from protocol.deal import Deal
 from protocol.eip712 import Domain
 from protocol.identity import Address, PeerId, address_of_peer, show
 from protocol.job import Run
+from protocol.terms import MILLION
 from protocol.vault_state import Outcome as VaultOutcome
 
 Story = Sequence[tuple[int, float, dict[str, Any]]]
@@ -148,6 +149,9 @@ class Jobs:
                     "rate": str(terms.rate),
                     "rounds": rounds,
                     "mediators": mediators,
+                    "checks": terms.check_ppm / MILLION,
+                    "check_fee": str(terms.check_fee),
+                    "check_payer": terms.check_payer,
                 }
             case InVault(deal):
                 return {"event": "locked", "deal": self._deal(deal)}

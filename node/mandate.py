@@ -33,6 +33,7 @@ _UNITS = {
     Issue.JC_STAKE: "percent of the pay",
     Issue.JURORS: "mediators on a jury",
     Issue.FEE: "base units for a juror",
+    Issue.PAYER: "the provider's share of what a mediator's check costs, in percent",
 }
 
 

@@ -46,6 +46,8 @@ class Rules:
     juror_stake: int = 0
     check_fee: int = 0
     """Of one re-run that no dispute forces."""
+    check_payer: int = 0
+    """The provider's share of that, in percent; two sides may agree on any."""
     hold: int = 10
     """How long a provider keeps its accepted capacity for a buyer."""
 
@@ -86,6 +88,7 @@ class Rules:
             silence=Silence.SPLIT,
             check_ppm=check_ppm,
             check_fee=self.check_fee,
+            check_payer=self.check_payer,
         )
         return self.repriced(base, pay)
 
@@ -142,6 +145,8 @@ class Rules:
             return "more checks than results"
         if terms.check_fee != self.check_fee:
             return f"check_fee is {terms.check_fee}, the rules of this network make it {self.check_fee}"
+        if terms.check_payer > PERCENT:
+            return f"check_payer is {terms.check_payer}, and a share in percent is at most {PERCENT}"
         return self.mistimed(now, job, terms)
 
     def mistimed(self, now: float, job: Job, terms: Terms) -> str | None:
@@ -161,13 +166,13 @@ class Rules:
         return None
 
     def moved(self, terms: Terms) -> list[str]:
-        """Which of the issues that may be raised differ from where these rules start them."""
+        """Which of the issues that may be moved differ from where these rules start them."""
         start = self.started(terms)
-        names = ("jc_stake", "rp_stake", "jurors", "fee")
+        names = ("jc_stake", "rp_stake", "jurors", "fee", "check_payer")
         return [name for name in names if getattr(terms, name) != getattr(start, name)]
 
     def started(self, terms: Terms) -> Terms:
-        """The same terms with stakes, jury and fee where these rules start them."""
+        """The same terms with stakes, jury, fee and payer of checks where these rules start them."""
         jurors = max(1, min(self.jurors, len(terms.mediators)))
-        start = replace(terms, jurors=jurors, quorum=self.quorum_of(jurors), fee=self.fee)
+        start = replace(terms, jurors=jurors, quorum=self.quorum_of(jurors), fee=self.fee, check_payer=self.check_payer)
         return self.repriced(start, terms.pay)

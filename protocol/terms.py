@@ -49,7 +49,15 @@ class Terms:
     check_ppm: Count
     """The share of delivered results that are re-run, in millionths."""
     check_fee: Amount
-    """What a mediator earns for such a re-run; the job creator pays it."""
+    """What a mediator earns for such a re-run."""
+    check_payer: Small = 0
+    """Who bears that: the provider's share in percent, which comes off its bill. 0: the job creator all of it, 50: each
+    side half."""
+
+    @property
+    def check_cut(self) -> int:
+        """What a mediator's re-run takes off the provider's bill, never more than the pay: base units."""
+        return min(self.pay, self.check_fee * self.check_payer // 100)
 
 
 def pool_hash(mediators: tuple[Address, ...]) -> bytes:

@@ -26,7 +26,7 @@ from agents.request import Request
 from agents.strategy import Counter as Countered
 from protocol.deal import Deal, DealId
 from protocol.identity import Address
-from protocol.messages import Bind, CannotRecheck, Outbid, Propose, Summons
+from protocol.messages import Bind, CannotRecheck, Outbid, Propose, Rechecked, Summons
 from protocol.negotiation import Phase
 from protocol.prices import owed, used
 from protocol.vault_book import bond
@@ -68,6 +68,10 @@ class Oracle:
         self.deals: dict[DealId, Deal] = {}
         self.due: dict[DealId, int] = {}
         """What honest providers are owed for what they use."""
+        self.cuts: dict[DealId, int] = {}
+        """What they bear of a mediator's check, if there is one."""
+        self.rechecked: set[DealId] = set()
+        """Deals whose run a mediator says that it has repeated."""
         self.jobs: dict[DealId, bytes] = {}
         """Which wanted job a deal serves."""
         self.bound: dict[DealId, Address] = {}
@@ -143,6 +147,7 @@ class Oracle:
                     request = next(r for r in self.requests[peer.address] if r.id == job)
                     parts = used(terms.unit, run_of(request.job))
                     self.due[deal.id(world.rules.domain)] = owed(terms.unit, terms.rate, terms.pay, parts)
+                    self.cuts[deal.id(world.rules.domain)] = terms.check_cut
             case Checked(verdict=Verdict.REJECTED):
                 self.sometimes["check rejected"] += 1
             case Checked(verdict=Verdict.ACCEPTED):
@@ -336,7 +341,10 @@ class Oracle:
             due = self.due.get(DealId(paid.about))
             # whoever claims its delivery on chain gets the whole pay; a bill of one who lies may be anything below it
             if paid.kind == "deal" and due is not None and not (paid.claimed and paid.amount == deal.pay):
-                self._hold(paid.amount == due, "a deal was paid another sum than what was used")
+                name = DealId(paid.about)
+                cut = max(0, due - self.cuts[name]) if name in self.rechecked else due
+                self._hold(paid.amount in (due, cut), "a deal was paid another sum than what was used")
+                self.sometimes["provider bore a check"] += cut < due and paid.amount == cut
             self._hold(paid.amount <= deal.pay, "a deal was paid more than its pay")
             job = self.jobs.get(DealId(paid.about))
             if job is not None and paid.kind == "deal" and not paid.claimed:
@@ -380,6 +388,8 @@ class Oracle:
                 self.sometimes["outbid"] += 1
             case Summons(deal=deal, mediators=mediators):
                 self.pools[deal.id(world.rules.domain)] = mediators
+            case Rechecked(deal=about):
+                self.rechecked.add(DealId(about))
             case CannotRecheck():
                 self.sometimes["mediator refused"] += 1
             case _:

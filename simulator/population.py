@@ -22,6 +22,7 @@ from agents.dishonest.tyre_kicker import TyreKicker
 from agents.dishonest.vanisher import Vanisher
 from agents.job_creator import JobCreator, most_pay
 from agents.mediator import Bench, Mediator
+from agents.preferences import Issue, Wish
 from agents.provider import Provider
 from agents.request import Request
 from agents.shop import Sheet, Shop
@@ -153,7 +154,9 @@ def draw_shop(rng: Random) -> Shop:
             low = rng.randint(cheap, dear)
             sheets.append(Sheet("*", low, low * rng.choice((1, 2, 3)), unit))
     cores = rng.choice((1000, 2000, 4000))
-    return Shop(Capacity(cores, 4096, 4096, 3600), ("wasm",), ("sandboxed_wasm",), tuple(sheets))
+    # some would rather not pay for checks, for so much less of a price; others hold to the rules
+    wishes = (Wish(Issue.PAYER, 100, 0, rng.randint(0, 5)),) if rng.random() < 0.5 else ()
+    return Shop(Capacity(cores, 4096, 4096, 3600), ("wasm",), ("sandboxed_wasm",), tuple(sheets), wishes=wishes)
 
 
 def draw_peers(rng: Random, size: Size) -> list[Peer]:
@@ -189,4 +192,5 @@ def draw_request(rng: Random, now: float, check_ppm: int | None = None) -> Reque
 def vary(rng: Random, request: Request) -> Request:
     """The same by whatever unit of price its module allows, with or without time for a fallback."""
     units = tuple(rng.sample(tuple(PARTS), rng.randint(1, len(PARTS))))
-    return replace(request, units=units, patience=rng.choice((0, 30)))
+    wishes = (Wish(Issue.PAYER, 0, 100, rng.randint(2, 9)),) if rng.random() < 0.5 else ()
+    return replace(request, units=units, patience=rng.choice((0, 30)), wishes=wishes)

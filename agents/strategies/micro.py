@@ -21,7 +21,9 @@ SPREAD = 1.5
 LAST = 8.0
 """The deadline's curve is 1 - t ** LAST: flat for most of the talk."""
 
-_outcome = attrgetter("pay", "deliver_by", "check_ppm", "rp_stake", "jc_stake", "jurors", "fee")
+_outcome = attrgetter(
+    "pay", "start_by", "deliver_by", "check_ppm", "check_payer", "rp_stake", "jc_stake", "jurors", "fee"
+)
 """What tells two proposals of one talk apart."""
 
 

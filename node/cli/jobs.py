@@ -113,7 +113,8 @@ def _explained(event: dict[str, Any]) -> str:
             doubt = f"; broke its word before, doubt {event['doubt']:.0%}" if event["doubt"] else ""
             return f"{short(event['provider'])}: chosen at {event['pay']}; {rest}{doubt}"
         case "agreed":
-            return f"{short(event['provider'])}: signed at {event['pay']} after {event['rounds']} proposals"
+            checks = _checks_of(event)
+            return f"{short(event['provider'])}: signed at {event['pay']} after {event['rounds']} proposals{checks}"
         case "noted":
             return str(event["text"])
         case "checked":
@@ -136,6 +137,16 @@ def _explained(event: dict[str, Any]) -> str:
             return f"ended: {event['outcome']}, {event['reason']}"
         case _:
             return ""
+
+
+def _checks_of(agreed: dict[str, Any]) -> str:
+    """How many results are checked at most, and who pays for that; nothing in stories from before it was told."""
+    if "check_payer" not in agreed:
+        return ""
+    theirs = agreed["check_payer"]
+    bears = {0: "we bear all of it", 100: "the provider bears all of it"}.get(theirs, f"the provider bears {theirs} %")
+    fee = f"; a mediator's check costs {agreed['check_fee']}, and {bears}" if agreed["check_fee"] != "0" else ""
+    return f"; {agreed['checks']:.0%} of results are checked{fee}"
 
 
 def cancel(config: Config, job: str) -> None:

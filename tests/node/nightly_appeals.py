@@ -70,7 +70,8 @@ def test_an_appeal_overturns_what_a_bought_juror_ruled_and_takes_its_stake(town:
     for _ in range(MOST_TRIES):
         dispute, gains = judged(town, "liar", (*JUDGES, *BOUGHT))
         first, second = sat(town, dispute)
-        assert len(first) == 1 and len(second) == 3 and not first & second
+        assert (len(first), len(second)) == (1, 3)
+        assert not first & second
         bought = len(second & set(BOUGHT))
         seen.append((first, second, dispute["ruling"]))
         assert dispute["ruling"] == ("RIGHT" if bought >= 2 else "WRONG"), seen

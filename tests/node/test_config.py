@@ -65,6 +65,7 @@ def test_tables_of_both_files_add_up_and_variables_reach_into_the_network(
         f"rpc = 'x'\nvault = '{VAULT}'\nbootstrap = 'one'",
         f"rpc = 'x'\nvault = '{VAULT}'\n[networks.a.rules]\ncolour = 1",
         f"rpc = 'x'\nvault = '{VAULT}'\n[networks.a.rules]\ngrace = 'long'",
+        f"rpc = 'x'\nvault = '{VAULT}'\n[networks.a.rules]\ncheck_payer = 101",
         f"rpc = 'x'\nvault = '{VAULT}'\n[networks.a.rules]\ndomain = 1",
     ],
 )

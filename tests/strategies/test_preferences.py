@@ -135,6 +135,27 @@ def test_a_view_survives_the_way_to_a_worker_and_back() -> None:
     assert answer_from(answer_document(answer), view) == answer
 
 
+@pytest.mark.parametrize(
+    ("wish", "field", "value"),
+    [
+        (Wish(Issue.START, BASE.start_by + 20, BASE.start_by - 10, 100), "start_by", BASE.start_by + 7),
+        (Wish(Issue.CHECKS, 0, 500_000, 100), "check_ppm", 123_456),
+        (Wish(Issue.PAYER, 0, 100, 100), "check_payer", 60),
+        (Wish(Issue.JURORS, 1, 3, 100), "jurors", 2),
+        (Wish(Issue.FEE, 0, 90, 100), "fee", 31),
+    ],
+)
+def test_a_program_in_any_language_can_move_every_issue_and_only_what_its_mandate_names(
+    wish: Wish, field: str, value: int
+) -> None:
+    answer = {"answer": "counter", "terms": {"pay": "900", field: value}}
+    for wishes, moved in (((wish,), value), ((), getattr(BASE, field))):
+        view = view_of(replace(BUYER, wishes=wishes), theirs=900)
+        found = answer_from(answer, view)
+        assert isinstance(found, Counter)
+        assert getattr(found.terms, field) == moved
+
+
 def test_levels_go_down_step_by_step() -> None:
     proposals = [BUYER.terms_at(u / 10, RULES, BASE, None, "rest").pay for u in range(10, -1, -1)]
     assert all(before <= after for before, after in pairwise(proposals))

@@ -51,7 +51,7 @@ def run(
         typer.Option(
             "--wish",
             metavar="ISSUE=WORST..BEST:WORTH",
-            help="Haggle about start, delivery, checks, rp_stake, jc_stake, jurors or fee too; may be given again.",
+            help="Haggle about start, delivery, checks, check_payer, rp_stake, jc_stake, jurors or fee too; repeatable.",
         ),
     ] = None,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="Give up after this long.")] = 600.0,

@@ -24,7 +24,8 @@ export function makeTerms (now, timeout, pay, mediators, checkPpm = 0) {
     quorum: Math.max(Math.min(RULES.quorum, jurors), Math.floor(jurors / 2) + 1),
     silence: 0,
     check_ppm: checkPpm,
-    check_fee: 0n
+    check_fee: 0n,
+    check_payer: 0
   }, pay)
 }
 
