@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from agents.effects import Effect, Tell
 from agents.events import Compared, Event, Fetched, Got, NotFetched, NotRan, Ran, Timer, Unreached, Woke
-from agents.juror import OUT_OF_TIME
+from agents.juror_stages import OUT_OF_TIME
 from agents.machine import Step
 from agents.purchase_stages import (
     Checking,

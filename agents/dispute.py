@@ -19,7 +19,7 @@ from typing import Annotated
 
 from agents.effects import Compare, Effect, Fetch, Send, Tell, Transact, WakeAt
 from agents.events import Compared, Event, Fetched, Got, NotFetched, Refused, Timer, Woke
-from agents.juror import OPEN_AT
+from agents.juror_stages import OPEN_AT
 from agents.machine import Step
 from agents.reports import JuryDrawn, Ruled, Voted
 from protocol.deal import Deal, Ruling

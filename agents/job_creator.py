@@ -54,6 +54,8 @@ from agents.request import Request
 from agents.shortlist import Appraise, Shortlist
 from agents.strategy import Breached, Dealt, Settled
 from agents.tender import Bought, Failure, Tender
+from agents.trust import Trust, Votes, lessons
+from agents.trust import key as votes_key
 from protocol.deal import DealId
 from protocol.identity import Address
 from protocol.job import Run
@@ -83,6 +85,10 @@ class Wanted:
     """Those that did so once their money was locked, the latest last: none of them gets the job again."""
 
 
+Memory = Wanted | Purchase | Standing | Votes
+"""What a job creator saves."""
+
+
 def most_pay(request: Request, _: ResourceOffer) -> int:
     """The plainest appraisal: the job is worth the same on every machine that fits."""
     return request.most_pay
@@ -109,11 +115,12 @@ class JobCreator:
         self.appraise = appraise
         self.settles_later = settles_later
         self.reputation = Reputation()
+        self.trust = Trust()
         self.tenders: dict[bytes, Tender] = {}
         self.purchases: dict[DealId, Purchase] = {}
         self.wanted: dict[bytes, Wanted] = {}
 
-    def restore(self, records: Iterable[Wanted | Purchase | Standing]) -> None:
+    def restore(self, records: Iterable[Memory]) -> None:
         """Take back what was saved, before `Began`."""
         for record in records:
             match record:
@@ -123,6 +130,8 @@ class JobCreator:
                     self.purchases[DealId(record.id)] = record
                 case Standing():
                     self.reputation.restore(record)
+                case Votes():
+                    self.trust.restore(record)
                 case Purchase():
                     pass
 
@@ -200,8 +209,9 @@ class JobCreator:
         return [Save(key(request.id), wanted), *self._tender(now, request)]
 
     def _tender(self, now: float, request: Request) -> list[Effect]:
+        breakers = self.wanted[request.id].breakers
         listed = Shortlist(
-            self.me, self.rules, request, self.book, self.reputation, self.appraise, self.wanted[request.id].breakers
+            self.me, self.rules, request, self.book, self.reputation, self.trust, self.appraise, breakers
         )
         tender = self.tenders[request.id] = Tender(listed, self.rng)
         return [self._looks_for(now, request), *self._tendered(now, request.id, tender.begin(now, now - self.began))]
@@ -290,7 +300,7 @@ class JobCreator:
         match after.stage:
             case Over(how, ruling, paid):
                 del self.purchases[DealId(after.id)]
-                return self._closed(now, before, how, Ruled(ruling), paid)
+                return [*self._learnt(now, after), *self._closed(now, before, how, Ruled(ruling), paid)]
             case Paying(delivery) if self.settles_later and (owed := amount(after, after.stage)) is not None:
                 return self._end(after.wanted, _accepted(delivery.run, "paid by voucher", owed))
             case Claiming(reason):
@@ -340,6 +350,20 @@ class JobCreator:
     def _noted(self, now: float, it: Purchase, *, kept: bool) -> Save:
         standing = self.reputation.note(now, it.provider, kept=kept)
         return Save(standing_key(it.provider), standing)
+
+    def _learnt(self, now: float, it: Purchase) -> list[Effect]:
+        """What its jurors' votes say of them."""
+        effects: list[Effect] = []
+        for juror, right in lessons(it.dispute) if it.dispute is not None else ():
+            doubted = self.trust.is_doubted(now, juror)
+            votes = self.trust.note(now, juror, right=right)
+            effects.append(Save(votes_key(juror), votes))
+            if self.trust.is_doubted(now, juror) and not doubted:
+                text = (
+                    f"{votes.against} of its {votes.votes} votes were against what we knew: no pool of ours has it now"
+                )
+                effects.append(Tell(it.wanted, Noted(f"mediator 0x{juror.hex()}: {text}")))
+        return effects
 
     def _strategy_of(self, it: Purchase) -> str:
         wanted = self.wanted.get(it.wanted)

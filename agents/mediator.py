@@ -27,7 +27,7 @@ from agents.events import (
     Timer,
     Woke,
 )
-from agents.juror import Case, Summoned
+from agents.juror_stages import OUT_OF_TIME, Case, Over, Summoned
 from protocol.identity import Address
 from protocol.job import Capacity, Job
 from protocol.judging import subject
@@ -122,7 +122,7 @@ class Mediator:
                 return self._refuse(self.checks.pop(about), f"the inputs could not be fetched: {reason}")
             case NotRan(about, reason) if about in self.checks:
                 return self._refuse(self.checks.pop(about), f"it can't be run here: {reason}")
-            case Ran(about, run) if about in self.checks and run.failure.startswith(juror.OUT_OF_TIME):
+            case Ran(about, run) if about in self.checks and run.failure.startswith(OUT_OF_TIME):
                 return self._refuse(self.checks.pop(about), "it took longer here than its module may")
             case Ran(about, run) if about in self.checks:
                 check = self.checks.pop(about)
@@ -223,7 +223,7 @@ class Mediator:
         if case is None:
             return []
         after, effects = juror.step(case, now, event)
-        if not isinstance(after.stage, juror.Over):
+        if not isinstance(after.stage, Over):
             self.cases[name] = after
             return list(effects)
         del self.cases[name]

@@ -13,6 +13,7 @@ from agents.order_book import OrderBook
 from agents.reputation import Reputation
 from agents.request import Request
 from agents.selection import Quote, cost, judged, whom_to_ask
+from agents.trust import Trust
 from protocol.identity import Address
 from protocol.offers import ResourceOffer
 from protocol.rules import Rules
@@ -32,6 +33,7 @@ class Shortlist:
         request: Request,
         book: OrderBook,
         reputation: Reputation,
+        trust: Trust,
         appraise: Appraise,
         breakers: Collection[Address] = (),
     ) -> None:
@@ -41,6 +43,7 @@ class Shortlist:
         self.request = request
         self.book = book
         self.reputation = reputation
+        self.trust = trust
         self.appraise = appraise
         self.breakers = frozenset(breakers)
         self._known: dict[Address, tuple[int, str | None, Quote | None]] = {}
@@ -119,7 +122,8 @@ class Shortlist:
 
     def _pool(self, now: float, offer: ResourceOffer) -> tuple[Address, ...]:
         heard = {mediator.mediator for mediator in self.book.mediators(now)}
-        trusted = set(self.request.mediators) or heard
+        # whom the user names is the user's affair
+        trusted = set(self.request.mediators) or {who for who in heard if not self.trust.is_doubted(now, who)}
         both = trusted & set(offer.mediators) if offer.mediators else trusted
         able = sorted(both - {self.me, offer.provider}, key=self._turn)
         return tuple(sorted(able[:MOST_MEDIATORS]))

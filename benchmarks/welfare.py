@@ -14,6 +14,7 @@ run that was ended goes on where it was. The constants were tuned on markets 0, 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import sys
 import time
@@ -199,7 +200,9 @@ def play(seed: int, jobs: int, machines: int, own: float, markup: float, *, faul
         world.request(moment, buyer, request)
     for machine in leaving:  # when about half of all bids are made
         world._call(START + 5.0, partial(world._stop_peer, peers[machine]))
+    gc.disable()  # half of a large market's time would go to walking its millions of live objects, which are no garbage
     world.run(START + DEADLINE + 10, lambda: len(watcher.deals) == jobs)
+    gc.enable()
     there = [machine for machine in range(machines) if machine not in leaving]
     best = optimum(market, there)
     gained = sum(

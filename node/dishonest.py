@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from agents.dishonest.accuser import Accuser
+from agents.dishonest.agreer import Agreer
 from agents.dishonest.colluder import Colluder
 from agents.dishonest.copier import Copier
 from agents.dishonest.defaulter import Defaulter
@@ -30,14 +31,14 @@ from node.parsing import parse_address
 from protocol.identity import Address
 
 PROVIDERS = ("liar", "phantom", "hoarder", "vanisher", "late", "double-booker")
-MEDIATORS = ("copier", "guesser", "sleeper", "colluder")
+MEDIATORS = ("copier", "guesser", "sleeper", "agreer", "colluder")
 BUYERS = ("accuser", "defaulter", "starver")
 COPIES = 3
 """How often a double booker sells its machine."""
 KINDS = (*PROVIDERS, *MEDIATORS, *BUYERS)
 
 DishonestProvider = Liar | Phantom | Vanisher | Late | DoubleBooker
-DishonestMediator = Copier | Guesser | Sleeper | Colluder
+DishonestMediator = Copier | Guesser | Sleeper | Agreer | Colluder
 DishonestBuyer = Accuser | Defaulter | Starver
 Dishonest = DishonestProvider | DishonestMediator | DishonestBuyer
 
@@ -103,6 +104,8 @@ def corrupted_mediator(habit: Habit, honest: Mediator, blocks: Blocks) -> Mediat
             return Guesser(honest)
         case "sleeper":
             return Sleeper(honest)
+        case "agreer":
+            return Agreer(honest)
         case "colluder":
             return Colluder(honest, habit.friends, _forger(blocks))
         case _:

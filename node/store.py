@@ -15,15 +15,16 @@ from typing import Any
 
 from agents.effects import Forget, Save
 from agents.job_creator import Wanted
-from agents.juror import Case
+from agents.juror_stages import Case
 from agents.purchase_stages import Purchase
 from agents.reputation import Standing
 from agents.sale import Sale
+from agents.trust import Votes
 from node.migrations import migrate
 from protocol.identity import Address
 from protocol.wire import name_of, pack, recall, unpack, wire_converter
 
-_KINDS: dict[str, type] = {name_of(kind): kind for kind in (Wanted, Purchase, Sale, Standing, Case)}
+_KINDS: dict[str, type] = {name_of(kind): kind for kind in (Wanted, Purchase, Sale, Standing, Votes, Case)}
 
 MOST_PEERS = 256
 """Of those met, the ones that are remembered over a restart."""

@@ -20,7 +20,7 @@ from simulator.world import START, Observer, World
 POOLS = (1, 3, 3, 4, 7, 11, 21)
 BUYERS = ("honest", "honest", "honest", "accuser", "defaulter")
 PROVIDERS = ("honest", "liar", "liar", "phantom", "hoarder", "vanisher")
-JURORS = ("copier", "guesser", "sleeper", "colluder")
+JURORS = ("copier", "guesser", "sleeper", "colluder", "agreer")
 TOLERANT = 0.3
 """The share of jobs whose results differ in their bytes each time."""
 ALWAYS = 1_000_000
@@ -28,6 +28,7 @@ ALWAYS = 1_000_000
 MACHINE = Capacity(64_000, 65_536, 65_536, 3600)
 
 
+CALM = Plan(healed=START)
 BUSY_COURT = (60, 120)
 """Jobs of a world that is there for its many disputes."""
 
@@ -54,8 +55,7 @@ def build(
     for i in range(rng.choice(POOLS)):
         kind = rng.choice(JURORS) if rng.random() < bad else "honest"
         peers.append(mediator(f"mediator {i}", i, kind=kind, friends=friends, rules=rules))
-    calm = Plan(healed=START)
-    plan = calm if rng.random() < 0.5 else faults.draw(rng, [peer.address for peer in peers], START, BUSY)
+    plan = CALM if rng.random() < 0.5 else faults.draw(rng, [peer.address for peer in peers], START, BUSY)
     requests: dict[Address, list[Request]] = {}
     oracle = Oracle(requests)
     world = World(seed, rules, peers, plan, wire=not busy, traced=traced, observers=(oracle, *observers))

@@ -6,13 +6,14 @@ from typing import Any
 
 from agents.effects import Forget, Save
 from agents.job_creator import Wanted
-from agents.juror import Case
+from agents.juror_stages import Case
 from agents.purchase_stages import Purchase
 from agents.reputation import Standing
 from agents.sale import Sale
+from agents.trust import Votes
 from protocol.wire import name_of, pack, structure, unpack, wire_converter
 
-KINDS: dict[str, type] = {name_of(kind): kind for kind in (Wanted, Purchase, Sale, Standing, Case)}
+KINDS: dict[str, type] = {name_of(kind): kind for kind in (Wanted, Purchase, Sale, Standing, Votes, Case)}
 
 
 class Journal:

@@ -9,6 +9,7 @@ from hashlib import blake2b
 from random import Random
 
 from agents.dishonest.accuser import Accuser
+from agents.dishonest.agreer import Agreer
 from agents.dishonest.colluder import Colluder
 from agents.dishonest.copier import Copier
 from agents.dishonest.defaulter import Defaulter
@@ -136,6 +137,7 @@ def mediator(
         "copier": lambda rng: Copier(honest(rng)),
         "guesser": lambda rng: Guesser(honest(rng)),
         "sleeper": lambda rng: Sleeper(honest(rng)),
+        "agreer": lambda rng: Agreer(honest(rng)),
         "colluder": lambda rng: Colluder(honest(rng), friends),
     }
     return Peer(who, name, makers[kind], BUILT_IN[DEFAULT](), 6000 + number, clock, honest=kind == "honest", kind=kind)

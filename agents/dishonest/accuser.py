@@ -7,9 +7,8 @@ from dataclasses import replace
 
 from agents.effects import Effect
 from agents.events import Compared, Event, Got, Ran
-from agents.job_creator import JobCreator, Wanted
-from agents.purchase_stages import Purchase, rerun
-from agents.reputation import Standing
+from agents.job_creator import JobCreator, Memory
+from agents.purchase_stages import rerun
 from protocol.messages import Rechecked
 
 
@@ -19,7 +18,7 @@ class Accuser:
     def __init__(self, honest: JobCreator) -> None:
         self.honest = honest
 
-    def restore(self, records: Iterable[Wanted | Purchase | Standing]) -> None:
+    def restore(self, records: Iterable[Memory]) -> None:
         """As the honest one does."""
         self.honest.restore(records)
 

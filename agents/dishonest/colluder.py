@@ -8,7 +8,7 @@ from dataclasses import replace
 from agents.dishonest.liar import forged
 from agents.effects import Effect
 from agents.events import Event, Ran
-from agents.juror import Case
+from agents.juror_stages import Case
 from agents.mediator import Mediator
 from protocol.identity import Address
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from agents.effects import Effect, Execute, WakeAt
 from agents.events import Event, Got, Ran, Timer, Woke
-from agents.juror import Case
+from agents.juror_stages import Case
 from agents.mediator import Mediator
 from protocol.job import Run
 from protocol.messages import Revealed

@@ -6,9 +6,7 @@ from collections.abc import Iterable
 
 from agents.effects import Effect, Send, Transact
 from agents.events import Event
-from agents.job_creator import JobCreator, Wanted
-from agents.purchase_stages import Purchase
-from agents.reputation import Standing
+from agents.job_creator import JobCreator, Memory
 from protocol.messages import Paid, Received
 from protocol.vault_calls import Open
 
@@ -19,7 +17,7 @@ class Defaulter:
     def __init__(self, honest: JobCreator) -> None:
         self.honest = honest
 
-    def restore(self, records: Iterable[Wanted | Purchase | Standing]) -> None:
+    def restore(self, records: Iterable[Memory]) -> None:
         """As the honest one does."""
         self.honest.restore(records)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from agents.effects import Effect
 from agents.events import Event, Ran
-from agents.juror import Case
+from agents.juror_stages import Case
 from agents.mediator import Mediator
 
 

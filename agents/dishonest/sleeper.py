@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from agents.effects import CastOwn, Effect, Send
 from agents.events import Event
-from agents.juror import Case
+from agents.juror_stages import Case
 from agents.mediator import Mediator
 from protocol.messages import Committed, Judged, Revealed
 

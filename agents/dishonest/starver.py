@@ -7,9 +7,7 @@ from dataclasses import replace
 
 from agents.effects import Effect
 from agents.events import Event, Requested
-from agents.job_creator import JobCreator, Wanted
-from agents.purchase_stages import Purchase
-from agents.reputation import Standing
+from agents.job_creator import JobCreator, Memory
 
 
 def nowhere(job: bytes) -> str:
@@ -25,7 +23,7 @@ class Starver:
         self.missing = missing
         """The CID that it names as a job's inputs."""
 
-    def restore(self, records: Iterable[Wanted | Purchase | Standing]) -> None:
+    def restore(self, records: Iterable[Memory]) -> None:
         """As the honest one does."""
         self.honest.restore(records)
 

@@ -51,7 +51,7 @@ def run(
         typer.Option(
             "--wish",
             metavar="ISSUE=WORST..BEST:WORTH",
-            help="Haggle about start, delivery, checks, check_payer, rp_stake, jc_stake, jurors or fee too; repeatable.",
+            help="Haggle about start, delivery, checks, check_payer, rp_stake, jc_stake, jurors or fee; repeatable.",
         ),
     ] = None,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="Give up after this long.")] = 600.0,
