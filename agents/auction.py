@@ -35,7 +35,10 @@ MOST_RIVALS = 60
 AFTER_OUTBID = 0.6
 """Seconds until the machine's new price has got round."""
 SPREAD_EACH = 0.02
-"""Seconds, for each other buyer, over which the next bids are spread."""
+"""Seconds, for each other buyer, over which the next bids are spread; where there are more than `MOST_RIVALS` the first
+ones too, measured at 300 x 300: 12 bids a job instead of 19."""
+MOST_SPREAD = 0.25
+"""…but over no more than this share of the time that a job has."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,17 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from random import Random
 
-from agents.auction import AFTER_OUTBID, CROWD, MOST_LOTS, MOST_RIVALS, SETTLE_EACH, SPREAD_EACH, Auction, Lot
+from agents.auction import (
+    AFTER_OUTBID,
+    CROWD,
+    MOST_LOTS,
+    MOST_RIVALS,
+    MOST_SPREAD,
+    SETTLE_EACH,
+    SPREAD_EACH,
+    Auction,
+    Lot,
+)
 from agents.bids import Bid, Bids
 from agents.effects import Effect, Tell, WakeAt
 from agents.events import Timer
@@ -283,7 +293,7 @@ class Tender:
         if self.book.rivals(now, self.me) >= CROWD:
             most = self._market_limit(asks) if self.request.at_market else None
             self.auction = Auction(self._lot(now, offer, most) for offer in fitting[:MOST_LOTS])
-            return [*effects, *self._court(now)]
+            return [*effects, *self._join_crowd(now)]
         for offer in offers:
             most = self._market_limit(asks) if self.request.at_market else self.list.worth(offer)
             base = self.list.terms(now, offer)
@@ -349,6 +359,15 @@ class Tender:
         if self.auction is not None:
             self._hear_prices(now)  # or what it said before would bring it back
             self.auction.lost(provider)
+
+    def _join_crowd(self, now: float) -> list[Effect]:
+        """In a large crowd don't all bid at once, or all bid for the same: who comes later sees what is taken."""
+        rivals = self.book.rivals(now, self.me)
+        if rivals <= MOST_RIVALS:
+            return self._court(now)
+        self.patience += 1
+        spread = min(SPREAD_EACH * rivals, MOST_SPREAD * (self.request.deadline - now))
+        return self._timer(now + self.rng.random() * spread, f"court:{self.patience}")
 
     def _court_soon(self, now: float) -> list[Effect]:
         """Bid again once it can be known what the others pay now, and not all at the same moment."""

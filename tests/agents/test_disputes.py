@@ -195,7 +195,9 @@ def test_an_appeal_to_a_larger_jury_overturns_what_colluders_ruled_and_takes_the
 
 def test_jurors_that_all_name_a_run_that_nobody_serves_do_not_keep_the_job_creator_busy() -> None:
     rules = replace(RULES, jurors=5, quorum=3)
-    jurors = pool("colluder", "colluder", "honest", "honest", "sleeper", rules=rules)  # no three agree before time is up
+    jurors = pool(
+        "colluder", "colluder", "honest", "honest", "sleeper", rules=rules
+    )  # no three agree before time is up
     market = Market(customer(rules=rules), seller("cheat", 100, kind="liar", rules=rules), *jurors, rules=rules)
     tried = Trial(market, compare="numeric")
     assert tried.market.world.events < 3000
