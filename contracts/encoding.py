@@ -38,8 +38,10 @@ from protocol.vault_calls import (
     Open,
     Part,
     Redeem,
+    Resume,
     Settle,
     SettleLock,
+    Show,
     Transfer,
     Vacate,
     VaultCall,
@@ -74,6 +76,13 @@ def encode_call(call: VaultCall) -> tuple[bytes, int]:
             bills = _array([compact(bill) for bill in call.bills])
             offsets = (128, 128 + len(deals), 128 + len(deals) + len(amounts))
             return head + b"".join(map(_word, offsets)) + _word(call.finals) + deals + amounts + bills, 0
+        case Show(line, number, current, owed, signatures):
+            head = _selector(f"show({_DEAL},uint256,bytes32,uint256,{_SIGNATURE}[2])")
+            told = _word(number) + current + _word(owed)
+            return head + deal_words(line) + told + b"".join(map(compact, signatures)), 0
+        case Resume(line, deal, owed):
+            head = _selector(f"resume({_DEAL},{_DEAL},uint256)")
+            return head + deal_words(line) + deal_words(deal) + _word(owed), 0
         case Commit(slot, root, amount, until):
             return _selector("commit(uint256,bytes32,uint256,uint256)") + _word(slot) + root + _word(amount) + _word(
                 until

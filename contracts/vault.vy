@@ -66,6 +66,7 @@ BILL_TYPE: constant(bytes32) = keccak256("Bill(bytes32 deal,uint96 amount)")
 RESULT_TYPE: constant(bytes32) = keccak256("Result(bytes32 deal,bytes32 sealed,uint8 exitCode,uint64 units)")
 VOTE_TYPE: constant(bytes32) = keccak256("Vote(bytes32 deal,uint8 round,uint8 ruling,bytes32 commitments)")
 RELEASE_TYPE: constant(bytes32) = keccak256("Release(bytes32 deal,uint96 amount)")
+SUCCESSOR_TYPE: constant(bytes32) = keccak256("Successor(bytes32 line,uint40 number,bytes32 deal,uint96 owed)")
 
 HALF_ORDER: constant(uint256) = 57896044618658097711785492504343953926418782139537452191302581570759080747168
 LOW128: constant(uint256) = (1 << 128) - 1
@@ -89,6 +90,7 @@ DELIVERED: constant(uint256) = 3  # the provider says that it delivered
 JURY: constant(uint256) = 4
 RULED: constant(uint256) = 5
 CLOSED: constant(uint256) = 6
+LINE: constant(uint256) = 7       # no job's: its shares are for one deal after another
 STATE: constant(uint256) = 255
 PAID: constant(uint256) = 1 << 8      # the job creator's share has left
 STARTED: constant(uint256) = 1 << 9   # the provider had every input, says its signature
@@ -117,10 +119,12 @@ VANISHED: constant(uint256) = 6 << 216
 LAPSED: constant(uint256) = 7 << 216
 EXPIRED: constant(uint256) = 8 << 216
 PARTED: constant(uint256) = 9 << 216
+RESUMED: constant(uint256) = 10 << 216
 
 accounts: HashMap[uint256, uint256]  # balance in the low 128 bits, what of it is locked in the high 128
 deals: HashMap[bytes32, uint256]
-sealed: public(HashMap[bytes32, bytes32])    # what a claim is about: the sealed CID that the provider stands for
+sealed: public(HashMap[bytes32, bytes32])    # what a claim is about: the sealed CID that the provider stands for; a
+                                             # line's: the latest successor shown
 locks: public(HashMap[address, HashMap[uint256, Lock]])
 mediators: HashMap[uint256, uint256]  # stake 96 bits, what of it is at risk 96, moment it may leave 40
 tallies: HashMap[bytes32, uint256]           # digest of a vote -> seats that signed it
@@ -315,14 +319,23 @@ def _agreed(deal: Deal) -> bytes32:
 @external
 def open(deal: Deal, signature: Signature):
     """
-    @notice Locks both shares or neither. One party calls, with the other's signature of the deal.
+    @notice Locks both shares or neither. One party calls, with the other's signature of the deal. A deal without terms
+        is a line: no job's, and its pay is the most that its jobs may earn together.
     """
     other: uint256 = self._other(deal)
     id: bytes32 = self._agreed(deal)
     self._until(deal.start_by)
-    self._need(deal.jc_seat | deal.rp_seat == 0, "seat")
     self._signed(id, signature, other)
-    self.deals[id] = OPEN
+    word: uint256 = OPEN
+    if deal.terms == empty(bytes32):
+        word = LINE
+    self._open(deal, id, word)
+
+
+@internal
+def _open(deal: Deal, id: bytes32, word: uint256):
+    self._need(deal.jc_seat | deal.rp_seat == 0, "seat")
+    self.deals[id] = word
     self._lock(deal.jc, deal.pay + deal.jc_stake)
     self._lock(deal.rp, deal.rp_stake + deal.cheat)
 
@@ -358,13 +371,13 @@ def settle(deals: DynArray[Deal, 32], amounts: DynArray[uint256, 32], bills: Dyn
             continue
         paid += amount
         freed += deal.pay + deal.jc_stake
+        self.accounts[deal.rp] += amount
         if (finals >> i) & 1 == 1 or block.timestamp > deal.claim_until:
             self.deals[id] = CLOSED | PAID | DONE
-            self.accounts[deal.rp] = self.accounts[deal.rp] - ((deal.rp_stake + deal.cheat) << 128) + amount
+            self.accounts[deal.rp] -= (deal.rp_stake + deal.cheat) << 128
         else:
             self.deals[id] = OPEN | PAID
-            self.accounts[deal.rp] += amount
-    self.accounts[convert(msg.sender, uint256)] = self.accounts[convert(msg.sender, uint256)] - (freed << 128) - paid
+    self.accounts[convert(msg.sender, uint256)] -= (freed << 128) + paid
 
 
 @external
@@ -399,14 +412,16 @@ def release(deal: Deal):
     """
     id: bytes32 = self._id(deal)
     word: uint256 = self.deals[id]
-    self._need(word & STATE == OPEN, "not open")
-    self._after(deal.claim_until)
+    self._need(word & STATE == OPEN or word & STATE == LINE, "not open")
+    # A line's successor that was shown in time can be resumed for one more window.
+    self._after(max(deal.claim_until, ((word >> DEADLINE) & LOW40) + deal.answer))
+    home: uint256 = 0
+    ended: uint256 = CLOSED | PAID | DONE
     if word & PAID == 0:
-        self.deals[id] = CLOSED | EXPIRED
-        self._move(deal, deal.pay + deal.jc_stake, deal.rp_stake + deal.cheat, 0, 0)
-    else:
-        self.deals[id] = CLOSED | PAID | DONE
-        self._move(deal, 0, deal.rp_stake + deal.cheat, 0, 0)
+        home = deal.pay + deal.jc_stake
+        ended = CLOSED | EXPIRED
+    self.deals[id] = ended
+    self._move(deal, home, deal.rp_stake + deal.cheat, 0, 0)
 
 
 @external
@@ -419,18 +434,59 @@ def part(deal: Deal, amount: uint256, signature: Signature):
     other: uint256 = self._other(deal)
     word: uint256 = self.deals[id]
     state: uint256 = word & STATE
-    self._need(state == OPEN or state == ABSENT or state == DELIVERED, "not open")
+    self._need(state != 0 and (state <= DELIVERED or state == LINE), "not open")
     self._said(RELEASE_TYPE, id, convert(amount, bytes32), signature, other)
     back: uint256 = 0
+    most: uint256 = 0
     if word & PAID == 0:
-        self._need(amount <= deal.pay, "amount")
         back = deal.pay + deal.jc_stake
-    else:
-        self._need(amount == 0, "amount")
+        most = deal.pay
+    self._need(amount <= most, "amount")
     if state == ABSENT:
         back += deal.fee * deal.jurors
     self.deals[id] = CLOSED | PARTED | (word & PAID)
     self._move(deal, back, deal.rp_stake + deal.cheat, 0, amount)
+
+
+# Standing lines: later deals of a pair, agreed on without the chain. It hears of one only when somebody wants a claim.
+
+@external
+def show(line: Deal, number: uint256, deal: bytes32, owed: uint256, signatures: Signature[2]):
+    """
+    @notice Shows a line's successor: the deal that stands in its place now, and what the jobs before it earned. One with
+        a higher number, shown before the line is resumed, replaces it. Both signed it, so anybody may show it.
+    @param signatures The job creator's and the provider's.
+    """
+    id: bytes32 = self._id(line)
+    word: uint256 = self.deals[id]
+    self._need(word & STATE == LINE, "no line")
+    self._until(line.claim_until)
+    self._need((word >> BLOCK) < number and number <= LOW40, "not later")
+    self._need(owed <= line.pay, "amount")
+    successor: bytes32 = keccak256(abi_encode(SUCCESSOR_TYPE, id, number, deal, owed))
+    self._signed(self._digest(successor), signatures[0], line.jc)
+    self._signed(self._digest(successor), signatures[1], line.rp)
+    self.sealed[id] = successor
+    self.deals[id] = LINE | ((block.timestamp + line.answer) << DEADLINE) | (number << BLOCK)
+
+
+@external
+def resume(line: Deal, deal: Deal, owed: uint256):
+    """
+    @notice Ends a line whose time to show a later successor is over: pays what is owed, and the deal of the successor
+        goes on alone, as `open` would have opened it.
+    """
+    id: bytes32 = self._id(line)
+    word: uint256 = self.deals[id]
+    self._need(word & STATE == LINE, "no line")
+    self._after((word >> DEADLINE) & LOW40)
+    next: bytes32 = self._agreed(deal)
+    shown: bool = self.sealed[id] == keccak256(abi_encode(SUCCESSOR_TYPE, id, word >> BLOCK, next, owed))
+    # It ends no later than the line itself, so what a line holds is never locked longer than anything else.
+    self._need(shown and deal.jc == line.jc and deal.rp == line.rp and deal.claim_until <= line.claim_until, "no successor")
+    self.deals[id] = CLOSED | RESUMED
+    self._move(line, line.pay + line.jc_stake, line.rp_stake + line.cheat, 0, owed)
+    self._open(deal, next, OPEN)
 
 
 # Batches
@@ -623,8 +679,7 @@ def settle_lock(slot: uint256, leaves: DynArray[Leaf, 128], pay: uint256, amount
             sums[i] = sums[2 * i] + sums[2 * i + 1]
     self._need_root(lock, nodes[0], sums[0])
     self.locks[msg.sender][slot].left = (lock.left - freed) | (gone << TAKEN)
-    me: uint256 = convert(msg.sender, uint256)
-    self.accounts[me] = self.accounts[me] - (freed << 128) - paid
+    self.accounts[convert(msg.sender, uint256)] -= (freed << 128) + paid
 
 
 # Claims
@@ -747,8 +802,15 @@ def _accuse(deal: Deal, id: bytes32, word: uint256, sealed: bytes32, exit_code: 
 
 
 @internal
+@view
+def _due(judge: uint256) -> uint256:
+    # The jury is drawn by the hash of a block that nobody knows yet.
+    return ((block.timestamp + judge) << DEADLINE) | ((block.number + SEED_DELAY) << BLOCK)
+
+
+@internal
 def _summon(deal: Deal, id: bytes32, flags: uint256, pool: Bytes[480]):
-    word: uint256 = JURY | flags | ((block.timestamp + deal.judge) << DEADLINE) | ((block.number + SEED_DELAY) << BLOCK)
+    word: uint256 = JURY | flags | self._due(deal.judge)
     if len(pool) != 0:
         self._known(deal, pool)
         self._need(len(pool) == 20 * deal.jurors, "not named")
@@ -919,7 +981,7 @@ def appeal(deal: Deal, pool: Bytes[480], for_provider: bool):
     self._lock(party, (2 * deal.jurors + 1) * deal.fee)
     self._dismiss(deal, pool, (word >> VOTED) & ~(word >> WINNERS) & ~out, 0, 0)
     flags |= word & (PAID | CONTESTED) | (word & (SEATS << OUT)) | (word & (SEATS << WINNERS)) | (word & (STATE << OUTCOME))
-    flags |= ((block.timestamp + deal.judge) << DEADLINE) | ((block.number + SEED_DELAY) << BLOCK)
+    flags |= self._due(deal.judge)
     self.deals[id] = JURY | flags | (sitting << FORMER)
 
 
@@ -1045,8 +1107,9 @@ def _end(deal: Deal, id: bytes32, word: uint256, pool: Bytes[480], outcome: uint
     seats: uint256 = ((word >> VOTED) | (word >> WINNERS)) & SEATS & ~(word >> OUT)
     self._slash(deal, self._dismiss(deal, pool, seats, paid, slashed))
     self.deals[id] = CLOSED | (word & PAID) | (outcome << OUTCOME)
-    self.accounts[deal.jc] = self.accounts[deal.jc] - (jc_free << 128) + to_jc - to_rp - jc_fees
-    self.accounts[deal.rp] = self.accounts[deal.rp] - (rp_free << 128) + to_rp - to_jc - rp_fees
+    self._move(deal, jc_free, rp_free, to_jc, to_rp)
+    self.accounts[deal.jc] -= jc_fees
+    self.accounts[deal.rp] -= rp_fees
 
 
 @external
@@ -1093,7 +1156,7 @@ def finalize(deal: Deal, pool: Bytes[480]):
         elif silent != 0 and word & REFILLED == 0 and len(pool) > 20 * deal.jurors:
             # Others take the seats of the silent, once. Votes that arrived keep counting.
             word = (word & ~(DRAWN | (LOW40 << DEADLINE) | (LOW40 << BLOCK) | (silent << SITTING))) | REFILLED | (silent << OUT)
-            self.deals[id] = word | ((block.timestamp + deal.judge) << DEADLINE) | ((block.number + SEED_DELAY) << BLOCK)
+            self.deals[id] = word | self._due(deal.judge)
         else:
             outcome: uint256 = deal.silence
             if outcome == 0:

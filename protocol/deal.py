@@ -12,7 +12,7 @@ from enum import IntEnum
 from typing import NewType
 
 from protocol.eip712 import Domain, digest
-from protocol.types import Amount, Hash, Large, Moment, Party, Seat, Small, Span
+from protocol.types import Amount, Hash, Large, Moment, Party, Seat, Small, Span, Version
 
 DealId = NewType("DealId", bytes)
 """32 bytes: the EIP-712 digest of the deal."""
@@ -79,7 +79,8 @@ class Deal:
     rp_seat: Seat
     """The same for the provider's share."""
     terms: Hash
-    """Hash of the whole agreement: the job, the terms, the talk they came from."""
+    """Hash of the whole agreement: the job, the terms, the talk they came from. Zero makes it a *standing line*: no
+    job's, whose ``pay`` is the most that the jobs done on it may earn together; see `protocol.line`."""
 
     @property
     def jc_share(self) -> int:
@@ -145,6 +146,17 @@ class Release:
 
     deal: Hash
     amount: Amount
+
+
+@dataclass(frozen=True, slots=True)
+class Successor:
+    """Both parties: on this line that deal stands now, and the jobs before it earned so much together."""
+
+    line: Hash
+    number: Version
+    """A higher number replaces a lower one."""
+    deal: Hash
+    owed: Amount
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,8 @@ Small = Annotated[int, "uint8"]
 Count = Annotated[int, "uint32"]
 Large = Annotated[int, "uint64"]
 Seat = Annotated[int, "uint80"]
+Version = Annotated[int, "uint40"]
+"""Counts the deals of a standing line from 1."""
 TalkId = Annotated[bytes, "bytes16"]
 Signature = Annotated[bytes, "bytes65"]
 """r, s, v of a recoverable ECDSA signature over secp256k1; v is 27 or 28, s in the lower half."""

@@ -3,7 +3,7 @@
 The simulator keeps its ledger with it and the fuzzer compares the contract with it. Every method is a call of the
 contract: it changes the model, or raises `Refused` with the contract's reason and changes nothing.
 
-    NONE --open, enter (see vault_batches)--> OPEN
+    NONE --open, enter (see vault_batches)--> OPEN; without terms --open--> LINE (see vault_lines)
                    OPEN --absent--> ABSENT --no_inputs / finalize--> CLOSED
                    OPEN <--redeem-- ABSENT --deliver (receipt)--> DELIVERED
                    OPEN --deliver--> DELIVERED --settle / redeem / finalize--> OPEN, paid
@@ -19,8 +19,8 @@ from collections.abc import Sequence
 
 from protocol.deal import Bill, Deal, DealId, Receipt, Release, Started, Voucher
 from protocol.identity import Address
-from protocol.vault_batches import Batches
 from protocol.vault_book import Call, bond, need
+from protocol.vault_lines import Lines
 from protocol.vault_state import NO_FLAGS, DealState, Flag, Outcome, State
 
 MAX_SETTLED = 32
@@ -28,7 +28,7 @@ MAX_SETTLED = 32
 _LIMIT = 1 << 96
 
 
-class Vault(Batches):
+class Vault(Lines):
     """The ledger of one vault on one chain."""
 
     # money
@@ -59,17 +59,17 @@ class Vault(Batches):
     # the deal
 
     def open(self, call: Call, deal: Deal, signature: bytes) -> None:
-        """Lock both shares or neither; one party calls with the other's signature of the deal."""
+        """Lock both shares or neither; one party calls with the other's signature of the deal, or of a line."""
         other = self._other(call, deal)
         name = self._agreed(call, deal)
         need(call.now <= deal.start_by, "too late")
-        need(deal.jc_seat | deal.rp_seat == 0, "seat")
         need(self._signs(name, signature, other), "not signed")
+        need(deal.jc_seat | deal.rp_seat == 0, "seat")
         need(self.account(deal.jc).free >= deal.jc_share, "not enough free")
         need(self.account(deal.rp).free >= deal.rp_share, "not enough free")
         self._lock(deal.jc, deal.jc_share)
         self._lock(deal.rp, deal.rp_share)
-        self.deals[name] = DealState(State.OPEN)
+        self.deals[name] = DealState(State.OPEN if any(deal.terms) else State.LINE)
 
     def settle(
         self, call: Call, deals: Sequence[Deal], amounts: Sequence[int], bills: Sequence[bytes], finals: int
@@ -123,8 +123,9 @@ class Vault(Batches):
     def release(self, call: Call, deal: Deal) -> None:
         """After ``claim_until`` anybody sends home what is still locked."""
         name, standing = self._standing(deal)
-        need(standing.state is State.OPEN, "not open")
-        need(call.now > deal.claim_until, "too early")
+        need(standing.state in (State.OPEN, State.LINE), "not open")
+        # what was shown of a line in time can be resumed for one more window
+        need(call.now > max(deal.claim_until, standing.deadline + deal.answer), "too early")
         self._close(name, Outcome.DONE if standing.paid else Outcome.EXPIRED, paid=standing.paid)
         self._move(deal, 0 if standing.paid else deal.jc_share, deal.rp_share)
 
@@ -132,7 +133,7 @@ class Vault(Batches):
         """Both agree to end the deal now; one party calls with the other's signed `Release`."""
         other = self._other(call, deal)
         name, standing = self._standing(deal)
-        need(standing.state in (State.OPEN, State.ABSENT, State.DELIVERED), "not open")
+        need(standing.state in (State.OPEN, State.ABSENT, State.DELIVERED, State.LINE), "not open")
         need(self._signed(Release(name, amount), signature, other), "not signed")
         need(amount <= (0 if standing.paid else deal.pay), "amount")
         home = 0 if standing.paid else deal.jc_share

@@ -89,6 +89,28 @@ class Settle:
 
 
 @dataclass(frozen=True, slots=True)
+class Show:
+    """Show what stands on a line, with both parties' signatures of the `Successor`."""
+
+    line: Deal
+    number: int
+    deal: bytes
+    """The id of the deal that stands."""
+    owed: int
+    signatures: tuple[bytes, bytes]
+    """The job creator's and the provider's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """End a line whose time to show a later successor is over; ``deal``, which was shown, goes on alone."""
+
+    line: Deal
+    deal: Deal
+    owed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Commit:
     """Lock the sum of a `Tree` under its root; the lock of the slot before must be empty or over."""
 
@@ -275,6 +297,8 @@ VaultCall = (
     | Delegate
     | Open
     | Settle
+    | Show
+    | Resume
     | Commit
     | Enter
     | SettleLock
@@ -314,6 +338,10 @@ def perform(vault: Vault, by: Call, call: VaultCall) -> None:
         case Settle(payments):
             deals, amounts = [p.deal for p in payments], [p.amount for p in payments]
             vault.settle(by, deals, amounts, call.bills, call.finals)
+        case Show(line, number, current, owed, signatures):
+            vault.show(by, line, number, current, owed, signatures)
+        case Resume(line, deal, owed):
+            vault.resume(by, line, deal, owed)
         case Commit(slot, root, amount, until):
             vault.commit(by, slot, root, amount, until)
         case Enter(deal, jc_path, rp_path):

@@ -28,6 +28,8 @@ class State(IntEnum):
     """A jury ruled; until the deadline the ruling can be appealed."""
     CLOSED = 6
     """Nothing is locked any more."""
+    LINE = 7
+    """A standing line: its shares are for one deal after another; see `vault_lines`."""
 
 
 class Flag(IntFlag):
@@ -68,6 +70,8 @@ class Outcome(IntEnum):
     """Nobody claimed anything in time: all went home."""
     PARTED = 9
     """Both agreed to end it."""
+    RESUMED = 10
+    """A standing line: its latest deal goes on alone."""
 
 
 NO_FLAGS = Flag(0)
@@ -169,7 +173,7 @@ class DealState:
     deadline: int = 0
     """Moment until which the running claim or stage lasts; 0 without one."""
     block: int = 0
-    """Number of the block whose hash draws the jury."""
+    """Number of the block whose hash draws the jury; of a line, the number of the successor that was shown."""
     sitting: int = 0
     """Jurors of the present jury."""
     former: int = 0

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from eth_hash.auto import keccak
 
 from contracts.encoding import accounts_query, mediators_query, words
-from protocol.deal import Bill, Deal, Receipt, Result, Ruling, Started, Vote, Voucher
+from protocol.deal import Bill, Deal, Receipt, Release, Result, Ruling, Started, Successor, Vote, Voucher
 from protocol.vault_calls import (
     Absent,
     Accuse,
@@ -27,10 +27,13 @@ from protocol.vault_calls import (
     Join,
     NoInputs,
     Open,
+    Part,
     Payment,
     Redeem,
+    Resume,
     Settle,
     SettleLock,
+    Show,
     Vacate,
 )
 from protocol.vault_state import Account, Mediator, Outcome, State
@@ -370,6 +373,82 @@ def a_ruling_waits_for_the_time_to_appeal(it: Scene) -> None:
     it.ends(deal, Outcome.WRONG, deal.cheat - 2 * deal.fee, -deal.cheat, {0: deal.fee, 1: deal.fee})
 
 
+def _line(it: Scene) -> Deal:
+    line = it.agree(pay=5000, cheat=20_000, terms=bytes(32), claim_until=it.chain.now() + 3000)
+    it.do(JC, Open(line, it.sign(RP, line)))
+    return line
+
+
+def _show(it: Scene, by: Person, line: Deal, number: int, deal: Deal, owed: int) -> None:
+    successor = Successor(line.id(it.domain), number, deal.id(it.domain), owed)
+    signatures = it.sign(JC, successor), it.sign(RP, successor)
+    it.do(by, Show(line, number, successor.deal, owed, signatures))
+
+
+def _resume(it: Scene, line: Deal, deal: Deal, owed: int) -> None:
+    it.refused(JC, Resume(line, deal, owed))
+    it.pass_deadline(line)
+    it.do(JC, Resume(line, deal, owed))
+
+
+def jobs_on_a_line_are_paid_together(it: Scene) -> None:
+    line = _line(it)
+    it.do(RP, Part(line, 4321, it.sign(JC, Release(line.id(it.domain), 4321))))
+    it.ends(line, Outcome.PARTED, -4321, 4321)
+
+
+def the_provider_of_a_line_vanishes(it: Scene) -> None:
+    line, deal = _line(it), it.agree()
+    _show(it, JC, line, 4, deal, 1500)
+    _resume(it, line, deal, 1500)
+    it.chain.move_to(deal.deliver_by + deal.grace + 1)
+    it.do(JC, Absent(deal, None))
+    it.pass_deadline(deal)
+    it.do(JC, Finalize(deal))
+    it.ends(deal, Outcome.VANISHED, deal.rp_stake - 1500, 1500 - deal.rp_stake)
+
+
+def the_payer_of_a_line_vanishes(it: Scene) -> None:
+    line, deal = _line(it), it.agree(grace=500, claim_until=it.chain.now() + 2000)
+    _show(it, RP, line, 1, deal, 200)
+    _resume(it, line, deal, 200)
+    it.do(RP, Deliver(deal, SEALED, None))
+    it.pass_deadline(deal)
+    it.do(RP, Finalize(deal))
+    it.chain.move_to(deal.claim_until + 1)
+    it.do(RP, Free(deal))
+    it.ends(deal, Outcome.DONE, -200 - deal.jc_share, 200 + deal.jc_share)
+
+
+def a_stale_version_is_answered_by_a_later_one(it: Scene) -> None:
+    line, old, late = _line(it), it.agree(), it.agree()
+    _show(it, RP, line, 1, old, 0)
+    _show(it, JC, line, 2, late, 1000)
+    it.pass_deadline(line)
+    it.refused(RP, Resume(line, old, 0))
+    it.do(RP, Resume(line, late, 1000))
+    it.do(JC, Settle((Payment(late, late.pay, final=True),)))
+    it.ends(late, Outcome.DONE, -2000, 2000)
+
+
+def a_wrong_result_on_a_line(it: Scene) -> None:
+    line, deal = _line(it), it.agree()
+    _show(it, JC, line, 7, deal, 3000)
+    _resume(it, line, deal, 3000)
+    it.accuse(deal)
+    it.vote(deal, Ruling.WRONG, (0, 1))
+    gain = deal.cheat - 2 * deal.fee
+    it.ends(deal, Outcome.WRONG, gain - 3000, 3000 - deal.cheat, {0: deal.fee, 1: deal.fee})
+
+
+def what_stood_on_a_line_and_nobody_asked_for_goes_home(it: Scene) -> None:
+    line, deal = _line(it), it.agree()
+    _show(it, JC, line, 1, deal, 0)
+    it.chain.move_to(line.claim_until + 1)
+    it.do(JC, Free(line))
+    it.ends(line, Outcome.EXPIRED, 0, 0)
+
+
 def a_reorganisation_drops_a_commit_and_the_same_bytes_come_again(it: Scene) -> None:
     (deal,), mine, theirs = _batch(it, 1)
     _commit(it, RP, theirs, deal)
@@ -426,6 +505,12 @@ ROWS: tuple[Row, ...] = (
     a_guessing_jury_is_overturned,
     a_ruling_is_upheld,
     a_ruling_waits_for_the_time_to_appeal,
+    jobs_on_a_line_are_paid_together,
+    the_provider_of_a_line_vanishes,
+    the_payer_of_a_line_vanishes,
+    a_stale_version_is_answered_by_a_later_one,
+    a_wrong_result_on_a_line,
+    what_stood_on_a_line_and_nobody_asked_for_goes_home,
     a_reorganisation_drops_a_commit_and_the_same_bytes_come_again,
     a_cheat_commits_something_else_after_a_reorganisation,
 )

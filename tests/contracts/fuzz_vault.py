@@ -40,6 +40,7 @@ from protocol.vault_calls import (
     Part,
     Payment,
     Redeem,
+    Resume,
     Settle,
     Transfer,
     VaultCall,
@@ -48,6 +49,7 @@ from protocol.vault_calls import (
 from protocol.vault_disputes import LONGEST_DISPUTE, Ballot
 from protocol.vault_state import DealState, Flag, State
 from tests.contracts.fuzz_batches import Batches
+from tests.contracts.fuzz_lines import Lines
 from tests.contracts.solidity import solidity_creation
 from tests.contracts.twin import WINDOWS, Person, Twin, deals_of, draft
 
@@ -69,11 +71,12 @@ class World:
         self.rng = rng
         self.twin = Twin(PEOPLE, others=self.others)
         self.deals: list[Deal] = []
-        self.pools: dict[bytes, bytes] = {}
+        self.pools = {bytes(32): MEDIATORS[0].address}  # a line has no jury; that is what is tried
         self.ballots: dict[bytes, tuple[int, bytes]] = {}
         """What the jury of a deal mostly votes."""
         self.seen: Counter[str] = Counter()
         self.batches = Batches(rng, self.twin, PARTIES, self.pools)
+        self.lines = Lines(rng, self.twin, PARTIES, self._draft)
         for person in PEOPLE:
             self.twin.do(person, Deposit(person.address, rng.randrange(20_000, 200_000)))
         for person in MEDIATORS:
@@ -84,9 +87,11 @@ class World:
         if self.rng.random() < 0.1:
             self._tick()
             return
-        batched = self.batches.step() if self.batches.due or self.rng.random() < 0.15 else None
-        if batched is not None:
-            by, call = batched
+        aside = self.batches.step() if self.batches.due or self.rng.random() < 0.15 else None
+        if aside is None and self.rng.random() < 0.12:
+            aside = self.lines.step(self.deals)
+        if aside is not None:
+            by, call = aside
         elif not self.deals or self.rng.random() < 0.08:
             by, call = self._open()
         elif self.rng.random() < 0.1:
@@ -121,8 +126,8 @@ class World:
                     break
                 self.twin.now = max(self.twin.now, standing.deadline + 1)
                 call: VaultCall = Finalize(deal, self.pools[deal.terms] if standing.state >= State.JURY else b"")
-                if standing.state is State.OPEN:
-                    self.twin.now = max(self.twin.now, deal.claim_until + 1)
+                if standing.state in (State.OPEN, State.LINE):
+                    self.twin.now = max(self.twin.now, deal.claim_until + 1, standing.deadline + deal.answer + 1)
                     call = Free(deal)
                 assert self.twin.do(PARTIES[0], call) is None
             assert self.twin.model.deal(deal).state in (State.NONE, State.CLOSED)
@@ -193,6 +198,8 @@ class World:
 
     def _open(self) -> tuple[Person, VaultCall]:
         jc, rp = self.rng.sample(PARTIES, 2)
+        if self.rng.random() < 0.2:
+            return self.lines.open(jc, rp, self.deals)
         deal = self._draft(jc, rp)
         if self.rng.random() < 0.1 and self.deals:
             deal = self.rng.choice(self.deals)
@@ -317,7 +324,8 @@ class World:
 
     def _draw(self, deal: Deal, standing: DealState) -> tuple[Person, VaultCall]:
         late = 300 if self.rng.random() < 0.1 else self.rng.choice((0, 1, 1, 1, 2, 256, 257))
-        self.twin.block = max(self.twin.block, standing.block + late)
+        if standing.state is State.JURY:
+            self.twin.block = max(self.twin.block, standing.block + late)
         return self.rng.choice(PEOPLE), Draw(deal, self._pool(deal))
 
     def _ballot(self, deal: Deal) -> tuple[int, bytes]:
@@ -362,8 +370,8 @@ class World:
         return self.twin.model.id(deal)
 
 
-_MAY_COST_OTHERS = (Redeem, Part, Deliver, CastVotes, Finalize)
-"""A voucher, a release or a receipt they signed; a ruling; a deadline they missed."""
+_MAY_COST_OTHERS = (Redeem, Part, Deliver, CastVotes, Finalize, Resume)
+"""A voucher, a release, a receipt or a successor they signed; a ruling; a deadline they missed."""
 MOVES: dict[str, Callable[[World, Deal, DealState], tuple[Person, VaultCall]]] = {
     "settle": World._settle,
     "redeem": World._redeem,
@@ -401,6 +409,7 @@ _FITTING: dict[State, tuple[str, ...]] = {
     State.JURY: ("draw", "votes", "votes", "votes", "votes", "finalize", "expose"),
     State.RULED: ("finalize", "appeal", "appeal", "appeal", "expose"),
     State.CLOSED: (),
+    State.LINE: ("part", "free", "absent", "settle"),
 }
 
 

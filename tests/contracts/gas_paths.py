@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from eth_hash.auto import keccak
 
-from protocol.deal import Bill, Deal, Receipt, Result, Ruling, Vote, Voucher
+from protocol.deal import Bill, Deal, Receipt, Release, Result, Ruling, Successor, Vote, Voucher
 from protocol.vault_calls import (
     Absent,
     Accuse,
@@ -21,10 +21,13 @@ from protocol.vault_calls import (
     Free,
     Join,
     Open,
+    Part,
     Payment,
     Redeem,
+    Resume,
     Settle,
     SettleLock,
+    Show,
     Withdraw,
 )
 from protocol.vault_tree import Path, SeatName, Tree, payer_leaf, provider_leaf
@@ -133,11 +136,28 @@ def _lone(bench: Bench) -> Iterator[Cost]:
     bill = bench.sign(RP, Bill(deal.id(bench.domain), deal.pay // 2))
     settle = bench.do(JC, Settle((Payment(deal, deal.pay // 2, bill, final=True),)))
     yield Cost("lone deal, final payment with a bill", {"open": gas, "settle": settle}, 125_000)
-    yield Cost("one of a line of 100 jobs", {"open": gas, "settle": settle}, 1_500, 100)
     deal, gas = bench.opened()
     redeem = bench.do(RP, Redeem(deal, deal.pay, bench.sign(JC, Voucher(deal.id(bench.domain), deal.pay))))
     bench.chain.move_to(deal.claim_until + 1)
     yield Cost("lone deal by voucher", {"open": gas, "redeem": redeem, "release": bench.do(RP, Free(deal))})
+
+
+def _line(bench: Bench) -> Iterator[Cost]:
+    line, gas = bench.opened(terms=bytes(32), pay=10**17, cheat=10**18)
+    owed = 98_765_432_109_876_543
+    part = bench.do(JC, Part(line, owed, bench.sign(RP, Release(line.id(bench.domain), owed))))
+    yield Cost("one of a line of 100 jobs", {"open": gas, "part": part}, 1_500, 100)
+    soon = bench.chain.now() + 900
+    line, _ = bench.opened(
+        terms=bytes(32), pay=10**17, cheat=10**18, fee=1, start_by=soon - 850, claim_until=soon + 900
+    )
+    deal = bench.agree(pool=keccak(NAMED))
+    successor = Successor(line.id(bench.domain), 57, deal.id(bench.domain), owed // 2)
+    signed = bench.sign(JC, successor), bench.sign(RP, successor)
+    show = bench.do(JC, Show(line, 57, successor.deal, owed // 2, signed))
+    bench.pass_deadline(line)
+    parts = {"show": show, "resume": bench.do(JC, Resume(line, deal, owed // 2)), "accuse": bench.accuse(deal, NAMED)}
+    yield Cost("dispute on a line, named 2 of 3", {**parts, "vote": bench.vote(deal, NAMED, 2)})
 
 
 def _many(bench: Bench) -> Iterator[Cost]:
@@ -229,6 +249,7 @@ def _disputes(bench: Bench) -> Iterator[Cost]:
 _PATHS: tuple[Callable[[Bench], Iterator[Cost]], ...] = (
     _first_time,
     _lone,
+    _line,
     _many,
     _batches,
     _batch_dispute,

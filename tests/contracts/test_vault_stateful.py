@@ -71,6 +71,7 @@ class Vaults(RuleBasedStateMachine):
     def _draw_from(self, rng: random.Random) -> None:
         self.world.rng = rng
         self.world.batches.rng = rng
+        self.world.lines.rng = rng
 
     @invariant()
     def the_vault_holds_what_it_owes(self) -> None:

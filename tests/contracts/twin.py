@@ -265,10 +265,11 @@ def _creation() -> bytes:
 
 
 def deals_of(call: VaultCall) -> list[Deal]:
-    """The deals that a call is about."""
-    deal = getattr(call, "deal", None)
-    if deal is not None:
-        return [deal]
+    """The deals that a call is about; a line is one."""
+    named = [getattr(call, name, None) for name in ("line", "deal")]
+    deals = [deal for deal in named if isinstance(deal, Deal)]
+    if deals:
+        return deals
     return [payment.deal for payment in getattr(call, "payments", ())]
 
 
@@ -296,7 +297,7 @@ def draft(jc: Person, rp: Person, now: int, **changes: object) -> Deal:
         silence=0,
         jc_seat=0,
         rp_seat=0,
-        terms=bytes(32),
+        terms=b"\x02" * 32,
     )
     return replace(deal, **changes)  # type: ignore[arg-type]
 

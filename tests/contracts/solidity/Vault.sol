@@ -48,7 +48,8 @@ contract Vault {
         Delivered,
         Jury,
         Ruled,
-        Closed
+        Closed,
+        Line
     }
 
     enum Outcome {
@@ -61,7 +62,8 @@ contract Vault {
         Vanished,
         Lapsed,
         Expired,
-        Parted
+        Parted,
+        Resumed
     }
 
     struct Standing {
@@ -309,13 +311,13 @@ contract Vault {
         bytes32 id = deal_id(deal);
         _checkTerms(deal, id);
         _checkUntil(deal.startBy);
-        require(deal.jcSeat == 0 && deal.rpSeat == 0, "seat");
         uint256 other = me == deal.jc ? deal.rp : deal.jc;
         require(other >> 160 == 0, "not signed");
         _checkSigned(id, signature, address(uint160(other)));
+        require(deal.jcSeat == 0 && deal.rpSeat == 0, "seat");
         _hold(_person(deal.jc), _jcShare(deal));
         _hold(_person(deal.rp), _rpShare(deal));
-        standings[id].stage = Stage.Open;
+        standings[id].stage = deal.terms == 0 ? Stage.Line : Stage.Open;
     }
 
     function settle(
@@ -399,8 +401,10 @@ contract Vault {
     function release(Deal calldata deal) external {
         bytes32 id = deal_id(deal);
         Standing storage it = standings[id];
-        require(it.stage == Stage.Open, "not open");
-        _checkAfter(deal.claimUntil);
+        require(it.stage == Stage.Open || it.stage == Stage.Line, "not open");
+        // Whoever showed a line's successor has one more window to resume it.
+        uint256 resumable = it.stage == Stage.Line ? it.deadline + deal.answer : 0;
+        _checkAfter(resumable > deal.claimUntil ? resumable : deal.claimUntil);
         if (!it.paid) _unhold(_person(deal.jc), _jcShare(deal));
         _unhold(_person(deal.rp), _rpShare(deal));
         _close(id, it.paid ? Outcome.Done : Outcome.Expired, it.paid);
@@ -411,7 +415,8 @@ contract Vault {
         uint256 me = uint160(msg.sender);
         require(me == deal.jc || me == deal.rp, "not a party");
         Standing storage it = standings[id];
-        require(it.stage == Stage.Open || it.stage == Stage.Absent || it.stage == Stage.Delivered, "not open");
+        bool claimed_ = it.stage == Stage.Absent || it.stage == Stage.Delivered;
+        require(it.stage == Stage.Open || it.stage == Stage.Line || claimed_, "not open");
         (address jc, address rp) = (_person(deal.jc), _person(deal.rp));
         _checkSaid(
             "Release(bytes32 deal,uint96 amount)", id, amount, signature, msg.sender == jc ? rp : jc
@@ -422,6 +427,52 @@ contract Vault {
         _unhold(rp, _rpShare(deal));
         _pay(jc, rp, amount);
         _close(id, Outcome.Parted, it.paid);
+    }
+
+    // ---- standing lines
+
+    function _successor(bytes32 line, uint256 number, bytes32 deal, uint256 owed) private pure returns (bytes32) {
+        bytes32 kind = keccak256("Successor(bytes32 line,uint40 number,bytes32 deal,uint96 owed)");
+        return keccak256(abi.encode(kind, line, number, deal, owed));
+    }
+
+    function show(Deal calldata line, uint256 number, bytes32 deal, uint256 owed, Signature[2] calldata signatures)
+        external
+    {
+        bytes32 id = deal_id(line);
+        Standing storage it = standings[id];
+        require(it.stage == Stage.Line, "no line");
+        _checkUntil(line.claimUntil);
+        require(number > it.seedBlock && number >> 40 == 0, "not later");
+        require(owed <= line.pay, "amount");
+        bytes32 successor = _successor(id, number, deal, owed);
+        _checkSigned(_typed(successor), signatures[0], _person(line.jc));
+        _checkSigned(_typed(successor), signatures[1], _person(line.rp));
+        claimed[id] = successor;
+        it.seedBlock = uint40(number);
+        it.deadline = uint40(block.timestamp + line.answer);
+    }
+
+    function resume(Deal calldata line, Deal calldata deal, uint256 owed) external {
+        bytes32 id = deal_id(line);
+        Standing storage it = standings[id];
+        require(it.stage == Stage.Line, "no line");
+        _checkAfter(it.deadline);
+        bytes32 current = deal_id(deal);
+        _checkTerms(deal, current);
+        require(claimed[id] == _successor(id, it.seedBlock, current, owed), "no successor");
+        require(
+            line.jc == deal.jc && line.rp == deal.rp && deal.claimUntil <= line.claimUntil, "no successor"
+        );
+        require(deal.jcSeat == 0 && deal.rpSeat == 0, "seat");
+        (address jc, address rp) = (_person(line.jc), _person(line.rp));
+        _unhold(jc, _jcShare(line));
+        _unhold(rp, _rpShare(line));
+        _pay(jc, rp, owed);
+        _hold(jc, _jcShare(deal));
+        _hold(rp, _rpShare(deal));
+        _close(id, Outcome.Resumed, false);
+        standings[current].stage = Stage.Open;
     }
 
     // ---- batches
@@ -996,7 +1047,7 @@ contract Vault {
         bytes32 id = deal_id(deal);
         Standing storage it = standings[id];
         (address jc, address rp) = (_person(deal.jc), _person(deal.rp));
-        require(it.stage != Stage.None && it.stage != Stage.Open && it.stage != Stage.Closed, "no such claim");
+        require(it.stage >= Stage.Absent && it.stage <= Stage.Ruled, "no such claim");
         if (block.timestamp <= it.deadline) {
             require(it.stage == Stage.Ruled, "too early");
             require(_speaksFor(it.outcome == Outcome.Right ? jc : rp), "not a party");
