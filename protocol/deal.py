@@ -80,7 +80,7 @@ class Deal:
     """The same for the provider's share."""
     terms: Hash
     """Hash of the whole agreement: the job, the terms, the talk they came from. Zero makes it a *standing line*: no
-    job's, whose ``pay`` is the most that the jobs done on it may earn together; see `protocol.line`."""
+    job's, whose ``pay`` is the most that the jobs done on it may earn together; see `vault_lines`."""
 
     @property
     def jc_share(self) -> int:

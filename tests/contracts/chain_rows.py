@@ -374,7 +374,8 @@ def a_ruling_waits_for_the_time_to_appeal(it: Scene) -> None:
 
 
 def _line(it: Scene) -> Deal:
-    line = it.agree(pay=5000, cheat=20_000, terms=bytes(32), claim_until=it.chain.now() + 3000)
+    # no terms tell two lines of the same second apart
+    line = it.agree(pay=5000 + it.deals, cheat=20_000, terms=bytes(32), claim_until=it.chain.now() + 3000)
     it.do(JC, Open(line, it.sign(RP, line)))
     return line
 
