@@ -11,7 +11,6 @@ import resource
 import secrets
 import shutil
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -77,10 +76,9 @@ def _node(home: Path) -> Iterator[str]:
 
 
 def _jobs(store: Store) -> Iterator[str]:
-    counts = Counter(ended or "RUNNING" for _, _, _, ended in store.jobs())
-    yield "# HELP lilypad_jobs Jobs that this node's user asked for, by how they ended."
+    yield "# HELP lilypad_jobs Jobs that this node's user asked for and that it remembers, by how they ended."
     yield "# TYPE lilypad_jobs gauge"
-    for outcome, count in sorted(counts.items()):
+    for outcome, count in sorted(store.count_jobs().items()):
         yield f'lilypad_jobs{{outcome="{outcome}"}} {count}'
 
 

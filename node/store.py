@@ -28,6 +28,8 @@ _KINDS: dict[str, type] = {name_of(kind): kind for kind in (Wanted, Purchase, Sa
 
 MOST_PEERS = 256
 """Of those met, the ones that are remembered over a restart."""
+MOST_JOBS = 10_000
+"""Ended jobs whose stories are kept, about 10 kB each; the oldest is forgotten first."""
 
 
 class Store:
@@ -110,6 +112,16 @@ class Store:
         self.connection.execute(
             "UPDATE jobs SET ended = ?, document = ? WHERE id = ?", (outcome, json.dumps(document), job.hex())
         )
+        old = self.connection.execute(
+            "SELECT id FROM jobs WHERE ended IS NOT NULL ORDER BY started DESC LIMIT -1 OFFSET ?", (MOST_JOBS,)
+        ).fetchall()
+        self.connection.executemany("DELETE FROM job_events WHERE job = ?", old)
+        self.connection.executemany("DELETE FROM jobs WHERE id = ?", old)
+
+    def count_jobs(self) -> dict[str, int]:
+        """How many jobs are remembered by how they ended; those that go on are ``RUNNING``."""
+        rows = self.connection.execute("SELECT COALESCE(ended, 'RUNNING'), COUNT(*) FROM jobs GROUP BY 1")
+        return dict(rows.fetchall())
 
     def job(self, job: str) -> tuple[float, dict[str, Any], dict[str, Any] | None, str | None] | None:
         """A job by its hex id: when it started, what it is about, its document and outcome if it has ended."""

@@ -17,7 +17,7 @@ from agents.request import Request
 from node import migrations
 from node.errors import UserError
 from node.migrations import SCHEMA_VERSION
-from node.store import MOST_PEERS, Store
+from node.store import MOST_JOBS, MOST_PEERS, Store
 from protocol.identity import Address
 from protocol.job import Job, Resources
 
@@ -157,4 +157,26 @@ def test_peers_are_remembered_up_to_a_number(tmp_path: Path) -> None:
     met = store.peers()
     assert len(met) == MOST_PEERS
     assert met[0] == (Address((MOST_PEERS + 9).to_bytes(20, "big")), [f"/ip4/10.0.0.1/tcp/{MOST_PEERS + 9}"])
+    store.close()
+
+
+def test_stories_are_remembered_up_to_a_number_but_those_that_go_on(tmp_path: Path) -> None:
+    store = Store(tmp_path / "state.sqlite", durable=False)
+    goes_on = bytes(16)
+    with store.transaction():
+        store.begin_job(goes_on, 0.0, {})
+        for number in range(1, MOST_JOBS + 1):
+            name = number.to_bytes(16, "big")
+            store.begin_job(name, float(number), {})
+            store.add_event(name, float(number), {"event": "ended"})
+        store.connection.execute("UPDATE jobs SET ended = 'DONE' WHERE started > 0")
+    late = (MOST_JOBS + 1).to_bytes(16, "big")
+    store.begin_job(late, MOST_JOBS + 1.0, {})
+    store.end_job(late, "FAILED", {})
+    assert store.count_jobs() == {"DONE": MOST_JOBS - 1, "FAILED": 1, "RUNNING": 1}
+    first, second = (number.to_bytes(16, "big").hex() for number in (1, 2))
+    assert store.job(goes_on.hex())
+    assert store.job(first) is None
+    assert store.events(first) == []
+    assert store.events(second)
     store.close()
