@@ -1,6 +1,6 @@
 """Breaks the vault on purpose, one small change at a time, and counts which changes the tests see.
 
-``python -m tests.contracts.mutate_vault [--sample N] [--part 3/18] [--processes N]``: the calls of all story tests and
+``python -m tests.contracts.mutate_vault [--sample N] [--functions show,resume] [--part 3/18] [--processes N]``: the calls of all story tests and
 of some fuzzed worlds are recorded once and made again to each mutant. What answers and remembers the same lives; the
 story tests themselves have the last word. ``equivalent_mutants.toml`` lists those that can't be told apart, with the
 reason. Exit code 1 where another one lives.
@@ -31,7 +31,7 @@ _TOGETHER = 60
 """Mutants in one compilation."""
 _TESTS = [
     str(Path(__file__).with_name(f"test_{name}.py"))
-    for name in ("vault_rows", "jury_rows", "batch_rows", "vacate_rows", "known_defects", "attacks")
+    for name in ("vault_rows", "jury_rows", "batch_rows", "vacate_rows", "line_rows", "known_defects", "attacks")
 ]
 _UNRECORDED = _TESTS[-2:]
 """Those that do more than call one vault: forks of the chain, coins forced in, contracts that call back."""
@@ -119,14 +119,16 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=30, help="of fuzzing to record")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--functions", help="only of these, as show,resume")
     parser.add_argument("--part", default="1/1", help="which of how many equal parts, as 3/18")
     parser.add_argument("--recorded", type=Path, help="a folder to keep the recorded calls in, for the next part")
     wanted = parser.parse_args()
     began = time.monotonic()
     everyone = list(mutants(SOURCE.read_text()))
-    chosen = everyone
+    named = set((wanted.functions or "").split(","))
+    chosen = [mutant for mutant in everyone if not wanted.functions or mutant.function in named]
     if wanted.sample:
-        chosen = sorted(random.Random(wanted.seed).sample(everyone, wanted.sample), key=lambda one: one.number)
+        chosen = sorted(random.Random(wanted.seed).sample(chosen, wanted.sample), key=lambda one: one.number)
     part, parts = map(int, wanted.part.split("/"))
     chosen = chosen[len(chosen) * (part - 1) // parts : len(chosen) * part // parts]
     with tempfile.TemporaryDirectory() as name:
