@@ -1,9 +1,9 @@
 """Breaks the vault on purpose, one small change at a time, and counts which changes the tests see.
 
-``python -m tests.contracts.mutate_vault [--sample N] [--functions show,resume] [--part 3/18] [--processes N]``: the calls of all story tests and
-of some fuzzed worlds are recorded once and made again to each mutant. What answers and remembers the same lives; the
-story tests themselves have the last word. ``equivalent_mutants.toml`` lists those that can't be told apart, with the
-reason. Exit code 1 where another one lives.
+``python -m tests.contracts.mutate_vault [--sample N] [--functions show,resume] [--part 3/18] [--processes N]``: the
+calls of all story tests and of some fuzzed worlds are recorded once and made again to each mutant. What answers and
+remembers the same lives; the story tests themselves have the last word. ``equivalent_mutants.toml`` lists those that
+can't be told apart, with the reason. Exit code 1 where another one lives.
 """
 
 from __future__ import annotations
