@@ -78,10 +78,10 @@ HOPELESS = frozenset({"no such claim", "not open", "paid", "too late", "not new"
 """Refusals that no waiting mends; what has happened instead shows in the vault."""
 NUDGE_MOST = 60.0
 REFETCH = 2.0
+"""Seconds after a failed fetch of the result."""
 CUT_MARGIN = 15.0
 """Seconds before the delivery's deadline, when a provider without its pay turns to the vault, at which its share of a
 check is no longer waited for."""
-"""Seconds after a failed fetch of the result."""
 
 
 def begin(purchase: Purchase, now: float) -> Step[Purchase]:
