@@ -12,7 +12,7 @@ from eth_account.messages import encode_typed_data
 from eth_hash.auto import keccak
 from hypothesis import given, settings
 
-from protocol.deal import Bill, Deal, Receipt, Release, Result, Started, Vote, Voucher
+from protocol.deal import Bill, Deal, Receipt, Release, Result, Started, Successor, Vote, Voucher
 from protocol.eip712 import Domain, digest, layout
 from protocol.errors import Malformed, Misuse
 from protocol.identity import Address
@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from any_message import of
 
 DOMAIN = Domain(31337, Address(bytes(range(20))))
-STRUCTS = (Deal, Started, Result, Receipt, Voucher, Bill, Release, Vote)
+STRUCTS = (Deal, Started, Result, Receipt, Voucher, Bill, Release, Successor, Vote)
 
 
 def _camel(name: str) -> str:
