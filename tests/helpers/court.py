@@ -34,6 +34,8 @@ class Resident:
 
     roles: str
     habits: str = ""
+    wishes: str = ""
+    """What a provider writes below its prices."""
 
 
 HONEST = {**dict.fromkeys(JUDGES, Resident("mediator")), "client": Resident("client"), "fair": Resident("provider")}
@@ -140,7 +142,8 @@ def open_town(folder: Path, others: Mapping[str, Resident], rules: str = RULES) 
         if "provider" in resident.roles:
             modules[name] = write_module(folder / "modules" / name, program("say"), f"timeout_s = {TIMEOUT}", name=name)
             offer = folder / f"{name}.toml"
-            offer.write_text(f'[[prices]]\nmodule = "{modules[name]}"\nfloor = {PAY}\nask = {PAY}\n')
+            prices = f'[[prices]]\nmodule = "{modules[name]}"\nfloor = {PAY}\nask = {PAY}\n'
+            offer.write_text(prices + resident.wishes)
             arguments[name] = ("--offer", offer)
         if "mediator" in resident.roles:
             arguments[name] = (*arguments.get(name, ()), "--stake", STAKE)

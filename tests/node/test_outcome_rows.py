@@ -15,6 +15,8 @@ from tests.helpers.court import CHECK_FEE, FEE, JUDGES, PAY, STAKE, Resident, To
 from tests.helpers.processes import assert_gone, descendants
 
 CHEAT = 10 * PAY
+BEARS_CHECKS = '[wishes]\ncheck_payer = "100..0:1"\n'
+"""An honest seller, whatever it is as a buyer, that bears checks for a buyer that insists."""
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +25,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     others = {
         "liar": Resident("provider", "liar"),
         "hoarder": Resident("provider,mediator", "hoarder,guesser"),
-        "accuser": Resident("client,mediator", "accuser,copier"),
+        "accuser": Resident("provider,client,mediator", "accuser,copier", BEARS_CHECKS),
     }
     with open_town(tmp_path_factory.mktemp("town"), others) as running:
         yield running
@@ -40,6 +42,24 @@ def test_all_is_well(town: Town) -> None:
     name = next(name for name in JUDGES if town[name].peer == checker)
     town.settle("client", "fair")
     assert town.gains() == {"client": -PAY - CHECK_FEE, "fair": PAY, name: CHECK_FEE}
+
+
+def test_a_provider_that_agreed_to_bear_checks_takes_the_mediators_fee_off_its_bill(town: Town) -> None:
+    town.note()
+    insists = ("--wish", "check_payer=100..100:0", "--max-price", PAY)
+    ended = town.run("accuser", JUDGES, "client", *insists)
+    assert ended.code == ExitCode.OK, ended.err
+    town.settle("client", "accuser")
+    assert ended.document["price"]["paid"] == str(PAY - CHECK_FEE)
+    (checker,) = ended.document["verification"]["mediators"]
+    name = next(name for name in JUDGES if town[name].peer == checker)
+    assert town.gains() == {"client": -PAY, "accuser": PAY - CHECK_FEE, name: CHECK_FEE}
+    explained = town["client"].lilypad("jobs", "explain", ended.document["job"]).out
+    assert f"a mediator's check costs {CHECK_FEE}, and the provider bears all of it" in explained
+    assert f"the provider bears {CHECK_FEE} of the mediator's {CHECK_FEE}" in explained
+    refused = town.run("accuser", JUDGES, "client", "--wish", "check_payer=0..200:5")
+    assert refused.code == ExitCode.USAGE
+    assert "check_payer" in refused.err
 
 
 def test_a_wrong_result_costs_its_provider_the_collateral_and_anybody_can_check_why(town: Town, tmp_path: Path) -> None:
