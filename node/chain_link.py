@@ -42,9 +42,7 @@ MOST_TRIES = 5
 """How often a call is made again that was mined as refused although it looked good: each try costs gas."""
 
 OLD = 15.0
-"""Seconds behind our clock from which on a chain's newest block says that one of the two may be wrong."""
-NEW_BLOCK = 30.0
-"""Seconds at most to wait for the block that tells which."""
+"""Seconds beyond two blocks' time from which on a newest block behind our clock says that one of the two is wrong."""
 
 NOT_ENOUGH = "not enough free"
 """What the vault says of either side of an `Open`."""
@@ -149,9 +147,10 @@ class ChainLink:
         try:
             seen = await self._newest()
             self._clock.saw_block(seen.timestamp)
-            if self._clock.now() - seen.timestamp <= OLD:
+            usual = 2 * self.line.profile.block_time
+            if self._clock.now() - seen.timestamp <= usual + OLD:
                 return
-            with trio.move_on_after(min(NEW_BLOCK, 2 * self.line.profile.block_time + self._poll)):
+            with trio.move_on_after(usual + self._poll):
                 found = seen
                 while found.number <= seen.number:
                     await trio.sleep(self._poll / 4)

@@ -252,3 +252,24 @@ async def test_two_processes_on_one_key_are_refused() -> None:
             pass
     with only_one_sender(1337, mine.address):
         pass
+
+
+@pytest.mark.parametrize("mines", [True, False], ids=["goes on", "stands still"])
+async def test_a_clock_that_is_fast_is_put_right_by_a_chain_that_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mines: bool
+) -> None:
+    honest = time.time
+    monkeypatch.setattr("node.clock.time.time", lambda: honest() + 3600)
+    fast = Clock()
+    monkeypatch.undo()
+    async with run_devchain(vault=True, block_time=0.2 if mines else 0) as chain:
+        assert chain.vault is not None
+        async with (
+            connect(ChainAccess((chain.url,)), Domain(chain.chain_id, chain.vault)) as line,
+            trio.open_nursery() as nursery,
+        ):
+            with trio.fail_after(20):
+                await ChainLink(line, fast, 0.1, Tasks(nursery)).ask_the_time()
+            nursery.cancel_scope.cancel()
+    ahead = fast.now() - time.time()
+    assert (abs(ahead) < 5) if mines else (3595 < ahead < 3605)
