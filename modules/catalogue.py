@@ -15,8 +15,8 @@ GIT: Final = "git+"
 SHIPPED: Final = Path(__file__).parent / "shipped"
 ALIASES: Final = {"sdxl:v0.9-lilypad1": "sdxl:v1"}
 """Names that modules had elsewhere, and that people still type."""
-_IMAGE: Final = ("setting_out.py", "text_to_image.py")
-_VIDEO: Final = ("setting_out.py", "text_to_video.py")
+_IMAGE: Final = ("setting_out.py", "drawing.py", "text_to_image.py")
+_VIDEO: Final = ("setting_out.py", "drawing.py", "text_to_video.py")
 _CHAT: Final = ("setting_out.py", "chat.py")
 _LORA: Final = ("setting_out.py", "train_lora.py")
 _REAL: Final = ("fetch_weights.py",)

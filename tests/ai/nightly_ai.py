@@ -88,7 +88,7 @@ def test_an_adapter_is_trained_until_its_loss_has_fallen_and_then_answers(tmp_pa
     data.write_text("\n".join(json.dumps(each) for each in EXAMPLES))
     wanted = ("--input-file", f"data={data}", "-i", "steps=12", "-i", "batch=1", "--check", "0")
     left = run("lora-small:v1", tmp_path / "home", tmp_path / "trained", *wanted)
-    losses = [float(row["loss"]) for row in csv.DictReader((left / "losses.csv").open())]
+    losses = [float(row["loss"]) for row in csv.DictReader((left / "losses.csv").read_text().splitlines())]
     assert len(losses) == 12
     assert sum(losses[-3:]) < 0.5 * sum(losses[:3])
     asked = ("What is the capital of Lilypad?", "--input-file", f"adapter={left / 'adapter'}", "-i", "max_tokens=20")
@@ -101,7 +101,7 @@ def test_small_and_large_modules_are_built_from_the_same_programs() -> None:
     for large, small in (*pairs, ("lora-inference", "lora-inference-small")):
         one, other = find(f"{large}:v1"), find(f"{small}:v1")
         programs = set(SHARED[f"{large}:v1"]) & set(SHARED[f"{small}:v1"])
-        assert len(programs) == 2
+        assert len(programs) == (3 if "drawing.py" in programs else 2)
         for name in programs:
             assert one.build_files()[name].read_bytes() == other.build_files()[name].read_bytes()
         assert one.manifest.resources.gpus == 1
