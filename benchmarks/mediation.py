@@ -3,7 +3,9 @@
 ``python benchmarks/mediation.py [--disputes N]``. Time is that of a simulated world without faults (blocks of 2 s, two
 confirmations, runs of 5 to 90 % of a job's limit of 10 s), not of this machine. Gas comes from the contract's own table
 (`tests/contracts/gas_snapshot.json`), which its test renews. The second table sets the share of lies that juries rule
-right beside the binomial (for a pool of finite size: hypergeometric) formula, for colluding shares of .1 to .5.
+right beside the binomial (for a pool of finite size: hypergeometric) formula, for colluding shares of .1 to .5; there
+the job creator names the whole pool each time. The last column is without that: it leaves out whom its disputes have
+taught it to doubt (`agents/trust.py`), so of its first lies as many are ruled right, and of all fewer.
 """
 
 from __future__ import annotations
@@ -123,7 +125,7 @@ class Tally:
     def restored(self, *_: object) -> None: ...
 
 
-def lies(seed: int, colluders: int) -> Tally:
+def lies(seed: int, colluders: int, named: bool) -> Tally:
     """Many lies of one provider, each accused before a jury drawn from a pool with this many of its friends."""
     rng = Random(f"lies {seed} {colluders}")
     bad = frozenset(rng.sample(range(POOL), colluders))
@@ -137,22 +139,26 @@ def lies(seed: int, colluders: int) -> Tally:
     for peer in peers:
         world.ledger.deposit(peer.address, 100 * FUNDS)
     oracle.requests[peers[0].address] = []
+    everybody = tuple(sorted(address(f"juror {i}") for i in range(POOL)))
     for number in range(JOBS):
         moment = START + 25 + 12.0 * number  # few at a time: nobody is too busy to judge
         request = replace(draw_request(rng, moment, check_ppm=1_000_000), check_by=CheckBy.SELF, most_pay=1000)
         job = replace(request.job, resources=replace(request.job.resources, timeout=TIMEOUT))
         request = replace(request, job=job, at_market=False, deadline=int(moment) + 60)
+        request = replace(request, mediators=everybody if named else ())
         oracle.requests[peers[0].address].append(request)
         world.request(moment, peers[0], request)
     world.run(START + 3000, lambda: oracle.finished(world))
     return tally
 
 
-def count_lies(colluders: int, disputes: int) -> tuple[int, int]:
-    """How many of at least this many lies were ruled right, and how many were judged."""
+def count_lies(colluders: int, disputes: int, named: bool) -> tuple[int, int]:
+    """How many of at least this many lies were ruled right, and how many were judged; the pool ``named`` or learnt."""
     right = judged = 0
     with Pool() as pool:
-        for tally in pool.starmap(lies, [(seed, colluders) for seed in range(-(-disputes // JOBS))], chunksize=1):
+        for tally in pool.starmap(
+            lies, [(seed, colluders, named) for seed in range(-(-disputes // JOBS))], chunksize=1
+        ):
             right, judged = right + tally.right, judged + tally.judged
     return right, judged
 
@@ -199,14 +205,17 @@ def main() -> None:
     for title, gas in json.loads(GAS.read_text()).items():
         if any(word in title for word in ("dispute", "jury", "accus", "appeal")):
             print(f"{title:60} {gas:>9}")
-    print(f"\n{'colluders of 21':16} {'disputes':>9} {'ruled right':>12} {'measured':>9} {'formula':>8} {'s.e.':>6}")
+    head = f"{'colluders of 21':16} {'disputes':>9} {'ruled right':>12} {'measured':>9} {'formula':>8} {'s.e.':>6}"
+    print(f"\n{head} {'doubting':>9}")
     for share in (0.1, 0.2, 0.3, 0.4, 0.5):
         colluders = round(share * POOL)
         expected = wrong_share(POOL, colluders, RULES.jurors, RULES.quorum)
-        right, judged = count_lies(colluders, options.disputes)
+        right, judged = count_lies(colluders, options.disputes, named=True)
+        fewer, heard = count_lies(colluders, options.disputes, named=False)
         error = math.sqrt(expected * (1 - expected) / max(1, judged))
         measured = right / max(1, judged)
-        print(f"{colluders:16} {judged:9} {right:12} {measured:9.3f} {expected:8.3f} {error:6.3f}", flush=True)
+        row = f"{colluders:16} {judged:9} {right:12} {measured:9.3f} {expected:8.3f} {error:6.3f}"
+        print(f"{row} {fewer / max(1, heard):9.3f}", flush=True)
 
 
 if __name__ == "__main__":
