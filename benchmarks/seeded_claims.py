@@ -36,7 +36,7 @@ from protocol.job import Capacity
 from simulator import court
 from simulator.ledger import Block
 from simulator.population import FUNDS, RULES, buyer, draw_request, mediator, provider
-from simulator.run import Violation
+from simulator.run import Violation, finish
 from simulator.world import START, Peer, World
 
 POOL, JURY, CAUGHT_AT = 9, RULES.jurors, 3
@@ -124,7 +124,7 @@ def honest_jurors(first: int, courts: int) -> tuple[int, int, int, int]:
     for seed in range(first, first + courts):
         world, oracle = court.build(seed, busy=True)
         try:
-            court.finish(seed, world, oracle, " --busy-court")
+            finish(seed, world, oracle, " --busy-court")
         except Violation as broken:  # for `tests.simulator.many` to judge; what was seen until then still counts
             print(f"a rule broke: {broken}")
         for peer in world.peers.values():
