@@ -1059,7 +1059,10 @@ def _end_appeal(deal: Deal, id: bytes32, word: uint256, pool: Bytes[480], ruling
         bond: uint256 = (2 * deal.jurors + 1) * deal.fee
         self._end(deal, id, word, pool, ruling, first | tally, 0, deal.fee * self._count(first), fees, bond - fees)
     else:
-        # Overturned: who made the first ruling loses the stake; what the dispute's own fees don't cover the appellant pays.
+        # Overturned: who made the first ruling loses the stake; what the dispute's own fees don't cover the appellant
+        # pays. What could be fetched may change from one jury to the next, at a party's will: that is nobody's fault.
+        if ruling == NOT_FETCHABLE or (word >> OUTCOME) & STATE == NOT_FETCHABLE:
+            first = 0
         own: uint256 = min(fees, deal.fee * deal.jurors)
         self._end(deal, id, word, pool, ruling, tally, first, own, fees - own, 0)
 

@@ -287,7 +287,10 @@ class Disputes(Book):
             self._end(deal, name, standing, pool, ruling, bearing, paid=first | tally)
         else:
             own = min(fees, bond(deal))
-            self._end(deal, name, standing, pool, ruling, Bearing(own, fees - own), paid=tally, slashed=first)
+            # what could be fetched may change from one jury to the next, at a party's will: that is nobody's fault
+            changed = Outcome.NOT_FETCHABLE in (ruling, standing.outcome)
+            slashed = 0 if changed else first
+            self._end(deal, name, standing, pool, ruling, Bearing(own, fees - own), paid=tally, slashed=slashed)
 
     def _end(
         self,

@@ -430,6 +430,30 @@ def test_an_overturned_jury_loses_its_stakes_half_to_each_party() -> None:
     assert court.gains() == (-1000 - 3 * FEE + STAKE, 1000 - FEE + STAKE)
 
 
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [
+        (Ruling.NOT_FETCHABLE, Ruling.RIGHT),
+        (Ruling.NOT_FETCHABLE, Ruling.WRONG),
+        (Ruling.RIGHT, Ruling.NOT_FETCHABLE),
+        (Ruling.WRONG, Ruling.NOT_FETCHABLE),
+    ],
+)
+def test_a_party_that_serves_one_jury_and_not_the_other_costs_neither_its_stakes(
+    earlier: Ruling, later: Ruling
+) -> None:
+    court = Court(pool=10, appeal=60).accused()
+    first = court.sitting
+    assert court.vote(earlier, first[:2]) is None
+    appellant = earlier is not Ruling.RIGHT
+    assert court.twin.do(RP if appellant else JC, Appeal(court.deal, court.pool, appellant)) is None
+    court.drawn()
+    second = court.sitting
+    assert court.vote(later, second[:4]) is None
+    assert court.fees() == dict.fromkeys(second[:4], FEE), "the first lose the fee and no more"
+    drain(court.twin)
+
+
 def test_a_ruling_stands_where_the_second_jury_does_not_decide() -> None:
     court = Court(pool=10, appeal=60).accused()
     first = court.sitting

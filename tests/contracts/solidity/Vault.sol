@@ -905,7 +905,9 @@ contract Vault {
                 _end(deal, id, pool, ruling, upheld, first | tally, 0);
             } else {
                 uint256 own = fees < _bond(deal) ? fees : _bond(deal);
-                _end(deal, id, pool, ruling, Bearing(own, fees - own, 0), tally, first);
+                // A party can serve one jury and not the other: neither jury is to blame for what it could not fetch.
+                bool served = ruling != Outcome.NotFetchable && it.outcome != Outcome.NotFetchable;
+                _end(deal, id, pool, ruling, Bearing(own, fees - own, 0), tally, served ? first : 0);
             }
         } else if (deal.appeal == 0) {
             _end(deal, id, pool, ruling, Bearing(fees, 0, 0), tally, 0);
