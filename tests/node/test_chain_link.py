@@ -81,7 +81,7 @@ async def open_line(
 
 def make_deal(rules: Rules, jc: Key, rp: Key, pay: int) -> Deal:
     job = Job("sha256:" + "a" * 64, "m", "i", "wasm", Resources(1, 1, 1, 0, 0, 10), "exact", bytes(32))
-    return deal_of(rules.terms(time.time(), job, pay, 0, ()), jc.address, rp.address, bytes(32))
+    return deal_of(rules.terms(time.time(), job, pay, 0, ()), jc.address, rp.address, b"\x03" * 32)
 
 
 async def test_a_deal_is_opened_once_and_every_change_is_heard(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ async def test_a_tower_answers_out_of_a_copy_of_the_state(tmp_path: Path) -> Non
         domain, access = Domain(chain.chain_id, chain.vault), ChainAccess((chain.url,))
         job = Job("sha256:" + "a" * 64, "m", "i", "wasm", Resources(1, 1, 1, 0, 0, 10), "exact", bytes(32))
         terms = Rules(domain).terms(time.time(), job, 1000, 0, ())
-        deal = deal_of(terms, jc.address, rp.address, bytes(32))
+        deal = deal_of(terms, jc.address, rp.address, b"\x03" * 32)
         name = deal.id(domain)
         run = Run("bafy", 0, 1, "", "")
         receipt = jc.sign(digest(domain, Receipt(name, sealed(run.cid, b"\x01" * 32))))

@@ -59,7 +59,7 @@ def a_deal(number: int = 0) -> Deal:
         silence=0,
         jc_seat=0,
         rp_seat=0,
-        terms=number.to_bytes(32, "big"),
+        terms=(number + 1).to_bytes(32, "big"),
     )
 
 
