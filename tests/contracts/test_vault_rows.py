@@ -90,6 +90,30 @@ def test_a_deal_settled_meanwhile_is_skipped_and_the_others_are_paid() -> None:
     assert twin.model.account(JC.address) == type(twin.model.account(JC.address))(PURSE - 1400, 0)
 
 
+def test_the_bills_of_one_call_are_taken_in_order() -> None:
+    twin, first = opened()
+    others = [draft(JC, OTHER, twin.now, terms=bytes([n]) * 32) for n in (3, 4, 5)]
+    for deal in others:
+        assert twin.do(JC, Open(deal, twin.sign(OTHER, deal))) is None
+    amounts = {first: 700, others[0]: 1000, others[1]: 0, others[2]: 999}
+    signers = {first: RP, others[1]: OTHER, others[2]: OTHER}
+    payments = [
+        Payment(deal, amount, twin.sign(signers[deal], Bill(deal.id(twin.domain), amount)) if amount < 1000 else None)
+        for deal, amount in amounts.items()
+    ]
+    assert twin.do(JC, Settle(tuple(payments))) is None
+    assert [twin.model.account(who.address).balance - PURSE for who in (JC, RP, OTHER)] == [-2699, 700, 1999]
+
+
+def test_a_bond_of_one_unit_is_lost_like_any_other() -> None:
+    twin, deal = opened(fee=1, jurors=1, quorum=1)
+    assert twin.at(deal.deliver_by + deal.grace + 1).do(JC, Absent(deal, None)) is None
+    receipt = twin.sign(JC, Receipt(deal.id(twin.domain), SEALED))
+    assert twin.do(RP, Deliver(deal, SEALED, receipt)) is None
+    assert twin.do(JC, Settle((Payment(deal, 1000, final=True),))) is None
+    assert gains(twin) == (-1001, 1001)
+
+
 def test_only_the_payer_settles() -> None:
     twin, deal = opened()
     assert twin.do(RP, Settle((Payment(deal, 1000, final=True),))) == "not the payer"
