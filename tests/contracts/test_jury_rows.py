@@ -454,6 +454,16 @@ def test_a_party_that_serves_one_jury_and_not_the_other_costs_neither_its_stakes
     drain(court.twin)
 
 
+def test_who_promised_and_came_too_late_for_a_ruling_keeps_its_stake() -> None:
+    court = Court(appeal=60).accused()
+    jury = court.sitting
+    court.promise(jury)
+    assert court.vote(Ruling.WRONG, jury[:2]) is None
+    court.pass_deadline()
+    assert court.finalize() is None
+    assert court.fees() == dict.fromkeys(jury[:2], FEE)
+
+
 def test_a_ruling_stands_where_the_second_jury_does_not_decide() -> None:
     court = Court(pool=10, appeal=60).accused()
     first = court.sitting

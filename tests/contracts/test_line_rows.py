@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from protocol.deal import Bill, Deal, Receipt, Release, Result, Started, Successor, Voucher
+from protocol.vault_batches import MAX_LOCK
 from protocol.vault_calls import (
     Absent,
     Accuse,
@@ -200,6 +201,10 @@ def test_a_successor_counts_on_its_own_line_and_a_line_in_its_own_place() -> Non
         ({"answer": 1}, "window"),
         ({"cheat": 1299}, "collateral"),
         ({"claim_until": BIRTH + 3000}, None),
+        ({"grace": 0}, "order of time"),
+        ({"grace": 1}, None),
+        ({"start_by": 1, "deliver_by": 2, "grace": MAX_LOCK}, None),
+        ({"start_by": 1, "deliver_by": 2, "grace": MAX_LOCK + 1}, "order of time"),
     ],
 )
 def test_only_a_deal_of_the_same_pair_within_the_line_can_go_on(changes: dict[str, object], told: str | None) -> None:

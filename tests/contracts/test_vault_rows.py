@@ -114,6 +114,14 @@ def test_a_bond_of_one_unit_is_lost_like_any_other() -> None:
     assert gains(twin) == (-1001, 1001)
 
 
+def test_at_the_last_moment_for_a_claim_a_delivery_by_silence_can_still_be_accused() -> None:
+    for late, state in ((0, State.OPEN), (1, State.CLOSED)):
+        twin, deal = opened()
+        assert twin.do(RP, Deliver(deal, SEALED, None)) is None
+        assert twin.at(deal.claim_until + late).do(RP, Finalize(deal)) is None
+        assert twin.model.deal(deal).state is state
+
+
 def test_only_the_payer_settles() -> None:
     twin, deal = opened()
     assert twin.do(RP, Settle((Payment(deal, 1000, final=True),))) == "not the payer"
