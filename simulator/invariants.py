@@ -228,7 +228,7 @@ class Oracle:
                 for payment in payments:
                     name = payment.deal.id(world.rules.domain)
                     voucher_was_quicker = any(p.block == block.number and p.about == name for p in self.payments)
-                    if before.owes(name, world.ledger.vault.deals) and not voucher_was_quicker:
+                    if before.owes(name, world.ledger.vault.deals, block.time) and not voucher_was_quicker:
                         self._pay(block, "deal", name, payment.amount)
             case Redeem(deal, amount):
                 self.sometimes["voucher redeemed"] += 1
@@ -300,7 +300,8 @@ class Oracle:
             self.cheated += 1
             begin = deal.start_by - world.rules.lock_within - 10
             away = world.plan.outage(deal.jc, begin, world.now)
-            enough = bad >= deal.quorum or away > OUTAGE
+            # who was cut off saw neither the inputs nor what was opened, and the burden is on the accuser
+            enough = bad + self._cut_off(world, deal, block.before.deals[name]) >= deal.quorum or away > OUTAGE
             self._hold(enough, f"{provider.name} lied, and too few colluders had it ruled right")
         if after.outcome in (Outcome.WRONG, Outcome.NOT_FETCHABLE) and bad < deal.quorum:
             self._blameless(world, deal, deal.rp, f"was ruled {after.outcome.name}")
@@ -309,6 +310,13 @@ class Oracle:
         pool = self.pools.get(deal.id(world.rules.domain), ())
         seats = before.sitting | before.former
         return sum(not world.peers[who].honest for seat, who in enumerate(pool) if seats >> seat & 1)
+
+    def _cut_off(self, world: World, deal: Deal, before: DealState) -> int:
+        """Honest jurors that were down or apart from the others during the dispute."""
+        pool = self.pools.get(deal.id(world.rules.domain), ())
+        seated = [who for seat, who in enumerate(pool) if (before.sitting | before.former) >> seat & 1]
+        since = deal.start_by - world.rules.lock_within - 10
+        return sum(world.peers[who].honest and world.plan.outage(who, since, world.now) > OUTAGE for who in seated)
 
     def _stakes(self, world: World) -> None:
         """An honest, connected mediator never has less at stake than before."""
@@ -415,10 +423,11 @@ class DealStates:
     def __init__(self, deals: dict[DealId, DealState]) -> None:
         self._deals = deals
 
-    def owes(self, name: DealId, after: dict[DealId, DealState]) -> bool:
-        """Whether the block paid this deal."""
+    def owes(self, name: DealId, after: dict[DealId, DealState], now: int) -> bool:
+        """Whether the block paid this deal by its payer's will; one that answers a delivery too late is skipped."""
         before = self._deals.get(name, DealState())
-        return not before.paid and after[name].paid
+        late = before.state is State.DELIVERED and now > before.deadline
+        return not before.paid and after[name].paid and not late
 
     def was_claimed(self, name: DealId) -> bool:
         """Whether the provider's claim of a delivery was running."""
