@@ -262,10 +262,10 @@ def _waited_for_the_cut(it: Purchase, stage: Paying, now: float) -> bool:
 
 def _uncut(it: Purchase, stage: Paying, now: float) -> Step[Purchase]:
     """Bear the whole check after all."""
-    it = replace(it, stage=replace(stage, cut=0))
-    assert isinstance(it.stage, Paying)
+    whole = replace(stage, cut=0)
+    it = replace(it, stage=whole)
     text = f"the provider never took its {stage.cut} for the check off its bill, so we bear them"
-    return Step(it, (Save(key(it.id), it), Tell(it.wanted, Noted(text)), *settling(it, it.stage, now)))
+    return Step(it, (Save(key(it.id), it), Tell(it.wanted, Noted(text)), *settling(it, whole, now)))
 
 
 def _paid(it: Purchase, standing: DealState) -> int:

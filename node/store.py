@@ -14,17 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from agents.effects import Forget, Save
-from agents.job_creator import Wanted
-from agents.juror_stages import Case
-from agents.purchase_stages import Purchase
-from agents.reputation import Standing
-from agents.sale import Sale
-from agents.trust import Votes
+from agents.saved import SAVED
 from node.migrations import migrate
 from protocol.identity import Address
 from protocol.wire import name_of, pack, recall, unpack, wire_converter
-
-_KINDS: dict[str, type] = {name_of(kind): kind for kind in (Wanted, Purchase, Sale, Standing, Votes, Case)}
 
 MOST_PEERS = 256
 """Of those met, the ones that are remembered over a restart."""
@@ -152,4 +145,4 @@ class Store:
 def read_records(database: sqlite3.Connection, agent: str) -> list[Any]:
     """Everything that one agent saved and did not forget, also out of a copy; raises `sqlite3.Error`."""
     rows = database.execute("SELECT kind, content FROM records WHERE agent = ? ORDER BY key", (agent,))
-    return [recall(unpack(content), _KINDS[kind]) for kind, content in rows]
+    return [recall(unpack(content), SAVED[kind]) for kind, content in rows]

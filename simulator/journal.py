@@ -5,15 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from agents.effects import Forget, Save
-from agents.job_creator import Wanted
-from agents.juror_stages import Case
-from agents.purchase_stages import Purchase
-from agents.reputation import Standing
-from agents.sale import Sale
-from agents.trust import Votes
+from agents.saved import SAVED
 from protocol.wire import name_of, pack, structure, unpack, wire_converter
-
-KINDS: dict[str, type] = {name_of(kind): kind for kind in (Wanted, Purchase, Sale, Standing, Votes, Case)}
 
 
 class Journal:
@@ -36,4 +29,4 @@ class Journal:
     def read(self) -> list[Any]:
         """Everything saved and not forgotten, by key."""
         found = [self.records[key] for key in sorted(self.records)]
-        return [structure(unpack(data), KINDS[kind]) if self.encodes else data for kind, data in found]
+        return [structure(unpack(data), SAVED[kind]) if self.encodes else data for kind, data in found]
