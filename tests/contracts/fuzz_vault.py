@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import random
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
+from itertools import count
 
 from eth_hash.auto import keccak
 
@@ -59,6 +61,8 @@ PEOPLE = PARTIES + MEDIATORS
 BY_ADDRESS = {person.address: person for person in PEOPLE}
 SEALS = [bytes([n]) * 32 for n in (1, 2)]
 CALLS_IN_A_WORLD = 400
+SHARE = 60.0
+"""Seconds of worlds that one process does at a time, where there are several."""
 
 
 class World:
@@ -428,12 +432,12 @@ class Tally:
         self.seen += other.seen
 
 
-def fuzz(seconds: float, seed: int | str, calls: int | None = None) -> Tally:
-    """Worlds until the time is over or enough calls were made; raises `Disagreement` with the seed of its world."""
+def fuzz(seconds: float, seed: int | str) -> Tally:
+    """Worlds until the time is over; raises `Disagreement` with the seed of its world."""
     tally = Tally()
     end = time.monotonic() + seconds
     number = 0
-    while time.monotonic() < end and (calls is None or tally.calls < calls):
+    while time.monotonic() < end:
         world = World(random.Random(f"{seed}.{number}"))
         try:
             for _ in range(CALLS_IN_A_WORLD):
@@ -448,14 +452,26 @@ def fuzz(seconds: float, seed: int | str, calls: int | None = None) -> Tally:
 
 
 def fuzz_together(seconds: float, seed: int, calls: int | None, processes: int, others: Sequence[bytes] = ()) -> Tally:
-    """The same in several processes, each with seeds of its own; ``others`` are compared too."""
+    """The same in several processes, a minute's worth of worlds at a time; ``others`` are compared too.
+
+    The sum so far is printed after each, so that a long run that is ended early has said something.
+    """
     tally = Tally()
-    share = None if calls is None else -(-calls // processes)
+    end = time.monotonic() + seconds
+    numbers = count()
     with ProcessPoolExecutor(processes, initializer=_begin, initargs=(tuple(others),)) as pool:
-        runs = [pool.submit(fuzz, seconds, f"{seed}.{number}", share) for number in range(processes)]
-        for run in runs:
-            tally.add(run.result())
-    return tally
+        running: set[Future[Tally]] = set()
+        while True:
+            left = end - time.monotonic()
+            is_enough = left <= 0 or (calls is not None and tally.calls >= calls)
+            while len(running) < processes and not is_enough:
+                running.add(pool.submit(fuzz, min(left, SHARE), f"{seed}.{next(numbers)}"))
+            if not running:
+                return tally
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for run in done:
+                tally.add(run.result())
+                print(f"{tally.calls:,} calls, {tally.accepted:,} accepted", file=sys.stderr, flush=True)
 
 
 def _begin(others: tuple[bytes, ...]) -> None:
@@ -474,8 +490,8 @@ def main() -> None:
     began = time.monotonic()
     others = [solidity_creation()] if wanted.twin else []
     tally = fuzz_together(wanted.seconds, wanted.seed, wanted.calls, wanted.processes, others)
-    for answer, count in sorted(tally.seen.items()):
-        print(f"{count:8} {answer}")
+    for answer, times in sorted(tally.seen.items()):
+        print(f"{times:8} {answer}")
     rate = tally.calls / (time.monotonic() - began)
     share = tally.accepted / tally.calls
     print(f"{tally.calls:,} calls, {share:.1%} accepted, {rate:,.0f} a second, no disagreement")
