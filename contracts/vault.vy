@@ -99,6 +99,7 @@ REFILLED: constant(uint256) = 1 << 11
 APPEALED: constant(uint256) = 1 << 12
 BY_PROVIDER: constant(uint256) = 1 << 13
 DRAWN: constant(uint256) = 1 << 14
+UNPROVEN: constant(uint256) = 1 << 15  # the first jury ruled without the evidence
 DEADLINE: constant(uint256) = 16
 BLOCK: constant(uint256) = 56
 SITTING: constant(uint256) = 96
@@ -127,7 +128,7 @@ sealed: public(HashMap[bytes32, bytes32])    # what a claim is about: the sealed
                                              # line's: the latest successor shown
 locks: public(HashMap[address, HashMap[uint256, Lock]])
 mediators: HashMap[uint256, uint256]  # stake 96 bits, what of it is at risk 96, moment it may leave 40
-tallies: HashMap[bytes32, uint256]           # digest of a vote -> seats that signed it
+tallies: HashMap[bytes32, uint256]    # ballot -> seats that cast it, and 24 bits up those who rest it on a run
 delegates: HashMap[uint256, HashMap[address, bool]]
 
 MIN_WINDOW: public(immutable(uint256))
@@ -909,7 +910,8 @@ def draw(deal: Deal, pool: Bytes[480]):
 def vote(deal: Deal, pool: Bytes[480], ruling: uint256, commitments: bytes32, voters: uint256, votes: DynArray[Signature, 24]):
     """
     @notice Anybody hands in signed votes for one ruling over the same commitments, one or several; a quorum decides.
-        Ruling 0 is no vote but a promise: I hold what I need to judge. Silence after it costs the stake.
+        Ruling 0 is no vote but a promise: I hold what I need to judge. Silence after it costs the stake. Without
+        commitments a vote says that its juror was shown too little to judge by; that never makes a result wrong.
     @param voters Bit set of the voters' positions in the pool; `votes` are their signatures in that order. Who has
         voted meanwhile, or has no stake left for it, is skipped, so nobody can make the others' votes fail.
     """
@@ -941,16 +943,27 @@ def vote(deal: Deal, pool: Bytes[480], ruling: uint256, commitments: bytes32, vo
     if ruling == 0:
         self.deals[id] = word | (heard << PRESENT)
         return
-    # One who lost its seat meanwhile no longer counts.
-    tally: uint256 = (self.tallies[digest] & sitting) | heard
+    # "Wrong" adds up over the same commitments only; the other rulings also with votes that rest on nothing, whose
+    # voters stay out of the upper half. One who lost its seat meanwhile no longer counts.
+    ballot: bytes32 = digest
+    proven: uint256 = heard << 24
+    if ruling != WRONG:
+        ballot = convert(convert(id, uint256) ^ ruling, bytes32)
+        if commitments == empty(bytes32):
+            proven = 0
+    tally: uint256 = (self.tallies[ballot] & (sitting | (sitting << 24))) | heard | proven
     quorum: uint256 = deal.quorum
     if round == 1:
         quorum = deal.jurors + 1
     word |= heard << VOTED
-    if self._count(tally) < quorum:
-        self.tallies[digest] = tally
+    if self._count(tally & SEATS) < quorum:
+        self.tallies[ballot] = tally
         self.deals[id] = word
-    elif round == 1:
+        return
+    if self._count(tally >> 24) < quorum:
+        word |= UNPROVEN
+    tally &= SEATS
+    if round == 1:
         self._end_appeal(deal, id, word, pool, ruling, tally)
     elif deal.appeal == 0:
         self._end(deal, id, word, pool, ruling, tally, 0, deal.fee * self._count(tally), 0, 0)
@@ -980,7 +993,7 @@ def appeal(deal: Deal, pool: Bytes[480], for_provider: bool):
     self._need(len(pool) // 20 >= self._count(sitting | out) + 2 * deal.jurors + 1, "pool too small")
     self._lock(party, (2 * deal.jurors + 1) * deal.fee)
     self._dismiss(deal, pool, (word >> VOTED) & ~(word >> WINNERS) & ~out, 0, 0)
-    flags |= word & (PAID | CONTESTED) | (word & (SEATS << OUT)) | (word & (SEATS << WINNERS)) | (word & (STATE << OUTCOME))
+    flags |= word & (PAID | CONTESTED | UNPROVEN | (SEATS << OUT) | (SEATS << WINNERS) | (STATE << OUTCOME))
     flags |= self._due(deal.judge)
     self.deals[id] = JURY | flags | (sitting << FORMER)
 
@@ -992,7 +1005,7 @@ def expose(deal: Deal, pool: Bytes[480], position: uint256, rulings: uint256[2],
     """
     id: bytes32 = self._id(deal)
     word: uint256 = self.deals[id]
-    self._need(word & STATE == JURY or word & STATE == RULED, "no jury")
+    self._need(word & (STATE - 1) == JURY, "no jury")  # or RULED, the next number
     self._known(deal, pool)
     seat: uint256 = 1 << position
     self._need((word >> SITTING) & SEATS & seat != 0, "not sitting")
@@ -1060,8 +1073,8 @@ def _end_appeal(deal: Deal, id: bytes32, word: uint256, pool: Bytes[480], ruling
         self._end(deal, id, word, pool, ruling, first | tally, 0, deal.fee * self._count(first), fees, bond - fees)
     else:
         # Overturned: who made the first ruling loses the stake; what the dispute's own fees don't cover the appellant
-        # pays. What could be fetched may change from one jury to the next, at a party's will: that is nobody's fault.
-        if ruling == NOT_FETCHABLE or (word >> OUTCOME) & STATE == NOT_FETCHABLE:
+        # pays. What a jury was shown may change from one to the next, at a party's will: that is no juror's fault.
+        if word & UNPROVEN != 0:
             first = 0
         own: uint256 = min(fees, deal.fee * deal.jurors)
         self._end(deal, id, word, pool, ruling, tally, first, own, fees - own, 0)

@@ -29,6 +29,8 @@ LONGEST_DISPUTE = 7
 """Windows a dispute can take: draw, judge, draw again, judge, appeal, draw, judge."""
 _REMEMBERED = 256
 _ADDRESS = 20
+_SEATS = 24
+"""Bits of a set of seats; in a tally those of the voters, and above them those whose vote rests on something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,8 @@ class Disputes(Book):
     ) -> None:
         """Anybody hands in signed votes for one ruling over the same commitments; a quorum decides.
 
-        Ruling 0 is a promise to vote. ``votes`` are signatures by the voter's position in the pool; who has voted
+        Ruling 0 is a promise to vote. Without commitments a vote says that its juror was shown too little to judge by;
+        that never makes a result wrong. ``votes`` are signatures by the voter's position in the pool; who has voted
         meanwhile, or has no stake left for it, is skipped.
         """
         name, standing = self._standing(deal)
@@ -184,13 +187,21 @@ class Disputes(Book):
                 mediator = self.mediator(_member(pool, position))
                 busy = mediator.busy + deal.juror_stake
                 self.mediators[_member(pool, position)] = replace(mediator, busy=busy)
-        ballot = digest(self.domain, vote)
-        tally = self.tallies.get(ballot, 0) & standing.sitting | heard
+        ballot, is_proven = digest(self.domain, vote), True
+        if ruling != Outcome.WRONG:  # such votes add up, whatever each rests on
+            ballot, is_proven = _ballot(name, ruling), commitments != bytes(32)
+        before = self.tallies.get(ballot, 0)
+        tally = before & standing.sitting | heard
+        proven = before >> _SEATS & standing.sitting | (heard if is_proven else 0)
         standing = replace(standing, voted=standing.voted | heard)
-        if _count(tally) < (deal.jurors + 1 if appealed else deal.quorum):
-            self.tallies[ballot] = tally
+        quorum = deal.jurors + 1 if appealed else deal.quorum
+        if _count(tally) < quorum:
+            self.tallies[ballot] = tally | proven << _SEATS
             self.deals[name] = standing
-        elif appealed:
+            return
+        if _count(proven) < quorum:
+            standing = replace(standing, flags=standing.flags | Flag.UNPROVEN)
+        if appealed:
             self._end_appeal(deal, name, standing, pool, Outcome(ruling), tally)
         elif deal.appeal == 0:
             bearing = Bearing(deal.fee * _count(tally))
@@ -216,7 +227,7 @@ class Disputes(Book):
         need(len(pool) // _ADDRESS >= used + 2 * deal.jurors + 1, "pool too small")
         self._lock(party, _appeal_bond(deal))
         self._dismiss(deal, pool, standing.voted & ~standing.winners & ~standing.out)
-        flags = standing.flags & (Flag.PAID | Flag.CONTESTED) | Flag.APPEALED
+        flags = standing.flags & (Flag.PAID | Flag.CONTESTED | Flag.UNPROVEN) | Flag.APPEALED
         self.deals[name] = DealState(
             State.JURY,
             flags | Flag.BY_PROVIDER if for_provider else flags,
@@ -287,9 +298,8 @@ class Disputes(Book):
             self._end(deal, name, standing, pool, ruling, bearing, paid=first | tally)
         else:
             own = min(fees, bond(deal))
-            # what could be fetched may change from one jury to the next, at a party's will: that is nobody's fault
-            changed = Outcome.NOT_FETCHABLE in (ruling, standing.outcome)
-            slashed = 0 if changed else first
+            # what a jury was shown may change from one to the next, at a party's will: that is no juror's fault
+            slashed = 0 if Flag.UNPROVEN in standing.flags else first
             self._end(deal, name, standing, pool, ruling, Bearing(own, fees - own), paid=tally, slashed=slashed)
 
     def _end(
@@ -390,6 +400,10 @@ def jury_order(pool: bytes, seed: bytes) -> list[tuple[int, Address]]:
         j = i + int.from_bytes(keccak(seed + i.to_bytes(32, "big")), "big") % (len(order) - i)
         order[i], order[j] = order[j], order[i]
     return [(position, _member(pool, position)) for position in order]
+
+
+def _ballot(name: DealId, ruling: int) -> bytes:
+    return (int.from_bytes(name, "big") ^ ruling).to_bytes(32, "big")
 
 
 def _member(pool: bytes, position: int) -> Address:

@@ -49,6 +49,8 @@ class Flag(IntFlag):
     """It was the provider that appealed."""
     DRAWN = 64
     """The jury due at this stage has been drawn."""
+    UNPROVEN = 128
+    """Of the jurors who made the ruling too few for it were shown what there was to judge by."""
 
 
 class Outcome(IntEnum):

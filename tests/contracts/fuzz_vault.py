@@ -334,6 +334,8 @@ class World:
 
     def _ballot(self, deal: Deal) -> tuple[int, bytes]:
         usual = self.ballots.setdefault(deal.terms, (self.rng.randrange(1, 4), self.rng.choice(SEALS)))
+        if self.rng.random() < 0.15:
+            return usual[0], bytes(32)
         if self.rng.random() < 0.8:
             return usual
         return self.rng.randrange(5), self.rng.choice(SEALS)

@@ -36,7 +36,7 @@ MEDIATORS = sorted((Person.number(n) for n in range(11, 32)), key=lambda person:
 PURSE = 1_000_000
 STAKE = 500
 """What each mediator has joined with, and what one dispute puts at risk."""
-SEALED, EVIDENCE = b"\x05" * 32, b"\x06" * 32
+SEALED, EVIDENCE, NOTHING = b"\x05" * 32, b"\x06" * 32, bytes(32)
 FEE = 100
 
 
@@ -76,6 +76,16 @@ class Court:
             self.twin.block += SEED_DELAY + 1
             assert self.twin.do(RP, Draw(self.deal, self.pool)) is None
         return self
+
+    def appealed(self, ruling: Ruling) -> Court:
+        """By whom the ruling is against, and drawn anew."""
+        by_provider = ruling is not Ruling.RIGHT
+        assert self.twin.do(RP if by_provider else JC, Appeal(self.deal, self.pool, by_provider)) is None
+        return self.drawn()
+
+    @property
+    def state(self) -> State:
+        return self.twin.model.deal(self.deal).state
 
     def vote(self, ruling: int, seats: Sequence[int], evidence: bytes = EVIDENCE) -> str | None:
         votes = tuple((seat, self.ballot(ruling, seat, evidence).signature) for seat in seats)
@@ -431,27 +441,75 @@ def test_an_overturned_jury_loses_its_stakes_half_to_each_party() -> None:
 
 
 @pytest.mark.parametrize(
-    ("earlier", "later"),
+    ("earlier", "shown_first", "later", "shown_later"),
     [
-        (Ruling.NOT_FETCHABLE, Ruling.RIGHT),
-        (Ruling.NOT_FETCHABLE, Ruling.WRONG),
-        (Ruling.RIGHT, Ruling.NOT_FETCHABLE),
-        (Ruling.WRONG, Ruling.NOT_FETCHABLE),
+        (Ruling.NOT_FETCHABLE, False, Ruling.RIGHT, True),
+        (Ruling.NOT_FETCHABLE, False, Ruling.WRONG, True),
+        (Ruling.RIGHT, False, Ruling.WRONG, True),
+        (Ruling.RIGHT, True, Ruling.NOT_FETCHABLE, False),
+        (Ruling.WRONG, True, Ruling.NOT_FETCHABLE, False),
+        (Ruling.WRONG, True, Ruling.RIGHT, False),
     ],
 )
-def test_a_party_that_serves_one_jury_and_not_the_other_costs_neither_its_stakes(
-    earlier: Ruling, later: Ruling
+def test_a_party_that_shows_things_to_one_jury_and_not_to_the_other_costs_neither_its_stakes(
+    earlier: Ruling, shown_first: bool, later: Ruling, shown_later: bool
 ) -> None:
     court = Court(pool=10, appeal=60).accused()
     first = court.sitting
-    assert court.vote(earlier, first[:2]) is None
-    appellant = earlier is not Ruling.RIGHT
-    assert court.twin.do(RP if appellant else JC, Appeal(court.deal, court.pool, appellant)) is None
-    court.drawn()
+    assert court.vote(earlier, first[:2], EVIDENCE if shown_first else NOTHING) is None
+    court.appealed(earlier)
     second = court.sitting
-    assert court.vote(later, second[:4]) is None
+    assert court.vote(later, second[:4], EVIDENCE if shown_later else NOTHING) is None
     assert court.fees() == dict.fromkeys(second[:4], FEE), "the first lose the fee and no more"
     drain(court.twin)
+
+
+def test_votes_for_one_ruling_add_up_whatever_each_rests_on() -> None:
+    court = Court(pool=10, appeal=60).accused()
+    first = court.sitting
+    assert court.vote(Ruling.RIGHT, first[:1], EVIDENCE) is None
+    assert court.state is State.JURY
+    assert court.vote(Ruling.RIGHT, first[1:2], NOTHING) is None
+    assert court.state is State.RULED
+    court.appealed(Ruling.RIGHT)
+    assert court.vote(Ruling.WRONG, court.sitting[:4]) is None
+    assert court.gains()[0] > 0, "overturned"
+    assert not any(court.fees().get(seat) for seat in first), "one of the two had nothing to judge by"
+
+
+def test_a_lone_vote_that_rests_on_nothing_does_not_save_the_stakes_of_a_quorum_that_had_it_all() -> None:
+    court = Court(pool=21, appeal=60, jurors=5, quorum=3).accused()
+    first = court.sitting
+    assert court.vote(Ruling.RIGHT, first[:1], NOTHING) is None
+    assert court.vote(Ruling.RIGHT, first[1:3], EVIDENCE) is None
+    assert Flag.UNPROVEN in court.twin.model.deal(court.deal).flags
+    court = Court(pool=21, appeal=60).accused()
+    first = court.sitting
+    assert court.vote(Ruling.WRONG, first[:2]) is None
+    court.appealed(Ruling.WRONG)
+    second = court.sitting
+    assert court.vote(Ruling.RIGHT, second[:3]) is None
+    assert court.vote(Ruling.RIGHT, second[3:5], NOTHING) is None
+    assert court.state is State.CLOSED
+    assert court.fees() == {**dict.fromkeys(second[:5], FEE)}, "three of four were too few"
+    court = Court(pool=21, appeal=60).accused()
+    first = court.sitting
+    assert court.vote(Ruling.WRONG, first[:2]) is None
+    court.appealed(Ruling.WRONG)
+    second = court.sitting
+    assert court.vote(Ruling.RIGHT, second[:1], NOTHING) is None
+    assert court.vote(Ruling.RIGHT, second[1:5]) is None
+    assert court.fees() == {**dict.fromkeys(first[:2], -STAKE), **dict.fromkeys(second[:5], FEE)}
+
+
+def test_a_vote_for_wrong_always_puts_the_stake_at_risk() -> None:
+    court = Court(pool=10, appeal=60).accused()
+    first = court.sitting
+    assert court.vote(Ruling.WRONG, first[:2], NOTHING) is None
+    court.appealed(Ruling.WRONG)
+    second = court.sitting
+    assert court.vote(Ruling.RIGHT, second[:4]) is None
+    assert court.fees() == {**dict.fromkeys(first[:2], -STAKE), **dict.fromkeys(second[:4], FEE)}
 
 
 def test_who_promised_and_came_too_late_for_a_ruling_keeps_its_stake() -> None:

@@ -75,6 +75,7 @@ contract Vault {
         bool appealed;
         bool byProvider;
         bool drawn;
+        bool unproven;
         uint40 deadline;
         uint40 seedBlock;
         uint24 sitting;
@@ -84,6 +85,12 @@ contract Vault {
         uint24 winners;
         Outcome outcome;
         uint24 present;
+    }
+
+    /// Who voted for one ruling, and those of them whose vote rests on what they were shown.
+    struct Tally {
+        uint24 voters;
+        uint24 proven;
     }
 
     struct Account {
@@ -126,7 +133,7 @@ contract Vault {
     mapping(address => mapping(address => bool)) private delegates;
     mapping(address => mapping(uint256 => Lock)) private locked;
     mapping(bytes32 => Standing) private standings;
-    mapping(bytes32 => uint24) private tallies;
+    mapping(bytes32 => Tally) private tallies;
     mapping(bytes32 => bytes32) private claimed;
 
     uint256 public immutable MIN_WINDOW;
@@ -863,12 +870,15 @@ contract Vault {
             return;
         }
         it.voted |= heard;
-        uint24 tally = tallies[digest] & it.sitting | heard;
-        if (_bits(tally) < (it.appealed ? deal.jurors + 1 : deal.quorum)) {
-            tallies[digest] = tally;
-            return;
-        }
-        _rule(deal, id, pool, Outcome(ruling), tally);
+        bool isWrong = ruling == uint256(Outcome.Wrong);
+        Tally storage tally = tallies[isWrong ? digest : keccak256(abi.encode(id, it.appealed, ruling))];
+        tally.voters = tally.voters & it.sitting | heard;
+        tally.proven &= it.sitting;
+        if (isWrong || commitments != 0) tally.proven |= heard;
+        uint256 quorum = it.appealed ? deal.jurors + 1 : deal.quorum;
+        if (_bits(tally.voters) < quorum) return;
+        if (_bits(tally.proven) < quorum) it.unproven = true;
+        _rule(deal, id, pool, Outcome(ruling), tally.voters);
     }
 
     function _hear(
@@ -905,9 +915,8 @@ contract Vault {
                 _end(deal, id, pool, ruling, upheld, first | tally, 0);
             } else {
                 uint256 own = fees < _bond(deal) ? fees : _bond(deal);
-                // A party can serve one jury and not the other: neither jury is to blame for what it could not fetch.
-                bool served = ruling != Outcome.NotFetchable && it.outcome != Outcome.NotFetchable;
-                _end(deal, id, pool, ruling, Bearing(own, fees - own, 0), tally, served ? first : 0);
+                // A party can serve one jury and not the other: neither jury is to blame for what it was not shown.
+                _end(deal, id, pool, ruling, Bearing(own, fees - own, 0), tally, it.unproven ? 0 : first);
             }
         } else if (deal.appeal == 0) {
             _end(deal, id, pool, ruling, Bearing(fees, 0, 0), tally, 0);
@@ -1146,10 +1155,10 @@ contract Vault {
     }
 
     function _packed(Standing memory it) private pure returns (uint256 word) {
-        bool[7] memory flags =
-            [it.paid, it.started, it.contested, it.refilled, it.appealed, it.byProvider, it.drawn];
+        bool[8] memory flags =
+            [it.paid, it.started, it.contested, it.refilled, it.appealed, it.byProvider, it.drawn, it.unproven];
         word = uint256(it.stage) | uint256(it.deadline) << 16 | uint256(it.seedBlock) << 56;
-        for (uint256 i = 0; i < 7; i++) {
+        for (uint256 i = 0; i < 8; i++) {
             if (flags[i]) word |= 1 << (8 + i);
         }
         uint24[5] memory sets = [it.sitting, it.former, it.out, it.voted, it.winners];
