@@ -25,7 +25,7 @@ from agents.reports import JuryDrawn, Ruled, Voted
 from protocol.deal import Deal, Ruling
 from protocol.identity import Address
 from protocol.job import Job
-from protocol.judging import committed, grounds, is_tolerant, needed, subject
+from protocol.judging import UNSHOWN, ballot, committed, grounds, is_tolerant, needed, subject
 from protocol.messages import Committed, Exhibit, Expected, Judged, Promised, Revealed, Summons, Testimony
 from protocol.terms import MOST_MEDIATORS
 from protocol.types import Count, Hash, Large, Limit, Moment, Party, Small
@@ -68,8 +68,8 @@ class Witness:
         """Whether its vote rests on a run of its own: a copier's commitment doesn't open to what it voted on."""
         if not self.vote:
             return False
-        if not self.cid and not self.commitment:  # it could not run the job, and so can't say "wrong"
-            return self.ruling != Ruling.WRONG and self.grounds == grounds(Ruling(self.ruling), sealed_cid, "")
+        if self.ruling != Ruling.WRONG and self.grounds == UNSHOWN:  # it says itself that it rests on nothing
+            return True
         opens = committed(self.cid, self.salt, juror) == self.commitment and not self.late
         named = (self.cid, expected) if self.agrees else (self.cid,)
         return opens and self.grounds in [grounds(Ruling(self.ruling), sealed_cid, own) for own in named]
@@ -349,8 +349,8 @@ def _quorum(it: Dispute) -> list[Witness]:
     sound = [
         w for w in it.witnesses if w.is_sound(it.sealed, it.mediators[w.seat], it.expected) and it.favours(w.ruling)
     ]
-    for ruling, why in sorted({(w.ruling, w.grounds) for w in sound}):
-        equal = sorted((w for w in sound if (w.ruling, w.grounds) == (ruling, why)), key=lambda w: w.seat)
+    for cast in sorted({ballot(w.ruling, w.grounds) for w in sound}):
+        equal = sorted((w for w in sound if ballot(w.ruling, w.grounds) == cast), key=lambda w: w.seat)
         if len(equal) >= needed(it.deal, it.round):
             return equal
     return []
@@ -369,12 +369,17 @@ def _relay_soon(it: Dispute, now: float) -> tuple[Effect, ...]:
 
 
 def _relay(it: Dispute) -> tuple[Effect, ...]:
+    """One call for those with grounds and one for those without, the fewer first: a quorum ends it for the rest."""
     equal = [w for w in _quorum(it) if not it.voted >> w.seat & 1]
-    if not equal:
-        return ()
+    parts = [[w for w in equal if (w.grounds == UNSHOWN) is unshown] for unshown in (True, False)]
+    return tuple(_cast(it, part) for part in sorted(parts, key=len) if part)
+
+
+def _cast(it: Dispute, equal: list[Witness]) -> Effect:
     votes = tuple((w.seat, w.vote) for w in equal)
+    what = "unshown" if equal[0].grounds == UNSHOWN else "votes"
     call = CastVotes(it.deal, it.pool, equal[0].ruling, equal[0].grounds, votes)
-    return (Transact(subject(it.id, "votes", it.deadline), call),)
+    return Transact(subject(it.id, what, it.deadline), call)
 
 
 def _show_promises(it: Dispute) -> tuple[Effect, ...]:
@@ -382,7 +387,7 @@ def _show_promises(it: Dispute) -> tuple[Effect, ...]:
     if not broken or not it.deal.juror_stake:
         return ()
     promises = tuple((w.seat, w.promise) for w in broken)
-    call = CastVotes(it.deal, it.pool, 0, bytes(32), promises)
+    call = CastVotes(it.deal, it.pool, 0, UNSHOWN, promises)
     return (Transact(subject(it.id, "promises", it.deadline), call),)
 
 

@@ -17,7 +17,8 @@ What a vote says: *right* if the own run gave the claimed CID, or agrees with it
 the module does not repeat even here, or if nobody supplies the inputs (the burden is on the accuser); *wrong* if it
 gave another and the claimed result can be had; *not fetchable* if it can't, or if nobody opens the seal of a delivery
 that was claimed on chain. An accuser can always open it, since the signed result came to it opened; if it doesn't, or
-where bytes alone prove nothing does not serve the result either, the accusation fails.
+where bytes alone prove nothing does not serve the result either, the accusation fails. A juror that could not compare
+says so in its vote's grounds: what it is shown is in the parties' hands, so no stake is lost over such a ruling.
 
 The chain alone says who sits on what. A summons only tells where to look, so it may come from anybody, at any time.
 """
@@ -57,7 +58,7 @@ from agents.machine import Step
 from protocol.deal import Ruling
 from protocol.identity import Address
 from protocol.job import Run
-from protocol.judging import grounds, is_tolerant
+from protocol.judging import UNSHOWN, grounds, is_tolerant
 from protocol.messages import Committed, Exhibit, Expected, Summons, sealed
 from protocol.vault_state import DealState, Flag, State
 
@@ -206,7 +207,7 @@ def _shown(case: Case, now: float, sender: Address, exhibit: Exhibit) -> Step[Ca
 
 def _ran(case: Case, now: float, run: Run) -> Step[Case]:
     if run.failure.startswith(OUT_OF_TIME):
-        return _vote(case, Ruling.RIGHT)
+        return _without_grounds(case, Ruling.RIGHT)
     if not case.own:
         ours = case.committed | 1 << case.seat
         case = replace(case, own=run.cid, exit_code=run.exit_code, committed=ours)
@@ -217,13 +218,13 @@ def _ran(case: Case, now: float, run: Run) -> Step[Case]:
         return _wrong(case) if case.differs else enter(case, Collecting())
     if is_tolerant(case.job):
         return enter(case, Comparing(run.cid))
-    return _vote(case, Ruling.RIGHT)  # the module does not even repeat here, so nothing can be proven by running it
+    return _without_grounds(case, Ruling.RIGHT)  # the module does not even repeat here, so no run proves anything
 
 
 def _compared(case: Case, theirs: str, same: bool) -> Step[Case]:
     if theirs == case.claimed:
         return _vote(case, Ruling.RIGHT) if same else enter(replace(case, differs=True), Running())
-    return _wrong(case) if same else _vote(case, Ruling.RIGHT)  # it is our own second run
+    return _wrong(case) if same else _without_grounds(case, Ruling.RIGHT)  # it is our own second run
 
 
 def _wrong(case: Case) -> Step[Case]:
@@ -261,13 +262,17 @@ def _without_proof(case: Case) -> Step[Case]:
         case Agreeing():
             return _vote(case, Ruling.WRONG)
         case Collecting() if case.contested or not is_tolerant(case.job):
-            return _vote(case, Ruling.NOT_FETCHABLE)
+            return _without_grounds(case, Ruling.NOT_FETCHABLE)
         case Preparing() | Holding() | Running() | Collecting() | Comparing():
             unopened = case.contested and not case.claimed
-            return _vote(case, Ruling.NOT_FETCHABLE if unopened else Ruling.RIGHT)
+            return _without_grounds(case, Ruling.NOT_FETCHABLE if unopened else Ruling.RIGHT)
         case _:
             return Step(case)
 
 
 def _vote(case: Case, ruling: Ruling) -> Step[Case]:
     return enter(case, Voted(int(ruling), grounds(ruling, case.sealed, case.expected or case.own)))
+
+
+def _without_grounds(case: Case, ruling: Ruling) -> Step[Case]:
+    return enter(case, Voted(int(ruling), UNSHOWN))

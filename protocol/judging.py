@@ -12,6 +12,9 @@ from protocol.identity import Address
 from protocol.job import Job
 from protocol.vault_calls import CastVotes
 
+UNSHOWN = bytes(32)
+"""Grounds of a vote whose juror was shown too little to judge by, or saw that running proves nothing."""
+
 
 def committed(cid: str, salt: bytes, juror: Address) -> bytes:
     """The commitment to a CID; the juror's address is in it, so another's is of no use to a copier."""
@@ -24,14 +27,27 @@ def is_tolerant(job: Job) -> bool:
 
 
 def grounds(ruling: Ruling, sealed: bytes, own: str) -> bytes:
-    """What a vote carries beside its ruling, so that votes over different evidence don't add up.
+    """What a vote carries beside its ruling: what it rests on.
 
-    Every vote is about one sealed result. "Wrong" also names what the juror's own run gave instead: where honest runs
+    "Right" rests on the sealed result. Where the juror could not compare it with a run of its own, and with "not
+    fetchable", the grounds are `UNSHOWN`, and the vault takes no stake over them: what one jury is shown and the other
+    not is in the parties' hands. "Wrong" also names what the juror's own run gave instead: where honest runs
     differ among themselves the module does not repeat, and no quorum for "wrong" comes together. Where a module allows
     a tolerance it names the job creator's own run, of which only those are told whose run agrees with it. Nothing else
     is in it (not the others' commitments, say), or one juror could keep the others' votes apart by different tales.
     """
-    return keccak(sealed + own.encode()) if ruling is Ruling.WRONG else keccak(sealed)
+    match ruling:
+        case Ruling.RIGHT:
+            return keccak(sealed)
+        case Ruling.WRONG:
+            return keccak(sealed + own.encode())
+        case Ruling.NOT_FETCHABLE:
+            return UNSHOWN
+
+
+def ballot(ruling: int, why: bytes) -> tuple[int, bytes]:
+    """What votes must have in common to add up in the vault: "wrong" its grounds too, the others the ruling only."""
+    return ruling, why if ruling == Ruling.WRONG else UNSHOWN
 
 
 def own_vote(

@@ -17,7 +17,7 @@ from protocol.eip712 import Domain, digest
 from protocol.errors import PeerFault
 from protocol.identity import Address, show
 from protocol.job import Job
-from protocol.judging import committed, grounds, is_tolerant, needed
+from protocol.judging import UNSHOWN, ballot, committed, grounds, is_tolerant, needed
 from protocol.messages import sealed
 from protocol.signing import Recover
 from protocol.terms import MOST_MEDIATORS, pool_hash
@@ -167,16 +167,18 @@ def _heard(record: Record, hearing: Hearing, domain: Domain, recover: Recover) -
         found.append(_signed(f"{juror} voted {ruling}", recover, digest(domain, vote), said.vote, who))
         flaw = _flaw(record, said, who)
         own = f"its own run, {said.cid}, to which it had committed" if said.cid else "what it was shown"
+        if said.grounds == UNSHOWN:
+            own = "nothing: it could not compare, and says so"
         found.append(Finding(True, f"{juror}'s vote {f'does not count: {flaw}' if flaw else f'rests on {own}'}"))
         if found[-2].holds and not flaw:
-            key = said.ruling, said.grounds
+            key = ballot(said.ruling, said.grounds)
             rulings[key] = rulings.get(key, 0) + 1
     if hearing.ruling:
         most = max((count for (ruling, _), count in rulings.items() if ruling == hearing.ruling), default=0)
         enough = most >= needed(record.deal, hearing.round)
         name = Outcome(hearing.ruling).name if hearing.ruling in list(Outcome) else str(hearing.ruling)
         needs = needed(record.deal, hearing.round)
-        found.append(Finding(enough, f"{title} ruled {name} by {most} votes on equal grounds, of {needs} needed"))
+        found.append(Finding(enough, f"{title} ruled {name} by {most} equal votes, of {needs} needed"))
     return found
 
 
@@ -206,6 +208,8 @@ def _flaw(record: Record, said: Testified, who: Address) -> str:
     ruling = Ruling(said.ruling)
     if ruling is Ruling.WRONG and (not said.cid or said.cid == record.cid):
         return "its own run gave nothing else"
+    if ruling is not Ruling.WRONG and said.grounds == UNSHOWN:
+        return ""
     named = [said.cid, record.expected] if is_tolerant(record.job) else [said.cid]
     if not any(grounds(ruling, record.sealed, own) == said.grounds for own in named):
         return "it is about another result, or names another run"
