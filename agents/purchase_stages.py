@@ -33,7 +33,7 @@ NUDGE = 5.0
 """Seconds of silence after which the other side is asked where things stand; doubles up to `NUDGE_MOST`."""
 LAST_CALL = 40
 """Seconds before the end of the time to answer a claim, for the answer to be mined, and again if the newest blocks are
-replaced; half of that time where it is short.
+replaced; a third of that time where it is long, since chains with long windows are slow, and half where it is short.
 """
 CHECK_SLACK = 30
 """Seconds a mediator gets on top of the job's own time limit."""
@@ -332,7 +332,8 @@ def receipt(it: Purchase, delivery: Delivery) -> Effect:
 
 def last_call(it: Purchase) -> Effect:
     """Wake in time to answer the provider's claim."""
-    return WakeAt(it.answer_by - min(LAST_CALL, it.deal.answer // 2), Timer(it.id, "last call"))
+    answer = it.deal.answer
+    return WakeAt(it.answer_by - min(max(LAST_CALL, answer // 3), answer // 2), Timer(it.id, "last call"))
 
 
 def nudge(it: Purchase, now: float, pause: float) -> Effect:

@@ -125,6 +125,10 @@ class Plan:
         spans += [(cut.begin, cut.end) for cut in self.cuts if cut.kind != "gossip" and who in cut.side]
         return sum(max(0.0, min(end, last) - max(begin, first)) for first, last in spans)
 
+    def replaced(self, begin: float, end: float) -> float:
+        """How many seconds' blocks reorganisations took back in this time; those taken back twice count twice."""
+        return sum(depth * self.chain.block_time for moment, depth in self.chain.reorgs if begin <= moment <= end)
+
 
 def draw(rng: Random, peers: list[Address], start: float, heal_after: float, *, restless: bool = False) -> Plan:
     """A plan of faults for these peers; about one run in eight has none. Restless peers crash all the time."""

@@ -264,7 +264,9 @@ class Oracle:
         elif before.was_claimed(name):
             self.sometimes["silent buyer paid its stake"] += 1
             self._pay(block, "deal", name, deal.pay)
-            self._blameless(world, deal, deal.jc, "lost its stake by silence")
+            # a chain that takes back most of the time to answer lets nobody answer
+            if world.plan.replaced(block.time - deal.answer, block.time) <= deal.answer / 2:
+                self._blameless(world, deal, deal.jc, "lost its stake by silence")
         else:
             self.sometimes["absent provider lost its stake"] += 1
             self._blameless(world, deal, deal.rp, "lost its stake as absent")
