@@ -375,7 +375,7 @@ class Judged:
     ruling: Small
     """1 right, 2 wrong, 3 not fetchable."""
     grounds: Hash
-    """What the ruling rests on, see docs/disputes.md; votes on other grounds don't add up."""
+    """What the ruling rests on, see docs/disputes.md; 0 where the juror could not compare."""
     signature: Signature
 
     def statement(self) -> Vote:
