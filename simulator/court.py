@@ -18,8 +18,8 @@ from simulator.run import BUSY, Report, finish
 from simulator.world import START, Observer, World
 
 POOLS = (1, 3, 3, 4, 7, 11, 21)
-BUYERS = ("honest", "honest", "honest", "accuser", "defaulter")
-PROVIDERS = ("honest", "liar", "liar", "phantom", "hoarder", "vanisher")
+BUYERS = ("honest", "honest", "honest", "honest", "accuser", "defaulter", "withholder", "turncoat")
+PROVIDERS = ("honest", "honest", "liar", "liar", "phantom", "hoarder", "vanisher", "accomplice")
 JURORS = ("copier", "guesser", "sleeper", "colluder", "agreer")
 TOLERANT = 0.3
 """The share of jobs whose results differ in their bytes each time."""

@@ -36,7 +36,7 @@ from simulator.ledger import Block
 from simulator.pretend import run_of, same
 from simulator.world import Peer, World
 
-LIARS = ("liar", "phantom")
+LIARS = ("liar", "phantom", "accomplice")
 """Providers whose results are none."""
 MEMORY = 900.0
 """Seconds that a dispute takes at most, in which a juror must be there."""
@@ -304,6 +304,7 @@ class Oracle:
             away = world.plan.outage(deal.jc, begin, world.now)
             # who was cut off saw neither the inputs nor what was opened, and the burden is on the accuser
             enough = bad + self._cut_off(world, deal, block.before.deals[name]) >= deal.quorum or away > OUTAGE
+            enough = enough or not world.peers[deal.jc].honest  # who withholds the evidence cheats itself at most
             self._hold(enough, f"{provider.name} lied, and too few colluders had it ruled right")
         if after.outcome in (Outcome.WRONG, Outcome.NOT_FETCHABLE) and bad < deal.quorum:
             self._blameless(world, deal, deal.rp, f"was ruled {after.outcome.name}")

@@ -21,6 +21,7 @@ from agents.dishonest.price_spammer import PriceSpammer
 from agents.dishonest.sleeper import Sleeper
 from agents.dishonest.tyre_kicker import TyreKicker
 from agents.dishonest.vanisher import Vanisher
+from agents.dishonest.withholder import Withholder
 from agents.job_creator import JobCreator, most_pay
 from agents.mediator import Bench, Mediator
 from agents.preferences import Issue, Wish
@@ -91,6 +92,8 @@ def buyer(
         "accuser": lambda rng: Accuser(honest(rng)),
         "defaulter": lambda rng: Defaulter(honest(rng)),
         "tyre kicker": lambda rng: TyreKicker(honest(rng)),
+        "withholder": lambda rng: Withholder(honest(rng), frozenset({0})),
+        "turncoat": lambda rng: Withholder(honest(rng), frozenset({1})),
     }
     strategy_of, port = BUILT_IN[strategy](), 4000 + number
     return Peer(who, name, makers[kind], strategy_of, port, clock, honest=kind == "honest", kind=kind)
@@ -113,6 +116,7 @@ def provider(
         "liar": lambda rng: Liar(honest(rng)),
         "phantom": lambda rng: Phantom(honest(rng), runs=False),
         "hoarder": lambda rng: Phantom(honest(rng), runs=True),
+        "accomplice": lambda rng: Withholder(Liar(honest(rng)), frozenset({0, 1})),
         "vanisher": lambda rng: Vanisher(honest(rng)),
         "price spammer": lambda rng: PriceSpammer(honest(rng)),
         "double booker": lambda rng: DoubleBooker([honest(Random(rng.random())) for _ in range(3)]),

@@ -193,6 +193,18 @@ def test_an_appeal_to_a_larger_jury_overturns_what_colluders_ruled_and_takes_the
     pytest.fail("no first jury was theirs")
 
 
+@pytest.mark.parametrize("buyer", ["withholder", "turncoat"])
+def test_parties_in_league_that_show_the_evidence_to_one_jury_only_take_no_stake(buyer: str) -> None:
+    """The first jury sees nothing and the second all, or the other way round."""
+    owner = customer(rules=APPEALING, kind=buyer)
+    provider = seller("cheat", 100, kind="accomplice", rules=APPEALING)
+    tried = Trial(Market(owner, provider, *pool(*("honest",) * 21, rules=APPEALING), rules=APPEALING))
+    rulings = [told.ruling for told in tried.market.heard(tried.job, Ruled)]
+    wanted = [Ruling.RIGHT, Ruling.WRONG] if buyer == "withholder" else [Ruling.WRONG, Ruling.RIGHT]
+    assert [rulings[0], rulings[-1]] == wanted
+    assert min(tried.stakes()) >= 0
+
+
 def test_jurors_that_all_name_a_run_that_nobody_serves_do_not_keep_the_job_creator_busy() -> None:
     rules = replace(RULES, jurors=5, quorum=3)
     jurors = pool(
