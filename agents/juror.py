@@ -135,7 +135,7 @@ def step(case: Case, now: float, event: Event) -> Step[Case]:
             return Step(case, (WakeAt(now + AGAIN, case.timer("cast")),))
         case _, Woke(Timer(phase="open" | "decide")):
             return _go_on(case, now)
-        case _, Woke(Timer(phase="cast")) if not isinstance(case.stage, Voted):
+        case _, Woke(Timer(phase="last")) if not isinstance(case.stage, Voted):
             return _without_proof(case)
         case _:
             return Step(case)
@@ -162,7 +162,8 @@ def _saw(case: Case, now: float, standing: DealState, sealed_cid: bytes) -> Step
         return enter(case, Over("the chain has our vote" if ours else "it was decided without us"))
     if standing.deadline != case.deadline:  # others were replaced, or a reorganisation moved the draw
         case = _heard_of(case, standing, sealed_cid)
-        return Step(case, (Save(key(case.id), case), *timers(case)))
+        again = act(case) if isinstance(case.stage, Voted) else ()
+        return Step(case, (Save(key(case.id), case), *timers(case), *again))
     return Step(case)
 
 

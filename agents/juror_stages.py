@@ -182,7 +182,8 @@ def act(case: Case) -> tuple[Effect, ...]:
             return (Compare(case.about, case.job, case.own, theirs),)
         case Voted() as voted:
             judged = Judged(case.id, case.round, voted.ruling, voted.grounds, UNSIGNED)
-            return tuple(Send(who, judged) for who in parties)
+            # at once where it comes later than that
+            return (*(Send(who, judged) for who in parties), WakeAt(case.left(CAST_AT), case.timer("cast")))
         case Summoned() | Agreeing() | Over():
             return ()
         case _:
@@ -232,5 +233,5 @@ def cast(case: Case, voted: Voted) -> Effect:
 
 def timers(case: Case) -> tuple[Effect, ...]:
     """The moments of the time to judge at which something is due, whatever has come."""
-    shares = {"open": OPEN_AT, "decide": DECIDE_AT, "cast": CAST_AT}
+    shares = {"open": OPEN_AT, "decide": DECIDE_AT, "last": CAST_AT}
     return tuple(WakeAt(case.left(share), case.timer(phase)) for phase, share in shares.items())
