@@ -350,6 +350,20 @@ def a_guessing_jury_is_overturned(it: Scene) -> None:
     it.ends(deal, Outcome.RIGHT, lost // 2 - deal.pay - bond, lost // 2 + deal.pay - deal.fee, fees)
 
 
+def a_jury_that_was_shown_nothing_is_overturned(it: Scene) -> None:
+    deal = it.opened(pool=keccak(POOL), appeal=100)
+    it.accuse(deal, b"")
+    first = it.draw(deal)
+    it.vote(deal, Ruling.RIGHT, first[:1], pool=POOL)
+    it.vote(deal, Ruling.RIGHT, first[1:2], pool=POOL, on=bytes(32))
+    it.do(JC, Appeal(deal, POOL, False))
+    second = it.draw(deal)
+    it.vote(deal, Ruling.WRONG, second[:4], pool=POOL, turn=1)
+    # four fees: three from the collateral, and one from the appellant's bond
+    gain = deal.cheat - 3 * deal.fee
+    it.ends(deal, Outcome.WRONG, gain - deal.fee, -deal.cheat, dict.fromkeys(second[:4], deal.fee))
+
+
 def a_ruling_is_upheld(it: Scene) -> None:
     deal = it.opened(pool=keccak(POOL), appeal=100)
     it.accuse(deal, b"")
@@ -504,6 +518,7 @@ ROWS: tuple[Row, ...] = (
     a_mediator_copies,
     a_mediator_guesses_alone,
     a_guessing_jury_is_overturned,
+    a_jury_that_was_shown_nothing_is_overturned,
     a_ruling_is_upheld,
     a_ruling_waits_for_the_time_to_appeal,
     jobs_on_a_line_are_paid_together,
