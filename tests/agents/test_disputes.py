@@ -13,8 +13,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from market import Market, customer, seller
 
-from agents.effects import Effect, Send, WakeAt, Watch
-from agents.events import Event, Got
+from agents import juror, juror_stages
+from agents.effects import CastOwn, Effect, Send, WakeAt, Watch
+from agents.events import Event, Got, Woke
 from agents.mediator import MOST_SUMMONED, Mediator
 from agents.reports import Agreed, DisputeOpened, JuryDrawn, Outcome, Ruled, Voted
 from agents.request import CheckBy, Request
@@ -270,12 +271,12 @@ def test_a_dispute_survives_the_crash_of_anybody_in_it(who: str) -> None:
 def test_a_summons_to_judge_another_job_than_was_sold_is_ignored() -> None:
     tried = trial()
     (summons, *_) = tried.market.said(Summons)
-    juror = next(peer for peer in tried.market.world.peers.values() if peer.name == "juror 0")
-    agent = juror.make(Random(1))
+    judge = next(peer for peer in tried.market.world.peers.values() if peer.name == "juror 0")
+    agent = judge.make(Random(1))
     bought = tried.deal.jc
     other = replace(summons, job=replace(summons.job, seed=bytes(32)))
     assert agent.handle(START + 90, Got(bought, other)) == []
-    assert agent.handle(START + 90, Got(juror.address, summons)) == [], "nor one by who is no party"
+    assert agent.handle(START + 90, Got(judge.address, summons)) == [], "nor one by who is no party"
     watched = agent.handle(START + 90, Got(bought, summons))
     assert [type(effect) for effect in watched] == [Watch, WakeAt], "nothing is promised before the chain seats us"
 
@@ -283,9 +284,27 @@ def test_a_summons_to_judge_another_job_than_was_sold_is_ignored() -> None:
 def test_strangers_cannot_fill_a_mediators_memory_with_made_up_disputes() -> None:
     tried = trial()
     (summons, *_) = tried.market.said(Summons)
-    juror = next(peer for peer in tried.market.world.peers.values() if peer.name == "juror 0")
-    agent = juror.make(Random(1))
+    judge = next(peer for peer in tried.market.world.peers.values() if peer.name == "juror 0")
+    agent = judge.make(Random(1))
     assert isinstance(agent, Mediator)
     for number in range(3 * MOST_SUMMONED):
         agent.handle(START + 90, Got(tried.deal.jc, replace(summons, deal=replace(summons.deal, pay=number))))
     assert len(agent.cases) == MOST_SUMMONED
+
+
+def test_a_vote_that_is_decided_after_the_time_to_hand_it_in_is_handed_in_at_once() -> None:
+    tried = trial()
+    (summons, *_) = tried.market.said(Summons)
+    me = next(who for who in summons.mediators)
+    now = START + 90
+    case = juror.opened(me, tried.deal.jc, summons, bytes(32), bytes(32), now).state
+    case = replace(
+        case, stage=juror_stages.Agreeing(), deadline=int(now) + 100, own="own", claimed="claimed", sealed=bytes(32)
+    )
+    late = case.left(juror_stages.CAST_AT)
+    decided = juror.step(case, late, Woke(case.timer("last")))
+    assert isinstance(decided.state.stage, juror_stages.Voted)
+    (wake,) = [effect for effect in decided.effects if isinstance(effect, WakeAt)]
+    assert wake.moment <= late
+    cast = juror.step(decided.state, late, Woke(wake.timer))
+    assert [type(effect) for effect in cast.effects] == [CastOwn]
