@@ -208,7 +208,7 @@ def _shown(case: Case, now: float, sender: Address, exhibit: Exhibit) -> Step[Ca
 
 def _ran(case: Case, now: float, run: Run) -> Step[Case]:
     if run.failure.startswith(OUT_OF_TIME):
-        return _without_grounds(case, Ruling.RIGHT)
+        return _vote_unshown(case, Ruling.RIGHT)
     if not case.own:
         ours = case.committed | 1 << case.seat
         case = replace(case, own=run.cid, exit_code=run.exit_code, committed=ours)
@@ -219,13 +219,13 @@ def _ran(case: Case, now: float, run: Run) -> Step[Case]:
         return _wrong(case) if case.differs else enter(case, Collecting())
     if is_tolerant(case.job):
         return enter(case, Comparing(run.cid))
-    return _without_grounds(case, Ruling.RIGHT)  # the module does not even repeat here, so no run proves anything
+    return _vote_unshown(case, Ruling.RIGHT)  # the module does not even repeat here, so no run proves anything
 
 
 def _compared(case: Case, theirs: str, same: bool) -> Step[Case]:
     if theirs == case.claimed:
         return _vote(case, Ruling.RIGHT) if same else enter(replace(case, differs=True), Running())
-    return _wrong(case) if same else _without_grounds(case, Ruling.RIGHT)  # it is our own second run
+    return _wrong(case) if same else _vote_unshown(case, Ruling.RIGHT)  # it is our own second run
 
 
 def _wrong(case: Case) -> Step[Case]:
@@ -263,10 +263,10 @@ def _without_proof(case: Case) -> Step[Case]:
         case Agreeing():
             return _vote(case, Ruling.WRONG)
         case Collecting() if case.contested or not is_tolerant(case.job):
-            return _without_grounds(case, Ruling.NOT_FETCHABLE)
+            return _vote_unshown(case, Ruling.NOT_FETCHABLE)
         case Preparing() | Holding() | Running() | Collecting() | Comparing():
             unopened = case.contested and not case.claimed
-            return _without_grounds(case, Ruling.NOT_FETCHABLE if unopened else Ruling.RIGHT)
+            return _vote_unshown(case, Ruling.NOT_FETCHABLE if unopened else Ruling.RIGHT)
         case _:
             return Step(case)
 
@@ -275,5 +275,5 @@ def _vote(case: Case, ruling: Ruling) -> Step[Case]:
     return enter(case, Voted(int(ruling), grounds(ruling, case.sealed, case.expected or case.own)))
 
 
-def _without_grounds(case: Case, ruling: Ruling) -> Step[Case]:
+def _vote_unshown(case: Case, ruling: Ruling) -> Step[Case]:
     return enter(case, Voted(int(ruling), UNSHOWN))
