@@ -32,7 +32,7 @@ from protocol.identity import Address
 from protocol.job import Capacity, Job
 from protocol.judging import subject
 from protocol.messages import CannotRecheck, Committed, Exhibit, Expected, Recheck, Rechecked, Summons
-from protocol.offers import JobOffer, MediatorOffer
+from protocol.offers import JobOffer, MediatorOffer, ResourceOffer, Withdrawal
 from protocol.rules import Rules
 from protocol.terms import pool_hash
 from protocol.vault_calls import Join
@@ -79,6 +79,9 @@ class Check:
 
 class Mediator:
     """The agent of one mediator."""
+
+    deaf_to = (ResourceOffer, MediatorOffer, Withdrawal)
+    """Gossip that changes nothing here; a world need not bring it."""
 
     def __init__(self, me: Address, rules: Rules, bench: Bench, rng: Random) -> None:
         self.me = me

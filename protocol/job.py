@@ -89,16 +89,19 @@ class Capacity:
 
     def without(self, taken: Iterable[Resources]) -> Capacity:
         """What these runs leave. A GPU is counted off the smallest kind that serves, as executors lend them."""
-        left = self
+        cpu_millis, memory_mib, disk_mib, gpus = self.cpu_millis, self.memory_mib, self.disk_mib, self.gpus
         for need in taken:
-            left = replace(
-                left,
-                cpu_millis=max(0, left.cpu_millis - need.cpu_millis),
-                memory_mib=max(0, left.memory_mib - need.memory_mib),
-                disk_mib=max(0, left.disk_mib - need.disk_mib),
-                gpus=_lent(left.gpus, need),
-            )
-        return left
+            cpu_millis -= need.cpu_millis
+            memory_mib -= need.memory_mib
+            disk_mib -= need.disk_mib
+            gpus = _lent(gpus, need)
+        return replace(
+            self,
+            cpu_millis=max(0, cpu_millis),
+            memory_mib=max(0, memory_mib),
+            disk_mib=max(0, disk_mib),
+            gpus=gpus,
+        )
 
     def lacks(self, need: Resources) -> str | None:
         """The first thing that is missing for a run, in words, or None if it fits."""
