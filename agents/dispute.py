@@ -194,7 +194,7 @@ def saw(it: Dispute, now: float, standing: DealState, sealed_cid: bytes) -> Step
     if standing.state is State.RULED:
         return Step(it, (*told, *_ruled(it, standing)))
     if (it.state, it.deadline, it.block, it.drawn) == (before.state, before.deadline, before.block, before.drawn):
-        return Step(it, told)  # votes have arrived, no more
+        return Step(it, (*told, *_relay(it)) if it.voted != before.voted else told)  # votes have arrived, no more
     if not it.drawn:
         wait = LATER * it.deal.judge if it.for_provider else 0.0
         return Step(it, (*told, WakeAt(now + wait, _timer(it, f"draw:{it.block}")), *_deadline(it)))
@@ -369,17 +369,15 @@ def _relay_soon(it: Dispute, now: float) -> tuple[Effect, ...]:
 
 
 def _relay(it: Dispute) -> tuple[Effect, ...]:
-    """One call for those with grounds and one for those without, the fewer first: a quorum ends it for the rest."""
-    equal = [w for w in _quorum(it) if not it.voted >> w.seat & 1]
-    parts = [[w for w in equal if (w.grounds == UNSHOWN) is unshown] for unshown in (True, False)]
-    return tuple(_cast(it, part) for part in sorted(parts, key=len) if part)
-
-
-def _cast(it: Dispute, equal: list[Witness]) -> Effect:
+    """Hand in a quorum: first the votes that rest on something; the others when the chain has those and wants more."""
+    due = [w for w in _quorum(it) if not it.voted >> w.seat & 1]
+    equal = [w for w in due if w.grounds != UNSHOWN] or due
+    if not equal:
+        return ()
     votes = tuple((w.seat, w.vote) for w in equal)
     what = "unshown" if equal[0].grounds == UNSHOWN else "votes"
     call = CastVotes(it.deal, it.pool, equal[0].ruling, equal[0].grounds, votes)
-    return Transact(subject(it.id, what, it.deadline), call)
+    return (Transact(subject(it.id, what, it.deadline), call),)
 
 
 def _show_promises(it: Dispute) -> tuple[Effect, ...]:

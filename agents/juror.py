@@ -135,7 +135,7 @@ def step(case: Case, now: float, event: Event) -> Step[Case]:
             return Step(case, (WakeAt(now + AGAIN, case.timer("cast")),))
         case _, Woke(Timer(phase="open" | "decide")):
             return _go_on(case, now)
-        case _, Woke(Timer(phase="last")) if not isinstance(case.stage, Voted):
+        case _, Woke(Timer(phase="late" | "last")) if not isinstance(case.stage, Voted):
             return _without_proof(case)
         case _:
             return Step(case)

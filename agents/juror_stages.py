@@ -149,6 +149,8 @@ DECIDE_AT = 0.3
 """…when what is still missing counts as not to be had."""
 CAST_AT = 0.2
 """…when a vote that nobody relayed is handed in by its juror."""
+LAST_AT = 0.1
+"""…when a juror that came late decides by what it has."""
 
 
 def key(deal: bytes) -> str:
@@ -233,5 +235,5 @@ def cast(case: Case, voted: Voted) -> Effect:
 
 def timers(case: Case) -> tuple[Effect, ...]:
     """The moments of the time to judge at which something is due, whatever has come."""
-    shares = {"open": OPEN_AT, "decide": DECIDE_AT, "last": CAST_AT}
+    shares = {"open": OPEN_AT, "decide": DECIDE_AT, "late": CAST_AT, "last": LAST_AT}
     return tuple(WakeAt(case.left(share), case.timer(phase)) for phase, share in shares.items())

@@ -96,10 +96,11 @@ PAID: constant(uint256) = 1 << 8      # the job creator's share has left
 STARTED: constant(uint256) = 1 << 9   # the provider had every input, says its signature
 CONTESTED: constant(uint256) = 1 << 10  # about a delivery claimed on chain, not about an accusation
 REFILLED: constant(uint256) = 1 << 11
-APPEALED: constant(uint256) = 1 << 12
+ROUND: constant(uint256) = 12
+APPEALED: constant(uint256) = 1 << ROUND
 BY_PROVIDER: constant(uint256) = 1 << 13
 DRAWN: constant(uint256) = 1 << 14
-UNPROVEN: constant(uint256) = 1 << 15  # the first jury ruled without the evidence
+UNPROVEN: constant(uint256) = 1 << 15  # too few of a ruling's votes rest on anything
 DEADLINE: constant(uint256) = 16
 BLOCK: constant(uint256) = 56
 SITTING: constant(uint256) = 96
@@ -128,7 +129,7 @@ sealed: public(HashMap[bytes32, bytes32])    # what a claim is about: the sealed
                                              # line's: the latest successor shown
 locks: public(HashMap[address, HashMap[uint256, Lock]])
 mediators: HashMap[uint256, uint256]  # stake 96 bits, what of it is at risk 96, moment it may leave 40
-tallies: HashMap[bytes32, uint256]    # ballot -> seats that cast it, and 24 bits up those who rest it on a run
+tallies: HashMap[bytes32, uint256]    # ballot -> seats that cast it, 24 bits higher where it rests on nothing
 delegates: HashMap[uint256, HashMap[address, bool]]
 
 MIN_WINDOW: public(immutable(uint256))
@@ -911,7 +912,7 @@ def vote(deal: Deal, pool: Bytes[480], ruling: uint256, commitments: bytes32, vo
     """
     @notice Anybody hands in signed votes for one ruling over the same commitments, one or several; a quorum decides.
         Ruling 0 is no vote but a promise: I hold what I need to judge. Silence after it costs the stake. Without
-        commitments a vote says that its juror was shown too little to judge by; that never makes a result wrong.
+        commitments a vote (for "wrong" it counts as any other) says that its juror had nothing to judge by.
     @param voters Bit set of the voters' positions in the pool; `votes` are their signatures in that order. Who has
         voted meanwhile, or has no stake left for it, is skipped, so nobody can make the others' votes fail.
     """
@@ -922,7 +923,7 @@ def vote(deal: Deal, pool: Bytes[480], ruling: uint256, commitments: bytes32, vo
     self._in_time(word)
     self._need(ruling <= NOT_FETCHABLE, "ruling")
     sitting: uint256 = (word >> SITTING) & SEATS
-    round: uint256 = (word // APPEALED) & 1
+    round: uint256 = (word >> ROUND) & 1
     digest: bytes32 = self._digest(keccak256(abi_encode(VOTE_TYPE, id, round, ruling, commitments)))
     used: uint256 = 0
     heard: uint256 = 0
@@ -943,24 +944,24 @@ def vote(deal: Deal, pool: Bytes[480], ruling: uint256, commitments: bytes32, vo
     if ruling == 0:
         self.deals[id] = word | (heard << PRESENT)
         return
+    word |= heard << VOTED
     # "Wrong" adds up over the same commitments only; the other rulings also with votes that rest on nothing, whose
-    # voters stay out of the upper half. One who lost its seat meanwhile no longer counts.
+    # voters are kept 24 bits higher. One who lost its seat meanwhile no longer counts.
     ballot: bytes32 = digest
-    proven: uint256 = heard << 24
     if ruling != WRONG:
         ballot = convert(convert(id, uint256) ^ ruling, bytes32)
         if commitments == empty(bytes32):
-            proven = 0
-    tally: uint256 = (self.tallies[ballot] & (sitting | (sitting << 24))) | heard | proven
+            heard <<= 24
+    tally: uint256 = (self.tallies[ballot] & (sitting | (sitting << 24))) | heard
     quorum: uint256 = deal.quorum
     if round == 1:
         quorum = deal.jurors + 1
-    word |= heard << VOTED
-    if self._count(tally & SEATS) < quorum:
+    if self._count(tally) < quorum:
         self.tallies[ballot] = tally
         self.deals[id] = word
         return
-    if self._count(tally >> 24) < quorum:
+    if self._count(tally & SEATS) <= quorum >> 1:
+        tally |= tally >> 24
         word |= UNPROVEN
     tally &= SEATS
     if round == 1:
@@ -1009,9 +1010,9 @@ def expose(deal: Deal, pool: Bytes[480], position: uint256, rulings: uint256[2],
     self._known(deal, pool)
     seat: uint256 = 1 << position
     self._need((word >> SITTING) & SEATS & seat != 0, "not sitting")
-    self._need(rulings[0] != 0 and rulings[1] != 0, "no vote")
-    self._need(rulings[0] != rulings[1] or commitments[0] != commitments[1], "the same vote")
-    round: uint256 = (word // APPEALED) & 1
+    self._need(min(rulings[0], rulings[1]) != 0, "no vote")
+    self._need(rulings[0] != rulings[1] or (rulings[0] == WRONG and commitments[0] != commitments[1]), "the same vote")
+    round: uint256 = (word >> ROUND) & 1
     for i: uint256 in range(2):
         digest: bytes32 = self._digest(keccak256(abi_encode(VOTE_TYPE, id, round, rulings[i], commitments[i])))
         self._signed(digest, votes[i], self._member(pool, position))
@@ -1137,7 +1138,7 @@ def finalize(deal: Deal, pool: Bytes[480]):
     id: bytes32 = self._id(deal)
     word: uint256 = self.deals[id]
     state: uint256 = word & STATE
-    self._need(state >= ABSENT and state <= RULED, "no such claim")
+    self._need(unsafe_sub(state, ABSENT) <= RULED - ABSENT, "no such claim")  # from ABSENT to RULED
     ruling: uint256 = (word >> OUTCOME) & STATE
     if block.timestamp <= (word >> DEADLINE) & LOW40:
         self._need(state == RULED, "too early")

@@ -152,7 +152,7 @@ def _signed(what: str, recover: Recover, digest32: bytes, signature: bytes, by: 
 def _heard(record: Record, hearing: Hearing, domain: Domain, recover: Recover) -> list[Finding]:
     title = "the appeal's jury" if hearing.round else "the jury"
     found = [_drawn(record, hearing, domain, title)]
-    rulings: dict[tuple[int, bytes], int] = {}
+    cast: dict[tuple[int, bytes], set[int]] = {}
     for said in hearing.testimony:
         who = record.mediators[said.seat] if said.seat < len(record.mediators) else Address(bytes(20))
         juror = f"juror {show(who)}"
@@ -169,12 +169,11 @@ def _heard(record: Record, hearing: Hearing, domain: Domain, recover: Recover) -
         own = f"its own run, {said.cid}, to which it had committed" if said.cid else "what it was shown"
         if said.grounds == UNSHOWN:
             own = "nothing: it could not compare, and says so"
-        found.append(Finding(True, f"{juror}'s vote {f'does not count: {flaw}' if flaw else f'rests on {own}'}"))
-        if found[-2].holds and not flaw:
-            key = ballot(said.ruling, said.grounds)
-            rulings[key] = rulings.get(key, 0) + 1
+        found.append(Finding(True, f"{juror}'s vote {f'rests on nothing: {flaw}' if flaw else f'rests on {own}'}"))
+        if found[-2].holds:  # the vault counts signatures, whatever they rest on
+            cast.setdefault(ballot(said.ruling, said.grounds), set()).add(said.seat)
     if hearing.ruling:
-        most = max((count for (ruling, _), count in rulings.items() if ruling == hearing.ruling), default=0)
+        most = max((len(seats) for (ruling, _), seats in cast.items() if ruling == hearing.ruling), default=0)
         enough = most >= needed(record.deal, hearing.round)
         name = Outcome(hearing.ruling).name if hearing.ruling in list(Outcome) else str(hearing.ruling)
         needs = needed(record.deal, hearing.round)
@@ -203,13 +202,13 @@ def _flaw(record: Record, said: Testified, who: Address) -> str:
     """Why a vote does not rest on a run of the juror's own; empty if it does."""
     if said.ruling not in list(Ruling):
         return "there is no such ruling"
-    if said.cid and committed(said.cid, said.salt, who) != said.commitment:
-        return f"it had not committed to {said.cid}, which it says its own run gave"
     ruling = Ruling(said.ruling)
-    if ruling is Ruling.WRONG and (not said.cid or said.cid == record.cid):
-        return "its own run gave nothing else"
     if ruling is not Ruling.WRONG and said.grounds == UNSHOWN:
         return ""
+    if said.cid and committed(said.cid, said.salt, who) != said.commitment:
+        return f"it had not committed to {said.cid}, which it says its own run gave"
+    if ruling is Ruling.WRONG and (not said.cid or said.cid == record.cid):
+        return "its own run gave nothing else"
     named = [said.cid, record.expected] if is_tolerant(record.job) else [said.cid]
     if not any(grounds(ruling, record.sealed, own) == said.grounds for own in named):
         return "it is about another result, or names another run"

@@ -30,7 +30,7 @@ LONGEST_DISPUTE = 7
 _REMEMBERED = 256
 _ADDRESS = 20
 _SEATS = 24
-"""Bits of a set of seats; in a tally those of the voters, and above them those whose vote rests on something."""
+"""Bits of a set of seats; in a tally those whose vote rests on something, and above them those whose doesn't."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +159,9 @@ class Disputes(Book):
     ) -> None:
         """Anybody hands in signed votes for one ruling over the same commitments; a quorum decides.
 
-        Ruling 0 is a promise to vote. Without commitments a vote says that its juror was shown too little to judge by;
-        that never makes a result wrong. ``votes`` are signatures by the voter's position in the pool; who has voted
+        Ruling 0 is a promise to vote. Without commitments a vote (for "wrong" it counts as any other) says that its
+        juror had nothing to judge by; such jurors win only with a ruling that the others could hardly have made, and
+        then nobody's stake depends on it. ``votes`` are signatures by the voter's position in the pool; who has voted
         meanwhile, or has no stake left for it, is skipped.
         """
         name, standing = self._standing(deal)
@@ -187,19 +188,20 @@ class Disputes(Book):
                 mediator = self.mediator(_member(pool, position))
                 busy = mediator.busy + deal.juror_stake
                 self.mediators[_member(pool, position)] = replace(mediator, busy=busy)
-        ballot, is_proven = digest(self.domain, vote), True
+        ballot, rests_on_nothing = digest(self.domain, vote), False
         if ruling != Outcome.WRONG:  # such votes add up, whatever each rests on
-            ballot, is_proven = _ballot(name, ruling), commitments != bytes(32)
-        before = self.tallies.get(ballot, 0)
-        tally = before & standing.sitting | heard
-        proven = before >> _SEATS & standing.sitting | (heard if is_proven else 0)
+            ballot, rests_on_nothing = _ballot(name, ruling), commitments == bytes(32)
+        tally = self.tallies.get(ballot, 0) & (standing.sitting | standing.sitting << _SEATS)
+        tally |= heard << _SEATS if rests_on_nothing else heard
         standing = replace(standing, voted=standing.voted | heard)
         quorum = deal.jurors + 1 if appealed else deal.quorum
         if _count(tally) < quorum:
-            self.tallies[ballot] = tally | proven << _SEATS
+            self.tallies[ballot] = tally
             self.deals[name] = standing
             return
-        if _count(proven) < quorum:
+        tally, without = tally & (1 << _SEATS) - 1, tally >> _SEATS
+        if _count(tally) <= quorum // 2:
+            tally |= without
             standing = replace(standing, flags=standing.flags | Flag.UNPROVEN)
         if appealed:
             self._end_appeal(deal, name, standing, pool, Outcome(ruling), tally)
@@ -246,7 +248,8 @@ class Disputes(Book):
         need(keccak(pool) == deal.pool, "pool")
         need(position < 24 and bool(standing.sitting >> position & 1), "not sitting")
         need(first.ruling != 0 and second.ruling != 0, "no vote")
-        need((first.ruling, first.commitments) != (second.ruling, second.commitments), "the same vote")
+        names_another_run = first.ruling == Outcome.WRONG and first.commitments != second.commitments
+        need(first.ruling != second.ruling or names_another_run, "the same vote")
         turn = int(Flag.APPEALED in standing.flags)
         for ballot in (first, second):
             vote = Vote(name, turn, ballot.ruling, ballot.commitments)

@@ -50,7 +50,7 @@ class Flag(IntFlag):
     DRAWN = 64
     """The jury due at this stage has been drawn."""
     UNPROVEN = 128
-    """Of the jurors who made the ruling too few for it were shown what there was to judge by."""
+    """At most half of the votes that a ruling takes rest on anything: no stake is lost over it."""
 
 
 class Outcome(IntEnum):

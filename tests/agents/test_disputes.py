@@ -302,7 +302,7 @@ def test_a_vote_that_is_decided_after_the_time_to_hand_it_in_is_handed_in_at_onc
         case, stage=juror_stages.Agreeing(), deadline=int(now) + 100, own="own", claimed="claimed", sealed=bytes(32)
     )
     late = case.left(juror_stages.CAST_AT)
-    decided = juror.step(case, late, Woke(case.timer("last")))
+    decided = juror.step(case, late, Woke(case.timer("late")))
     assert isinstance(decided.state.stage, juror_stages.Voted)
     (wake,) = [effect for effect in decided.effects if isinstance(effect, WakeAt)]
     assert wake.moment <= late

@@ -100,7 +100,7 @@ class Bytecode:
         return int(self.evm.storage(self.vault, _at(_SEALED, deal)))
 
     def stored_tally(self, vote: bytes) -> int:
-        """The seats that cast a ballot, and above them those whose vote rests on something."""
+        """The seats that cast a ballot; 24 bits higher where the vote rests on nothing."""
         return int(self.evm.storage(self.vault, _at(_TALLIES, vote)))
 
     def stored_lock(self, owner: Address, slot: int) -> tuple[int, int, int]:

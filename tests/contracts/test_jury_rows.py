@@ -477,29 +477,55 @@ def test_votes_for_one_ruling_add_up_whatever_each_rests_on() -> None:
     assert not any(court.fees().get(seat) for seat in first), "one of the two had nothing to judge by"
 
 
-def test_a_lone_vote_that_rests_on_nothing_does_not_save_the_stakes_of_a_quorum_that_had_it_all() -> None:
-    court = Court(pool=21, appeal=60, jurors=5, quorum=3).accused()
-    first = court.sitting
-    assert court.vote(Ruling.RIGHT, first[:1], NOTHING) is None
-    assert court.vote(Ruling.RIGHT, first[1:3], EVIDENCE) is None
-    assert Flag.UNPROVEN in court.twin.model.deal(court.deal).flags
-    court = Court(pool=21, appeal=60).accused()
+@pytest.mark.parametrize("ruling", [Ruling.RIGHT, Ruling.NOT_FETCHABLE])
+def test_who_had_nothing_to_judge_by_loses_nothing_beside_others_who_say_they_had(ruling: Ruling) -> None:
+    """Parties in league put jurors of their own beside an honest one, and overturn them all."""
+    court = Court(pool=10, appeal=60).accused()
+    honest, *theirs = court.sitting
+    assert court.vote(ruling, [honest], NOTHING) is None
+    assert court.vote(ruling, theirs) is None
+    assert Flag.UNPROVEN not in court.twin.model.deal(court.deal).flags
+    court.appealed(ruling)
+    second = court.sitting
+    assert court.vote(Ruling.WRONG, second[:4]) is None
+    assert court.fees() == {**dict.fromkeys(theirs, -STAKE), **dict.fromkeys(second[:4], FEE)}
+    drain(court.twin)
+
+
+@pytest.mark.parametrize(("shown", "lost"), [(4, -STAKE), (3, -STAKE), (2, 0), (0, 0)])
+def test_a_bought_ruling_is_saved_only_where_half_of_those_who_overturn_it_had_nothing(shown: int, lost: int) -> None:
+    court = Court(pool=10, appeal=60).accused()
     first = court.sitting
     assert court.vote(Ruling.WRONG, first[:2]) is None
     court.appealed(Ruling.WRONG)
     second = court.sitting
-    assert court.vote(Ruling.RIGHT, second[:3]) is None
-    assert court.vote(Ruling.RIGHT, second[3:5], NOTHING) is None
+    if shown < 4:
+        assert court.vote(Ruling.RIGHT, second[shown:4], NOTHING) is None
+    if shown:
+        assert court.vote(Ruling.RIGHT, second[:shown]) is None
     assert court.state is State.CLOSED
-    assert court.fees() == {**dict.fromkeys(second[:5], FEE)}, "three of four were too few"
-    court = Court(pool=21, appeal=60).accused()
-    first = court.sitting
-    assert court.vote(Ruling.WRONG, first[:2]) is None
-    court.appealed(Ruling.WRONG)
-    second = court.sitting
-    assert court.vote(Ruling.RIGHT, second[:1], NOTHING) is None
-    assert court.vote(Ruling.RIGHT, second[1:5]) is None
-    assert court.fees() == {**dict.fromkeys(first[:2], -STAKE), **dict.fromkeys(second[:5], FEE)}
+    paid = second[:shown] if lost else second[:4]
+    expected = {**dict.fromkeys(first[:2], lost), **dict.fromkeys(paid, FEE)}
+    assert court.fees() == {seat: change for seat, change in expected.items() if change}
+    drain(court.twin)
+
+
+def test_only_those_who_judged_are_paid_where_they_could_have_ruled_alone() -> None:
+    court = Court(pool=21, jurors=5, quorum=3).accused()
+    jury = court.sitting
+    assert court.vote(Ruling.RIGHT, jury[:1], NOTHING) is None
+    assert court.vote(Ruling.RIGHT, jury[1:4]) is None
+    assert court.fees() == dict.fromkeys(jury[1:4], FEE)
+
+
+def test_two_ballots_for_one_ruling_are_no_double_vote_but_two_runs_named_as_wrong_are() -> None:
+    court = Court(pool=10, appeal=60).accused()
+    seat = court.sitting[0]
+    right = [court.ballot(Ruling.RIGHT, seat, evidence) for evidence in (EVIDENCE, NOTHING)]
+    assert court.twin.do(RP, Expose(court.deal, court.pool, seat, *right)) == "the same vote"
+    wrong = [court.ballot(Ruling.WRONG, seat, evidence) for evidence in (EVIDENCE, SEALED)]
+    assert court.twin.do(RP, Expose(court.deal, court.pool, seat, *wrong)) is None
+    assert court.fees() == {seat: -STAKE}
 
 
 def test_a_vote_for_wrong_always_puts_the_stake_at_risk() -> None:

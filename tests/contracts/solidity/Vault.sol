@@ -87,10 +87,10 @@ contract Vault {
         uint24 present;
     }
 
-    /// Who voted for one ruling, and those of them whose vote rests on what they were shown.
+    /// Who voted for one ruling, by whether the vote rests on anything.
     struct Tally {
-        uint24 voters;
-        uint24 proven;
+        uint24 shown;
+        uint24 unshown;
     }
 
     struct Account {
@@ -872,13 +872,19 @@ contract Vault {
         it.voted |= heard;
         bool isWrong = ruling == uint256(Outcome.Wrong);
         Tally storage tally = tallies[isWrong ? digest : keccak256(abi.encode(id, it.appealed, ruling))];
-        tally.voters = tally.voters & it.sitting | heard;
-        tally.proven &= it.sitting;
-        if (isWrong || commitments != 0) tally.proven |= heard;
+        tally.shown &= it.sitting;
+        tally.unshown &= it.sitting;
+        if (isWrong || commitments != 0) tally.shown |= heard;
+        else tally.unshown |= heard;
         uint256 quorum = it.appealed ? deal.jurors + 1 : deal.quorum;
-        if (_bits(tally.voters) < quorum) return;
-        if (_bits(tally.proven) < quorum) it.unproven = true;
-        _rule(deal, id, pool, Outcome(ruling), tally.voters);
+        uint256 shown = _bits(tally.shown);
+        if (shown + _bits(tally.unshown) < quorum) return;
+        if (2 * shown > quorum) {
+            _rule(deal, id, pool, Outcome(ruling), tally.shown);
+        } else {
+            it.unproven = true;
+            _rule(deal, id, pool, Outcome(ruling), tally.shown | tally.unshown);
+        }
     }
 
     function _hear(
@@ -963,7 +969,8 @@ contract Vault {
         _checkPool(deal, pool);
         require(position < 24 && _has(it.sitting, position), "not sitting");
         require(rulings[0] != 0 && rulings[1] != 0, "no vote");
-        require(rulings[0] != rulings[1] || commitments[0] != commitments[1], "the same vote");
+        bool otherRun = rulings[0] == 2 && commitments[0] != commitments[1];
+        require(rulings[0] != rulings[1] || otherRun, "the same vote");
         for (uint256 i = 0; i < 2; i++) {
             bytes32 digest = _voteDigest(id, it.appealed, rulings[i], commitments[i]);
             _checkSigned(digest, votes[i], _memberAt(pool, position));
