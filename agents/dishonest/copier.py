@@ -33,11 +33,14 @@ class Copier:
                 case = self.honest.cases.get(about[:32])
                 own = case.own if case is not None and case.own else f"nothing-{self.honest.me.hex()}"
                 event = Ran(about, Run(own, 0, 0, "", ""))
-            case Got(message=Revealed(deal=deal, cid=cid)) if deal in self.honest.cases and cid:
+            case Got(message=Revealed(deal=deal, cid=cid)) if cid and self._has_committed(deal):
                 self.honest.cases[deal] = replace(self.honest.cases[deal], own=cid)
             case _:
                 pass
         return [_pretended(now, effect) for effect in self.honest.handle(now, event)]
+
+    def _has_committed(self, deal: bytes) -> bool:
+        return deal in self.honest.cases and bool(self.honest.cases[deal].own)
 
 
 def _pretended(now: float, effect: Effect) -> Effect:

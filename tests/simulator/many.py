@@ -34,6 +34,8 @@ def trial(seed: int) -> Report | str:
         return court.run(seed, busy=seed % 8 != 0)
     except Violation as violation:
         return str(violation)
+    except Exception as error:  # an agent that fails is found by its seed too, and doesn't end the other worlds
+        return f"seed {seed}: {type(error).__name__}: {error}"
 
 
 def main() -> int:
