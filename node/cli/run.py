@@ -190,6 +190,9 @@ async def _run(
             async with node or _local_market(config, progress, prepared, config.chain_kind(wish.chain)) as client:
                 return await _ask(config, wish, prepared, attempt, client, progress)
     except trio.TooSlowError:
+        if attempt.document is not None and attempt.document["outcome"] in ("NO_OFFER", "NO_AGREEMENT"):
+            _print(attempt.document, wish.form)  # it has just ended by itself, and nothing is to be fetched
+            return EXIT_CODES[attempt.document["outcome"]]
         reason = f"no result within {wish.timeout:g} s"
         attempt.broken_off(wish, "TIMED_OUT", reason)
         complain(reason, attempt.goes_on("give it more with --timeout"))
