@@ -385,7 +385,7 @@ def _show_promises(it: Dispute) -> tuple[Effect, ...]:
     if not broken or not it.deal.juror_stake:
         return ()
     promises = tuple((w.seat, w.promise) for w in broken)
-    call = CastVotes(it.deal, it.pool, 0, UNSHOWN, promises)
+    call = CastVotes(it.deal, it.pool, 0, bytes(32), promises)
     return (Transact(subject(it.id, "promises", it.deadline), call),)
 
 

@@ -245,7 +245,7 @@ def _go_on(case: Case, now: float) -> Step[Case]:
             told = tuple(Send(who, revealed(case)) for who in (*others(case), case.deal.jc, case.deal.rp))
             more = _go_on(case, now)
             return Step(more.state, (Save(key(case.id), case), *told, *more.effects))
-        case Holding() if case.revealed and case.claimed == case.own:
+        case Holding() if case.revealed and case.own and case.claimed == case.own:
             return _vote(case, Ruling.RIGHT)
         case Holding() if case.revealed and case.claimed:
             return enter(case, Collecting() if is_tolerant(case.job) else Running())
