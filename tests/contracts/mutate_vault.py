@@ -31,7 +31,7 @@ _TOGETHER = 60
 """Mutants in one compilation."""
 _TESTS = [
     str(Path(__file__).with_name(f"test_{name}.py"))
-    for name in ("vault_rows", "jury_rows", "batch_rows", "vacate_rows", "line_rows", "known_defects", "attacks")
+    for name in ("vault_rows", "jury_rows", "appeal_rows", "batch_rows", "vacate_rows", "line_rows", "known_defects", "attacks")
 ]
 _UNRECORDED = _TESTS[-2:]
 """Those that do more than call one vault: forks of the chain, coins forced in, contracts that call back."""
