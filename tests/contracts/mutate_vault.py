@@ -29,10 +29,8 @@ from tests.contracts.schemata import Mutant, alone, fits, mutants, named_at, sch
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.toml")
 _TOGETHER = 60
 """Mutants in one compilation."""
-_TESTS = [
-    str(Path(__file__).with_name(f"test_{name}.py"))
-    for name in ("vault_rows", "jury_rows", "appeal_rows", "batch_rows", "vacate_rows", "line_rows", "known_defects", "attacks")
-]
+_ROWS = ("vault_rows", "jury_rows", "appeal_rows", "batch_rows", "vacate_rows", "line_rows")
+_TESTS = [str(Path(__file__).with_name(f"test_{name}.py")) for name in (*_ROWS, "known_defects", "attacks")]
 _UNRECORDED = _TESTS[-2:]
 """Those that do more than call one vault: forks of the chain, coins forced in, contracts that call back."""
 _stories: list[Story] = []
