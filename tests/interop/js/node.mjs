@@ -31,7 +31,7 @@ export async function openNode ({ secret, chainId, vault, key = 'secp256k1', dht
     streamMuxers: [yamux()],
     connectionGater: { denyDialMultiaddr: () => false },
     services: {
-      identify: identify(),
+      identify: identify({ maxOutboundStreams: 2 }), // the one that a new connection starts, and one that is asked for
       ping: ping(),
       pubsub: gossipsub({ allowPublishToZeroTopicPeers: true }),
       ...(dht ? { dht: kadDHT({ protocol: '/lilypad/kad/1.0.0', clientMode: false, peerInfoMapper: passthroughMapper }) } : {})
