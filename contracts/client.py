@@ -20,7 +20,7 @@ from contracts.encoding import (
 )
 from contracts.errors import Garbled, NotSent, NoVault, WrongChain
 from contracts.journal import Receipt
-from contracts.reading import data, field, quantity
+from contracts.reading import counted, data, field, quantity
 from contracts.rpc import Endpoint
 from contracts.sender import Sender, Sent, raise_no_coins
 from protocol.deal import DealId
@@ -194,7 +194,7 @@ class VaultClient:
         what = {"from": show(sender), "to": show(self.vault), "data": "0x" + payload.hex(), "value": hex(value)}
         gas, price = await self._rpc.batch([("eth_estimateGas", (what,)), ("eth_gasPrice", ())])
         raise_no_coins(gas)
-        return Preview(quantity(gas), quantity(price), value)
+        return Preview(counted(gas), quantity(price), value)
 
     def _encode(self, call: VaultCall) -> tuple[bytes, int]:
         if self.token is not None and isinstance(call, Deposit):
@@ -236,7 +236,7 @@ def _standing(word: int) -> DealState:
 
 
 def _head(raw: object) -> Head:
-    return Head(quantity(field(raw, "number")), quantity(field(raw, "timestamp")), data(field(raw, "hash")))
+    return Head(counted(field(raw, "number")), counted(field(raw, "timestamp")), data(field(raw, "hash")))
 
 
 def _chunks(items: Sequence[T]) -> list[Sequence[T]]:

@@ -11,6 +11,10 @@ class ChainUnreachable(ChainError):
     """No endpoint answered in time; the same may succeed later."""
 
 
+class NeverAsked(ChainUnreachable):
+    """The request never reached the endpoint, which so can't have acted on it either."""
+
+
 class Garbled(ChainError):
     """An endpoint answered what is no answer to the question."""
 

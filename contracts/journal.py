@@ -61,6 +61,9 @@ class JournalStore(Protocol):
     def next_nonce(self) -> int:
         """One more than the highest nonce used, 0 for an empty journal."""
 
+    def free_nonce(self, least: int) -> int:
+        """The lowest nonce from ``least`` on that nothing here was signed with."""
+
     def finish(self, intent: str, receipt: Receipt) -> None:
         """Record what became of an intent."""
 
@@ -178,6 +181,19 @@ class SqliteJournal:
         ).fetchone()
         return int(row[0])
 
+    def free_nonce(self, least: int) -> int:
+        """See `JournalStore`."""
+        used = self._db.execute(
+            "select distinct nonce from chain_attempts where chain = ? and sender = ? and nonce >= ? order by nonce",
+            (*self._key, least),
+        )
+        free = least
+        for (nonce,) in used:
+            if nonce > free:
+                break
+            free = nonce + 1
+        return free
+
     def finish(self, intent: str, receipt: Receipt) -> None:
         """See `JournalStore`."""
         self._db.execute(
@@ -211,11 +227,10 @@ class SqliteJournal:
 
     def reopen(self, nonce: int) -> int:
         """See `JournalStore`."""
-        since = "from chain_attempts where chain = ? and sender = ? and nonce >= ? order by nonce limit ?"
         return self._db.execute(
-            f"delete from chain_receipts where chain = ? and sender = ? and intent in (select intent {since})"
-            f" and hash in (select hash {since})",
-            (*self._key, *(*self._key, nonce, _MOST_REOPENED) * 2),
+            "delete from chain_receipts where chain = ? and sender = ? and intent in (select intent from chain_attempts"
+            " where chain = ? and sender = ? and nonce >= ? order by nonce limit ?)",
+            (*self._key, *self._key, nonce, _MOST_REOPENED),
         ).rowcount
 
     def retire(self, intent: str) -> None:

@@ -9,15 +9,23 @@ from types import TracebackType
 from typing import Any, Protocol
 
 import httpx
+import trio
 
-from contracts.errors import ChainError, ChainUnreachable, Garbled, Reverted, RpcRefused
+from contracts.errors import ChainError, ChainUnreachable, Garbled, NeverAsked, Reverted, RpcRefused
 
 Request = tuple[str, tuple[Any, ...]]
 """A method and its parameters."""
 
 _MOST_IN_A_BATCH = 100
-_MOST_BYTES = 32 << 20
+_MOST_BYTES = 8 << 20
+_MOST_BYTES_MORE = 1 << 18
+"""…and for each further request of a batch."""
+_BATCHES_AGAIN = 60.0
+"""Seconds after which an endpoint that refused a batch is tried with one again: it may have been its rate limit."""
 _REVERTED = re.compile(r"execution reverted(?::\s*(?P<reason>.*))?", re.DOTALL)
+_LOTUS_REVERTED = re.compile(r"RetCode=33\b|\bexit(?: |=\[)33\b|contract reverted")
+"""Filecoin's nodes run the EVM as an actor, whose exit code 33 is a revert. Source: filecoin-project/lotus#13389."""
+_LOTUS_REASON = re.compile(r"\bError\((?P<reason>[^)]*)\)|(?P<raw>0x08c379a0[0-9a-f]+)")
 _ERROR_STRING = "0x08c379a0"
 
 
@@ -35,11 +43,12 @@ class Rpc:
     """One endpoint. Use as an asynchronous context manager, or call `aclose`."""
 
     def __init__(self, url: str, *, timeout: float = 10.0) -> None:
-        """``timeout`` in seconds for a whole request."""
+        """``timeout`` in seconds for a whole request, its answer to the last byte."""
         self.url = url
+        self._timeout = timeout
         self._client = httpx.AsyncClient(timeout=timeout, trust_env=False)
         self._id = 0
-        self._batches = True
+        self._no_batches_until = float("-inf")
 
     async def __aenter__(self) -> Rpc:
         return self
@@ -65,10 +74,11 @@ class Rpc:
         results: list[Any] = []
         start = 0
         while start < len(requests):
-            part = requests[start : start + (_MOST_IN_A_BATCH if self._batches else 1)]
+            one_by_one = trio.current_time() < self._no_batches_until
+            part = requests[start : start + (1 if one_by_one else _MOST_IN_A_BATCH)]
             answers = await self._post(part)
             if answers is None:
-                self._batches = False  # this endpoint takes none; one by one from now on
+                self._no_batches_until = trio.current_time() + _BATCHES_AGAIN
                 continue
             results += answers
             start += len(part)
@@ -83,22 +93,31 @@ class Rpc:
         ]
         content = _Body(json.dumps(body if len(body) > 1 else body[0]).encode())
         try:
-            request = self._client.build_request("POST", self.url, headers=content.headers)
-            request.stream = content
-            response = await self._client.send(request, stream=True)
-            try:
-                raw = b""
-                async for chunk in response.aiter_bytes():
-                    raw += chunk
-                    if len(raw) > _MOST_BYTES:
-                        raise Garbled("an answer without end")
-            finally:
-                await response.aclose()
-        except httpx.HTTPError as error:
+            with trio.fail_after(self._timeout):  # httpx's own is for each read: an answer may come drop by drop
+                status, raw = await self._exchange(content, _MOST_BYTES + len(body) * _MOST_BYTES_MORE)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise NeverAsked(f"{self.url}: {type(error).__name__}") from error
+        except (httpx.HTTPError, httpx.InvalidURL, trio.TooSlowError) as error:
             raise ChainUnreachable(f"{self.url}: {type(error).__name__}") from error
-        if response.status_code >= 500 or response.status_code == 429:
-            raise ChainUnreachable(f"{self.url}: HTTP {response.status_code}")
+        if status == 429:
+            raise NeverAsked(f"{self.url}: HTTP {status}")
+        if status >= 500:
+            raise ChainUnreachable(f"{self.url}: HTTP {status}")
         return _sort(raw, first, len(body))
+
+    async def _exchange(self, content: _Body, most: int) -> tuple[int, bytes]:
+        request = self._client.build_request("POST", self.url, headers=content.headers)
+        request.stream = content
+        response = await self._client.send(request, stream=True)
+        try:
+            raw = bytearray()
+            async for chunk in response.aiter_bytes():
+                raw += chunk
+                if len(raw) > most:
+                    raise Garbled("an answer without end")
+        finally:
+            await response.aclose()
+        return response.status_code, bytes(raw)
 
 
 class _Body(httpx.AsyncByteStream):
@@ -147,6 +166,10 @@ def _error(item: dict[str, Any]) -> ChainError:
     code = error.get("code")
     message = str(error.get("message", ""))[:1000]
     reverted = _REVERTED.search(message)
+    if reverted is None and _LOTUS_REVERTED.search(message):
+        said = _LOTUS_REASON.search(message)
+        told = "" if said is None else said["reason"] or _reason(said["raw"])
+        return Reverted(told.strip(), code if isinstance(code, int) else 3)
     if reverted is not None or code == 3:
         told = (reverted["reason"] if reverted else None) or _reason(error.get("data"))
         return Reverted(told.strip(), code if isinstance(code, int) else 3)
@@ -158,6 +181,6 @@ def _reason(data: Any) -> str:
         return ""
     try:
         raw = bytes.fromhex(data[len(_ERROR_STRING) :])
-        return raw[64 : 64 + int.from_bytes(raw[32:64], "big")].decode()
+        return raw[64 : 64 + int.from_bytes(raw[32:64], "big")].decode(errors="replace")
     except ValueError:
         return ""

@@ -11,27 +11,34 @@ An intent's name is the caller's promise that it is one thing: submitting it aga
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import trio
 from coincurve import PrivateKey
 
-from contracts.errors import ChainError, ChainReborn, Garbled, NoCoins, NotSent, Reverted, RpcRefused
+from contracts.errors import ChainError, ChainReborn, Disagreement, Garbled, NoCoins, NotSent, Reverted, RpcRefused
 from contracts.journal import Attempt, JournalStore, Receipt
 from contracts.profile import ChainProfile
-from contracts.reading import data, field, quantity, read_receipt
+from contracts.reading import counted, data, field, quantity, read_receipt
 from contracts.rpc import Endpoint
 from contracts.tracing import Foreign, trace
 from contracts.transaction import Transaction, sign
 from protocol.identity import Address, address_of_public_key, show
 
+log = logging.getLogger("lilypad.sender")
+
 _KNOWN = ("already known", "already imported", "known transaction", "already exists", "alreadyknown")
 _USED = ("nonce too low", "nonce is too low", "invalid nonce", "old nonce", "minimum expected nonce")
 _NO_COINS = ("insufficient funds", "insufficient balance", "not enough funds")
-_NEVER = ("intrinsic gas", "gas limit", "oversized", "invalid sender", "chain id", "invalid signature", "rlp:")
+_NEVER = (
+    *("intrinsic gas", "gas limit", "oversized", "invalid sender", "chain id", "invalid signature", "rlp:"),
+    *("type not supported", "unsupported transaction type", "exceeds the configured cap"),
+)
 """Refusals of a transaction itself: it will be in no block. All others (a full pool, a hurry) may pass."""
 _UNDERPRICED = ("underpriced", "replacement", "too low to replace")
 _USUAL_TIP = 100_000_000
@@ -42,6 +49,8 @@ _STUCK_BLOCKS = 2
 """Blocks that the chain must have made without a transaction before it is replaced: a chain that stands still is no
 reason to pay more."""
 _FILLER = "gap:"
+_MOST_FILLED = 16
+"""Missing nonces that are filled at one look."""
 _LOOK_AROUND = 5.0
 """Seconds between two looks, while nothing is on its way, whether the chain has forgotten something."""
 
@@ -67,8 +76,8 @@ class Sender:
         self._changed = trio.Event()
         self._touched: dict[str, float] = {}
         """When an intent's bytes last left this process, trio's clock."""
-        self._seen_at: dict[bytes, int] = {}
-        """The newest block when an unmined transaction was first looked for, by its hash."""
+        self._seen_at: dict[bytes, tuple[int, float]] = {}
+        """The newest block, and trio's clock, when an unmined transaction was first looked for, by its hash."""
         self._gap: tuple[int, int, float] | None = None
         """A nonce that is missing, and since which block and moment (trio's clock)."""
 
@@ -130,21 +139,27 @@ class Sender:
                 *(("eth_getTransactionReceipt", ("0x" + attempt.hash.hex(),)) for attempt in attempts),
             ]
         )
-        mined = [read_receipt(raw).block for raw in receipts if isinstance(raw, dict)]
-        return max(0, quantity(head) - mined[0] + 1) if mined else 0
+        found = [read_receipt(raw, attempt.hash) for attempt, raw in zip(attempts, receipts, strict=True)]
+        mined = [receipt.block for receipt in found if receipt is not None]
+        return max(0, counted(head) - mined[0] + 1) if mined else 0
 
     async def run(self) -> None:
         """Look after everything on its way, for ever; begins with what a crash or a reorganisation left behind."""
+        is_same = False
         while True:
+            changed = self._changed  # from before the journal is read: what comes in meanwhile must not wait
             attempts = self._journal.unfinished()
             try:
+                if not is_same:  # nothing is taken back or sent again on the word of a chain that began anew
+                    await self.check()
+                    is_same = True
                 await self._look_after(attempts)
             except ChainError:
                 await trio.sleep(min(1.0, self.profile.poll * 20))
             with trio.move_on_after(self.profile.poll if attempts else max(_LOOK_AROUND, self.profile.poll)):
                 if attempts:
                     await trio.sleep_forever()
-                await self._changed.wait()
+                await changed.wait()
 
     async def _prepare(self, intent: str, to: Address | None, data: bytes, value: int, gas: int | None) -> Attempt:
         me = show(self.address)
@@ -161,15 +176,21 @@ class Sender:
         )
         if gas is None:
             raise_no_coins(estimate)
-            gas = quantity(estimate) * self.profile.gas_margin_percent // 100
+            gas = counted(estimate) * self.profile.gas_margin_percent // 100
         most, reward = self._fees(price, tip)
-        nonce = max(quantity(count), self._journal.next_nonce())
-        return self._sign(intent, nonce, to, value, data, gas, most, reward)
+        return self._sign(intent, self._free_nonce(count), to, value, data, gas, most, reward)
+
+    def _free_nonce(self, count: Any) -> int:
+        """The next to sign with. Where too few endpoints tell the count, the journal knows what this key has used."""
+        known = self._journal.next_nonce()
+        if isinstance(count, Disagreement) and known:
+            return known
+        return self._journal.free_nonce(counted(count))
 
     def _fees(self, price: Any, tip: Any) -> tuple[int, int]:
         """The most to pay and the tip, for a unit of gas: room for the price to double before it must be replaced."""
         now = quantity(price)
-        reward = _USUAL_TIP if isinstance(tip, RpcRefused) else quantity(tip)
+        reward = _USUAL_TIP if isinstance(tip, RpcRefused) else min(quantity(tip), now)  # a price has the tip in it
         return 2 * now + reward, min(reward, 2 * now + reward)
 
     def _sign(
@@ -195,7 +216,10 @@ class Sender:
                 *(("eth_getTransactionReceipt", ("0x" + attempt.hash.hex(),)) for attempt in attempts),
             ]
         )
-        number, used = quantity(head), quantity(count)
+        if isinstance(count, Disagreement):  # too few are there to decide anything by; the same bytes do no harm
+            await self._resend(attempts)
+            return
+        number, used = counted(head), counted(count)
         if used < self._journal.next_nonce() and self._journal.reopen(used):
             return  # they are in no block: what was done is undone, and goes out again at the next look
         await self._mind_the_gap(attempts, used, number)
@@ -203,18 +227,32 @@ class Sender:
         for attempt, receipt in zip(attempts, receipts, strict=True):
             by_intent.setdefault(attempt.intent, []).append((attempt, receipt))
         for intent, tries in by_intent.items():
-            mined = next((read_receipt(raw) for _, raw in tries if isinstance(raw, dict)), None)
-            if mined is None:
-                if not any(isinstance(raw, ChainError) for _, raw in tries):
-                    await self._push([attempt for attempt, _ in tries], used, number)
-            elif number - mined.block + 1 >= self.profile.confirmations:
-                self._finish(intent, mined)
+            try:
+                await self._look_at(intent, tries, used, number)
+            except ChainError as error:  # what an endpoint says of one must not hold up the others
+                log.debug("%s: %s", intent, error)
+
+    async def _look_at(self, intent: str, tries: Sequence[tuple[Attempt, Any]], used: int, number: int) -> None:
+        mined = None
+        for attempt, raw in tries:
+            mined = mined or (None if isinstance(raw, RpcRefused) else read_receipt(raw, attempt.hash))
+        if mined is None:
+            await self._push([attempt for attempt, _ in tries], used, number)
+        elif number - mined.block + 1 >= self.profile.confirmations:
+            self._finish(intent, mined)
+
+    async def _resend(self, attempts: Sequence[Attempt]) -> None:
+        for attempt in {attempt.intent: attempt for attempt in attempts}.values():
+            if trio.current_time() - self._touched.get(attempt.intent, float("-inf")) >= self.profile.resend_after:
+                with suppress(ChainError):
+                    await self._send(attempt)
 
     async def _mind_the_gap(self, attempts: Sequence[Attempt], used: int, number: int) -> None:
         """Nonces below ours that nobody uses hold everything up: after a while an empty transfer to ourselves does.
 
         It comes from an endpoint that lied about the count, or from another program with this key whose transactions
-        a reorganisation dropped. Ours can't be signed anew with the free nonce: the old bytes would still be good.
+        a reorganisation dropped. Ours can't be signed anew with the free nonce: the old bytes would still be good. What
+        is submitted meanwhile takes the missing nonces too.
         """
         if not attempts or min(attempt.nonce for attempt in attempts) <= used:
             self._gap = None
@@ -233,11 +271,14 @@ class Sender:
             ]
         )
         most, reward = self._fees(price, tip)
-        allowed = quantity(gas) * self.profile.gas_margin_percent // 100
+        allowed = counted(gas) * self.profile.gas_margin_percent // 100
         async with self._turn:
-            filler = self._sign(f"{_FILLER}{used}", used, self.address, 0, b"", allowed, most, reward)
-            self._journal.save(filler)
-            await self._send(filler)
+            for nonce in range(used, min(used + _MOST_FILLED, min(attempt.nonce for attempt in attempts))):
+                if self._journal.free_nonce(nonce) == nonce:
+                    filler = self._sign(f"{_FILLER}{nonce}", nonce, self.address, 0, b"", allowed, most, reward)
+                    self._journal.save(filler)
+                    with suppress(ChainError):  # it is looked after like all others from now on
+                        await self._send(filler)
 
     def _finish(self, intent: str, receipt: Receipt) -> None:
         self._journal.finish(intent, receipt)
@@ -248,22 +289,24 @@ class Sender:
 
     async def _push(self, tries: Sequence[Attempt], used: int, number: int) -> None:
         newest = tries[-1]
-        first_seen = self._seen_at.setdefault(newest.hash, number)
+        block, moment = self._seen_at.setdefault(newest.hash, (number, trio.current_time()))
         since = trio.current_time() - self._touched.get(newest.intent, float("-inf"))
         if since < self.profile.resend_after:
             return
         try:
             if newest.nonce < used:
                 await self._find(tries, number)
-            elif self._is_stuck(newest, used, number - first_seen):
+            elif self._is_stuck(newest, used, number - block, trio.current_time() - moment):
                 await self._replace(newest)
             else:
                 await self._send(newest)
-        except RpcRefused:
-            return  # not now (no funds, a full pool); it stays journalled and is tried again
+        except RpcRefused as error:
+            # not now (no funds, a full pool); it stays journalled and is tried again
+            log.warning("%s is not taken, and is tried again: %s", newest.intent, error)
 
-    def _is_stuck(self, attempt: Attempt, used: int, blocks: int) -> bool:
-        waited = time.time() - attempt.sent_at
+    def _is_stuck(self, attempt: Attempt, used: int, blocks: int, seen: float) -> bool:
+        # the machine's clock may have been put back since; what this process has seen pass counts too
+        waited = max(seen, time.time() - attempt.sent_at)
         return attempt.nonce == used and waited > self.profile.stuck_after and blocks >= _STUCK_BLOCKS
 
     async def _replace(self, old: Attempt) -> None:
@@ -282,6 +325,9 @@ class Sender:
             except RpcRefused as error:
                 if not any(words in error.message.lower() for words in _UNDERPRICED):
                     self._journal.forget(new)
+                await self._send(
+                    old
+                )  # a pool may have dropped it, and a replacement that is refused brings nothing back
                 raise
 
     async def _find(self, tries: Sequence[Attempt], number: int) -> None:
@@ -296,8 +342,8 @@ class Sender:
         elif isinstance(found, Foreign):
             # our bytes can never be mined now, so signing anew can't do it twice
             async with self._turn:
-                count = quantity(await self._rpc.call("eth_getTransactionCount", show(self.address), "latest"))
-                nonce = max(count, self._journal.next_nonce())
+                count = await self._rpc.call("eth_getTransactionCount", show(self.address), "latest")
+                nonce = self._free_nonce(count)
                 price, tip = await self._rpc.batch([("eth_gasPrice", ()), ("eth_maxPriorityFeePerGas", ())])
                 most, reward = self._fees(price, tip)
                 new = self._sign(newest.intent, nonce, newest.to, newest.value, newest.data, newest.gas, most, reward)

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from contracts.errors import ChainError, Garbled, Reverted, RpcRefused
+from contracts.errors import ChainError, Disagreement, Garbled, Reverted, RpcRefused
 from contracts.journal import Attempt, Receipt
-from contracts.reading import data, field, quantity, read_receipt
+from contracts.reading import counted, data, field, quantity, read_receipt
 from contracts.rpc import Endpoint
 from protocol.identity import Address, show
 
@@ -52,8 +52,8 @@ async def trace(rpc: Endpoint, who: Address, tries: Sequence[Attempt], newest: i
 async def _count(rpc: Endpoint, who: Address, block: int) -> int | None:
     for height in range(block, max(-1, block - _NULL_ROUNDS), -1):
         try:
-            return quantity(await rpc.call("eth_getTransactionCount", show(who), hex(height)))
-        except (RpcRefused, Garbled):
+            return counted(await rpc.call("eth_getTransactionCount", show(who), hex(height)))
+        except (RpcRefused, Garbled, Disagreement):
             continue
     return None
 
@@ -69,8 +69,9 @@ async def _transactions(rpc: Endpoint, block: int) -> list[Any]:
 async def _what_became(rpc: Endpoint, who: Address, attempt: Attempt, block: int) -> Receipt:
     """Its receipt if there is one by now; else its call tried on the state before its block tells whether it worked."""
     raw = await rpc.call("eth_getTransactionReceipt", "0x" + attempt.hash.hex())
-    if isinstance(raw, dict):
-        return read_receipt(raw)
+    receipt = read_receipt(raw, attempt.hash)
+    if receipt is not None:
+        return receipt
     call = {"from": show(who), "data": "0x" + attempt.data.hex(), "value": hex(attempt.value), "gas": hex(attempt.gas)}
     if attempt.to is not None:
         call["to"] = show(attempt.to)

@@ -6,16 +6,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
 import trio
 
-from contracts.client import Intent, VaultClient
-from contracts.errors import ChainError, NotSent, Reverted
+from contracts.client import Intent, Snapshot, VaultClient
+from contracts.errors import ChainError
 from protocol.deal import Deal, DealId
+from protocol.errors import Misuse, PeerFault
 from protocol.vault_calls import VaultCall
 from protocol.vault_state import DealState, State
 
@@ -66,7 +66,17 @@ class Answer:
     call: VaultCall
 
 
-Notice = ClaimSeen | WindowPasses | WindowMissed | Answer
+@dataclass(frozen=True, slots=True)
+class NotAnswered:
+    """It could not be sent now, and is tried again."""
+
+    deal: DealId
+    standing: DealState
+    call: VaultCall
+    reason: str
+
+
+Notice = ClaimSeen | WindowPasses | WindowMissed | Answer | NotAnswered
 
 
 @dataclass
@@ -74,7 +84,7 @@ class _Watched:
     deal: Deal
     side: Side
     answers: dict[State, VaultCall]
-    patience: int = 0
+    patience: int
     seen: tuple[State, int] | None = None
     """State and deadline of the claim that was told of last."""
     told: set[int] = field(default_factory=set)
@@ -101,13 +111,14 @@ class Watch:
         They are sent at once, or when ``patience`` percent of the time to answer are over.
 
         A provider answers `State.ABSENT` with `Redeem`, `Deliver` or `NoInputs`, a payer `State.DELIVERED` with
-        `Settle` or `Contest`. Adding it again replaces the answers: later evidence is better evidence.
+        `Settle` or `Contest`. Adding it again replaces answers and patience: later evidence is better evidence.
         """
         known = self._watched.get(name)
         if known is None:
             self._watched[name] = _Watched(deal, side, dict(answers or {}), patience)
         else:
             known.answers = known.answers if answers is None else dict(answers)
+            known.patience = patience
 
     def drop(self, name: DealId) -> None:
         """Look after it no longer."""
@@ -182,25 +193,42 @@ def _concerns(side: Side, standing: DealState) -> bool:
 Tell = Callable[[Notice], Awaitable[None]]
 
 
-async def run_watch(client: VaultClient, watch: Watch, tell: Tell, every: float) -> None:
+Look = Callable[[Sequence[DealId]], Awaitable[Snapshot]]
+
+
+async def run_watch(client: VaultClient, look: Look, watch: Watch, tell: Tell, every: float) -> None:
     """Look every ``every`` seconds, send answers, tell everything; for ever.
 
-    An answer is tried until the claim is gone or the window is over, since an endpoint may be away.
+    ``look`` reads the newest block, best as most of several endpoints have it. An answer is tried until the claim is
+    gone or the window is over, since an endpoint may be away; what comes of it is told when it changes.
     """
+    told: dict[DealId, str] = {}
     while True:
         try:
             names = watch.names
-            seen = await client.read((), names)
-            for notice in watch.observe(seen.head.timestamp, dict(zip(names, seen.deals, strict=True))):
-                if isinstance(notice, Answer):
-                    await _answer(client, notice)
-                await tell(notice)
+            seen = await look(names)
         except ChainError:
             pass  # the next look may succeed; warnings go by the chain's clock, so none is lost
+        else:
+            for notice in watch.observe(seen.head.timestamp, dict(zip(names, seen.deals, strict=True))):
+                if not isinstance(notice, Answer):
+                    await tell(notice)
+                    continue
+                failed = await _answer(client, notice)
+                if told.get(notice.deal) != (said := f"{_intent(notice)}: {failed}"):
+                    told[notice.deal] = said
+                    await tell(notice if not failed else NotAnswered(notice.deal, notice.standing, notice.call, failed))
         await trio.sleep(every)
 
 
-async def _answer(client: VaultClient, answer: Answer) -> None:
-    name = f"answer:{answer.deal.hex()}:{answer.standing.state.name}:{answer.standing.deadline}"
-    with suppress(Reverted, NotSent):  # already answered, or not possible now; it is tried at the next look
-        await client.submit(Intent(name, answer.call))
+def _intent(answer: Answer) -> str:
+    return f"answer:{answer.deal.hex()}:{answer.standing.state.name}:{answer.standing.deadline}"
+
+
+async def _answer(client: VaultClient, answer: Answer) -> str:
+    """Send it; why it could not be, empty where it was. One that fails must not keep the others from being sent."""
+    try:
+        await client.submit(Intent(_intent(answer), answer.call))
+    except (ChainError, PeerFault, Misuse) as error:  # already answered, not possible now, or bad evidence in a copy
+        return str(error) or type(error).__name__
+    return ""

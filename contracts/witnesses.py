@@ -28,7 +28,7 @@ class Witnesses:
 
     async def height(self) -> int:
         """The newest block that a quorum has reached; raises `Disagreement` where fewer answer."""
-        heads = await self._ask(_height)
+        heads = await self._ask(_height, self._are_enough)
         if len(heads) < self.quorum:
             raise Disagreement(f"{len(heads)} of {len(self._clients)} endpoints answered, {self.quorum} are needed")
         # an endpoint that claims blocks which nobody else has must not move the block that is asked about
@@ -43,7 +43,8 @@ class Witnesses:
         if block < 0:
             raise Disagreement("the chain is not that deep yet")
         for height in range(block, max(-1, block - _NULL_ROUNDS), -1):
-            answers = await self._ask(partial(VaultClient.read, addresses=addresses, ids=ids, block=height))
+            question = partial(VaultClient.read, addresses=addresses, ids=ids, block=height)
+            answers = await self._ask(question, self._agree)
             for answer, count in Counter(answers).most_common(1):
                 if count >= self.quorum and 0 <= height - answer.head.number < _NULL_ROUNDS:
                     return answer
@@ -57,22 +58,30 @@ class Witnesses:
 
     async def sealed(self, deal: DealId) -> bytes:
         """The sealed CID that a claim is about, as a quorum says."""
-        for told, count in Counter(await self._ask(lambda client: client.sealed(deal))).most_common(1):
+        for told, count in Counter(await self._ask(lambda client: client.sealed(deal), self._agree)).most_common(1):
             if count >= self.quorum:
                 return told
         raise Disagreement(f"no {self.quorum} of {len(self._clients)} endpoints say the same of a claim")
 
     async def check(self) -> None:
         """Raises `WrongChain` where any of them that answers serves another chain, `ChainUnreachable` if none does."""
-        answers = await ask_all(self._clients, VaultClient.check, len(self._clients))
+        answers = await ask_all(self._clients, VaultClient.check, lambda told: len(told) == len(self._clients))
         for answer in answers:
             if isinstance(answer, WrongChain):
                 raise answer
         if all(isinstance(answer, ChainError) for answer in answers):
             raise next(answer for answer in answers if isinstance(answer, ChainError))
 
-    async def _ask(self, question: Callable[[VaultClient], Awaitable[T]]) -> list[T]:
-        answers = await ask_all(self._clients, question, self.quorum)
+    def _are_enough(self, answers: Sequence[int]) -> bool:
+        return len(answers) >= self.quorum
+
+    def _agree(self, answers: Sequence[object]) -> bool:
+        return any(count >= self.quorum for count in Counter(answers).values())
+
+    async def _ask(
+        self, question: Callable[[VaultClient], Awaitable[T]], is_enough: Callable[[Sequence[T]], bool]
+    ) -> list[T]:
+        answers = await ask_all(self._clients, question, is_enough)
         return [answer for answer in answers if answer is not None and not isinstance(answer, ChainError)]
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,7 +16,7 @@ import trio
 from contracts.client import Intent, VaultClient
 from contracts.devchain.methods import Methods, RpcError
 from contracts.devchain.server import DevServer
-from contracts.errors import ChainError, ChainUnreachable, Garbled, RpcRefused, WrongChain
+from contracts.errors import ChainError, ChainUnreachable, Garbled, Reverted, RpcRefused, WrongChain
 from contracts.fallback import Fallback
 from contracts.journal import SqliteJournal
 from contracts.profile import DEV
@@ -58,6 +60,48 @@ class NoReceipts(Methods):
 
     def answer(self, method: str, params: Sequence[Any]) -> Any:
         return None if method == "eth_getTransactionReceipt" else super().answer(method, params)
+
+
+class Mistaken(Methods):
+    """Shows the receipt of another transaction, twice; and before that some that are no receipts."""
+
+    lies: ClassVar[list[dict[str, str]]] = []
+
+    def answer(self, method: str, params: Sequence[Any]) -> Any:
+        if method == "eth_getTransactionReceipt" and self.lies:
+            return {"transactionHash": params[0], "blockNumber": "0x2", "gasUsed": "0x1", "status": "0x1"} | (
+                self.lies.pop()
+            )
+        if method == "eth_sendRawTransaction" and self.lies:
+            return "0x" + "00" * 32  # swallowed, so that none of them is true
+        return super().answer(method, params)
+
+
+class Filecoins(Methods):
+    """Says in Lotus's words what a contract refuses."""
+
+    words = ""
+
+    def answer(self, method: str, params: Sequence[Any]) -> Any:
+        if method == "eth_estimateGas":
+            raise RpcError(1, self.words)
+        return super().answer(method, params)
+
+
+class Poor(Methods):
+    """Swallows what it takes first, and takes no replacement: it costs too much, it says."""
+
+    asked: ClassVar[list[str]] = []
+
+    def answer(self, method: str, params: Sequence[Any]) -> Any:
+        if method == "eth_sendRawTransaction":
+            self.asked.append(params[0])
+            first = self.asked[0]
+            if params[0] != first:
+                raise RpcError(-32000, "insufficient funds for gas * price + value")
+            if first == self.asked[-1] and len(set(self.asked)) == 1:
+                return "0x" + "00" * 32
+        return super().answer(method, params)
 
 
 class AheadOnce(Methods):
@@ -179,6 +223,109 @@ async def test_nonces_that_nobody_uses_are_filled(tmp_path: Path) -> None:
                 await trio.sleep(0.05)
         assert (await client.wait(sent)).status == 1
         assert await balance(client) == 5
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_is_submitted_next_does_not_wait_behind_a_nonce_that_was_a_lie(tmp_path: Path) -> None:
+    async with served(methods=AheadOnce) as (url, vault), Rpc(url) as rpc, trio.open_nursery() as nursery:
+        journal = SqliteJournal(tmp_path / "journal", 1337, ME.address)
+        sender = Sender(rpc, journal, ME.key, HASTY)
+        client = VaultClient(rpc, 1337, vault, sender)
+        nursery.start_soon(sender.run)
+        first = await client.submit(Intent("first", Deposit(ME.address, 5)))
+        for number in range(3):
+            with trio.fail_after(5):
+                await client.wait(await client.submit(Intent(f"next {number}", Deposit(ME.address, 5))))
+        with trio.fail_after(5):  # they have filled the gap before it
+            assert (await client.wait(first)).status == 1
+        assert await balance(client) == 20
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"transactionHash": "0x" + "11" * 32},
+        {"gasUsed": hex(2**200)},
+        {"blockNumber": "moon"},
+        {"blockNumber": hex(2**62)},
+        {"status": "0x7"},
+    ],
+)
+async def test_a_receipt_that_is_none_of_ours_ends_nothing(lie: dict[str, str], tmp_path: Path) -> None:
+    Mistaken.lies[:] = [lie, lie]
+    async with served(methods=Mistaken) as (url, vault):
+        await pay_in_three_times(url, vault, tmp_path)
+
+
+async def test_where_no_replacement_is_taken_the_old_bytes_are_sent_on(tmp_path: Path) -> None:
+    Poor.asked.clear()
+    async with served(methods=Poor) as (url, vault), Rpc(url) as rpc, trio.open_nursery() as nursery:
+        sender = Sender(
+            rpc, SqliteJournal(tmp_path / "journal", 1337, ME.address), ME.key, replace(HASTY, stuck_after=0.2)
+        )
+        client = VaultClient(rpc, 1337, vault, sender)
+        sent = await client.submit(Intent("pay in", Deposit(ME.address, 5)))
+        nursery.start_soon(sender.run)
+        with trio.fail_after(10):
+            while len(set(Poor.asked)) < 2:
+                await rpc.call("evm_mine")
+                await trio.sleep(0.05)
+            assert (await client.wait(sent)).status == 1
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_clock_that_is_put_back_keeps_nothing_stuck(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Poor.asked.clear()
+    async with served(methods=Poor) as (url, vault), Rpc(url) as rpc, trio.open_nursery() as nursery:
+        sender = Sender(
+            rpc, SqliteJournal(tmp_path / "journal", 1337, ME.address), ME.key, replace(HASTY, stuck_after=0.2)
+        )
+        now = time.time()
+        with monkeypatch.context() as fast:
+            fast.setattr(time, "time", lambda: now + 86_400)
+            await VaultClient(rpc, 1337, vault, sender).submit(Intent("pay in", Deposit(ME.address, 5)))
+        nursery.start_soon(sender.run)
+        with trio.fail_after(10):
+            while len(set(Poor.asked)) < 2:
+                await rpc.call("evm_mine")
+                await trio.sleep(0.05)
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("failed to estimate gas: message execution failed (exit=[33], vm error=[Error(not open)])", "not open"),
+        ("message execution failed: exit 33, revert reason: Error(too late), vm error: message failed", "too late"),
+        ("message execution failed: exit 33, reason: message failed\n00: f01 -- contract reverted at 75 (33)", ""),
+    ],
+)
+async def test_a_refusal_in_the_words_of_filecoin_is_a_refusal(words: str, reason: str) -> None:
+    Filecoins.words = words
+    async with served(methods=Filecoins) as (url, vault), Rpc(url) as rpc:
+        with pytest.raises(Reverted) as refused:
+            await VaultClient(rpc, 1337, vault).preview(Deposit(ME.address, 1), ME.address)
+        assert refused.value.reason == reason
+
+
+async def test_an_answer_that_comes_drop_by_drop_is_not_waited_for() -> None:
+    async def drip(stream: trio.SocketStream) -> None:
+        async with stream:
+            await stream.receive_some()
+            await stream.send_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
+            with suppress(trio.BrokenResourceError):
+                while True:
+                    await stream.send_all(b" ")
+                    await trio.sleep(0.05)
+
+    async with trio.open_nursery() as nursery:
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        nursery.start_soon(trio.serve_listeners, drip, listeners)
+        url = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
+        async with Rpc(url, timeout=0.5) as rpc:
+            with trio.fail_after(5), pytest.raises(ChainUnreachable):
+                await rpc.call("eth_chainId")
         nursery.cancel_scope.cancel()
 
 

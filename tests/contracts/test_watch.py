@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -112,7 +113,7 @@ async def test_a_watchtower_answers_for_a_provider_that_sleeps(tmp_path: Path) -
         async def hear(notice: Notice) -> None:
             heard.append(notice)
 
-        nursery.start_soon(run_watch, tower, watch, hear, 0.02)
+        nursery.start_soon(run_watch, tower, partial(tower.read, ()), watch, hear, 0.02)
         await rpc.call("evm_setNextBlockTimestamp", deal.deliver_by + deal.grace + 1)
         await payer.wait(await payer.submit(Intent("absent", Absent(deal, None), gas=300_000)))
         with trio.fail_after(10):

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 import trio
 
+from contracts.asking import PATIENCE
 from contracts.client import Intent, VaultClient
 from contracts.devchain.methods import Methods, RpcError
-from contracts.errors import Disagreement, Garbled, Reverted
+from contracts.errors import Disagreement, Garbled, NoCoins, Reverted
 from contracts.fallback import Fallback
 from contracts.journal import SqliteJournal
 from contracts.profile import DEV
-from contracts.rpc import Rpc
+from contracts.rpc import Endpoint, Request, Rpc
 from contracts.sender import Sender
 from contracts.witnesses import Witnesses
 from protocol.deal import DealId
@@ -89,6 +90,38 @@ class Faking(Methods):
         return super().answer(method, params)
 
 
+class Inflating(Methods):
+    """Tells of receipts what fits no database."""
+
+    def answer(self, method: str, params: Sequence[Any]) -> Any:
+        told = super().answer(method, params)
+        return told | {"gasUsed": hex(2**200)} if method == "eth_getTransactionReceipt" and told else told
+
+
+class Deep(Methods):
+    """Says that everything was mined long ago."""
+
+    def answer(self, method: str, params: Sequence[Any]) -> Any:
+        told = super().answer(method, params)
+        return told | {"blockNumber": "0x0"} if method == "eth_getTransactionReceipt" and told else told
+
+
+class Slow:
+    """An honest endpoint that takes its time."""
+
+    def __init__(self, rpc: Rpc, seconds: float) -> None:
+        self._rpc = rpc
+        self._seconds = seconds
+
+    async def call(self, method: str, *params: Any) -> Any:
+        await trio.sleep(self._seconds)
+        return await self._rpc.call(method, *params)
+
+    async def batch(self, requests: Sequence[Request]) -> list[Any]:
+        await trio.sleep(self._seconds)
+        return await self._rpc.batch(requests)
+
+
 @asynccontextmanager
 async def witnesses(*kinds: type[Methods], deep: int = 5) -> AsyncIterator[Witnesses]:
     """Clients of endpoints of different character on one chain of ``deep`` empty blocks."""
@@ -97,7 +130,7 @@ async def witnesses(*kinds: type[Methods], deep: int = 5) -> AsyncIterator[Witne
         yield Witnesses([VaultClient(rpc, 1337, vault) for rpc in rpcs])
 
 
-@pytest.mark.parametrize("odd", [Faking, Lying, Ahead, Away, Raving])
+@pytest.mark.parametrize("odd", [Faking, Lying, Ahead, Away, Raving, Inflating, Deep])
 async def test_one_of_three_endpoints_can_neither_stop_nor_fake_a_payment(odd: type[Methods], tmp_path: Path) -> None:
     async with (
         faces(odd, Methods, Methods) as (urls, vault, _),
@@ -118,6 +151,91 @@ async def test_one_of_three_endpoints_can_neither_stop_nor_fake_a_payment(odd: t
         with pytest.raises(Reverted, match="not enough free"):
             await client.submit(Intent("too much", Withdraw(10**20, ME.address)))
         nursery.cancel_scope.cancel()
+
+
+async def test_a_lie_that_comes_first_leaves_the_honest_time_to_answer() -> None:
+    async with faces(Lying, Methods, Methods) as (urls, vault, _), AsyncExitStack() as stack:
+        rpcs = [await stack.enter_async_context(Rpc(url)) for url in urls]
+        asked: list[Endpoint] = [rpcs[0], rpcs[1], Slow(rpcs[2], PATIENCE + 0.5)]
+        clients = [VaultClient(rpc, 1337, vault) for rpc in asked]
+        assert (await Witnesses(clients).read_at([ME.address], [], 1)).accounts[0].balance == 1000
+
+
+async def test_what_one_may_have_taken_is_not_forgotten_because_others_refuse_it(tmp_path: Path) -> None:
+    class Poor(Methods):
+        def answer(self, method: str, params: Sequence[Any]) -> Any:
+            if method == "eth_sendRawTransaction":
+                raise RpcError(-32000, "insufficient funds for gas * price + value")
+            return super().answer(method, params)
+
+    async with faces(Methods, Poor, Poor) as (urls, vault, _), AsyncExitStack() as stack:
+        rpcs = [await stack.enter_async_context(Rpc(url)) for url in urls]
+        journal = SqliteJournal(tmp_path / "journal", 1337, ME.address)
+        late = Fallback([Slow(rpcs[0], PATIENCE + 0.5), *rpcs[1:]])
+        sender = Sender(late, journal, ME.key, DEV)
+        await VaultClient(late, 1337, vault, sender).submit(Intent("pay in", Deposit(ME.address, 5)))
+        assert journal.attempts("pay in")
+        sure = Fallback(rpcs[1:])
+        sender = Sender(sure, SqliteJournal(tmp_path / "other", 1337, ME.address), ME.key, DEV)
+        with pytest.raises(NoCoins):
+            await VaultClient(sure, 1337, vault, sender).submit(Intent("pay in", Deposit(ME.address, 5)))
+
+
+@pytest.mark.parametrize("who", [0, 1, 2])
+async def test_one_that_lies_of_a_block_can_not_have_a_payment_made_twice(who: int, tmp_path: Path) -> None:
+    """Nobody has receipts, and one says that another transaction took the nonce."""
+
+    class NoReceipts(Methods):
+        def answer(self, method: str, params: Sequence[Any]) -> Any:
+            return None if method == "eth_getTransactionReceipt" else super().answer(method, params)
+
+    class Slandering(NoReceipts):
+        def answer(self, method: str, params: Sequence[Any]) -> Any:
+            told = super().answer(method, params)
+            if method == "eth_getBlockByNumber" and params[1]:
+                return told | {"transactions": [one | {"hash": "0x" + "66" * 32} for one in told["transactions"]]}
+            return told
+
+    kinds = [NoReceipts, NoReceipts, NoReceipts]
+    kinds[who] = Slandering
+    async with (
+        faces(*kinds) as (urls, vault, _),
+        AsyncExitStack() as stack,
+        trio.open_nursery() as nursery,
+    ):
+        rpcs = [await stack.enter_async_context(Rpc(url)) for url in urls]
+        journal = SqliteJournal(tmp_path / "journal", 1337, ME.address)
+        sender = Sender(Fallback(rpcs), journal, ME.key, replace(DEV, resend_after=0.05))
+        client = VaultClient(Fallback(rpcs), 1337, vault, sender)
+        nursery.start_soon(sender.run)
+        with trio.fail_after(20):
+            assert (await client.wait(await client.submit(Intent("pay in", Deposit(ME.address, 5))))).status == 1
+        assert len(journal.attempts("pay in")) == 1
+        assert (await client.accounts([ME.address]))[0].balance == 1005
+        nursery.cancel_scope.cancel()
+
+
+async def test_where_too_few_tell_a_nonce_the_journal_knows_it(tmp_path: Path) -> None:
+    class Inventing(Methods):
+        def answer(self, method: str, params: Sequence[Any]) -> Any:
+            return hex(10**6) if method == "eth_getTransactionCount" else super().answer(method, params)
+
+    async with faces(Methods, Inventing) as (urls, vault, _), AsyncExitStack() as stack:
+        honest, liar = [await stack.enter_async_context(Rpc(url)) for url in urls]
+        away = await stack.enter_async_context(Rpc("http://127.0.0.1:9", timeout=1))
+        journal = SqliteJournal(tmp_path / "journal", 1337, ME.address)
+        alone = Fallback([liar, away, away])
+        with pytest.raises(Disagreement, match="1 of 3 endpoints tell a nonce"):
+            await VaultClient(alone, 1337, vault, Sender(alone, journal, ME.key, DEV)).submit(
+                Intent("pay in", Deposit(ME.address, 5))
+            )
+        await VaultClient(honest, 1337, vault, Sender(honest, journal, ME.key, DEV)).submit(
+            Intent("pay in", Deposit(ME.address, 5))
+        )
+        await VaultClient(alone, 1337, vault, Sender(alone, journal, ME.key, DEV)).submit(
+            Intent("and again", Deposit(ME.address, 5))
+        )
+        assert [journal.attempts(name)[0].nonce for name in ("pay in", "and again")] == [0, 1]
 
 
 async def test_a_state_that_no_vault_has_is_no_answer() -> None:
