@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agents import dispute as disputes
+from agents import ending
 from agents.dispute import Dispute
-from agents.effects import Effect, Save, Tell, WakeAt
-from agents.events import Event, Timer
+from agents.effects import Effect, Save, Tell
+from agents.events import Event
 from agents.machine import Step
 from agents.purchase_stages import (
+    Awaiting,
+    Claiming,
     Collecting,
     Contesting,
     Delivery,
+    Fetching,
     Over,
     Purchase,
     Refusing,
@@ -22,7 +26,7 @@ from agents.purchase_stages import (
 from agents.reports import DisputeOpened, Ruled
 from protocol.deal import Ruling
 from protocol.job import Run
-from protocol.vault_state import DealState, Outcome
+from protocol.vault_state import DealState, Flag, Outcome
 
 RULINGS = {
     Outcome.RIGHT: "a jury ruled the result right",
@@ -36,13 +40,15 @@ def begin(it: Purchase, now: float, standing: DealState, sealed_cid: bytes) -> S
     """The vault has opened the case, or shows how it stands."""
     opened: tuple[Effect, ...] = ()
     if it.dispute is None:
+        if Flag.CONTESTED in standing.flags:
+            it = _denied_in_our_name(it)
         match it.stage:
             case Refusing(delivery, reason=reason, own=own):
                 contested, disagrees = False, True
             case Contesting(reason, delivery, disagrees, own):
                 contested = True
-            case _:  # somebody else opened it in our name
-                return Step(it, (WakeAt(standing.deadline + 1, Timer(it.id, "finalize")),))
+            case _:  # somebody else opened it in our name, and we know better
+                return Step(it, (ending.end_at(standing.deadline + 1, it.id, standing.deadline),))
         run = delivery.run if delivery is not None else None
         opened = (Tell(it.wanted, DisputeOpened(it.deal, contested, reason, run)),)
         dispute = Dispute(
@@ -64,6 +70,18 @@ def begin(it: Purchase, now: float, standing: DealState, sealed_cid: bytes) -> S
     after, effects = disputes.saw(it.dispute, now, standing, sealed_cid)
     it = replace(it, dispute=after)
     return Step(it, (Save(key(it.id), it), *opened, *effects))
+
+
+def _denied_in_our_name(it: Purchase) -> Purchase:
+    """Take over what a watchtower began while this node slept: whoever denies a delivery must also see it judged."""
+    reason = "our watchtower denied a delivery that never came"
+    match it.stage:
+        case Awaiting() | Claiming():
+            return replace(it, stage=Contesting(reason))
+        case Fetching(delivery):
+            return replace(it, stage=Contesting(reason, delivery))
+        case _:
+            return it
 
 
 def step(it: Purchase, now: float, event: Event) -> Step[Purchase]:

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from agents import checking, contesting
+from agents import checking, contesting, ending
 from agents import dispute as disputes
 from agents.effects import Fetch, Save, Send, Share, Tell, Transact, WakeAt, Watch
 from agents.events import OWN_FUNDS, ChainSaw, Compared, Event, Fetched, Got, NotFetched, Refused, Timer, Woke
@@ -109,16 +109,16 @@ def step(it: Purchase, now: float, event: Event) -> Step[Purchase]:
             return contesting.step(it, now, event)
         case Woke(Timer(phase=phase)) if phase.startswith("dispute:"):
             return contesting.step(it, now, event)
-        case Refused(about=about) if len(about) > len(it.id):
+        case Refused(about=about) if len(about) > len(it.id) and it.dispute is not None:
             return contesting.step(it, now, event)
         case Fetched(about) | NotFetched(about) | Compared(about) if about == disputes.weighing(it.id):
             return contesting.step(it, now, event)
-        case Refused(call=call, reason=reason):
-            return _refused(it, now, call, reason)
+        case Refused(about, call, reason):
+            return _refused(it, now, about, call, reason)
         case Woke(Timer(phase="release")) if not isinstance(it.stage, Locking):
             return Step(it, (Transact(it.id, Free(it.deal)),))
-        case Woke(Timer(phase="finalize")) if it.dispute is None:
-            return Step(it, (Transact(it.id, Finalize(it.deal, b"".join(it.terms.mediators))),))
+        case Woke(Timer(phase=phase)) if phase.startswith(ending.PHASE) and it.dispute is None:
+            return Step(it, (ending.end(it.id, it.deal, b"".join(it.terms.mediators), phase),))
         case Woke(Timer(phase="last call")) if it.answer_by:
             return _answer(it, now)
         case _:
@@ -143,10 +143,9 @@ def _saw(it: Purchase, now: float, standing: DealState, at: int) -> Step[Purchas
             return _saw(enter(it, Awaiting(), now).state, now, standing, at)
         case Paying() as stage, DealState(state=State.DELIVERED, deadline=deadline) if amount(it, stage) is None:
             # a claim that nobody answers costs the stake too, and a jury judges results, not bills
-            final = WakeAt(deadline + FINALIZE_AFTER, Timer(it.id, "finalize"))
-            return Step(it, (in_full(it), final))
+            return Step(it, (in_full(it), ending.end_at(deadline + FINALIZE_AFTER, it.id, deadline)))
         case ((Paying() | Contesting()), DealState(state=State.DELIVERED, deadline=deadline)):
-            return Step(it, (WakeAt(deadline + FINALIZE_AFTER, Timer(it.id, "finalize")),))
+            return Step(it, (ending.end_at(deadline + FINALIZE_AFTER, it.id, deadline),))
         case Refusing(delivery, _, reason, own), DealState(state=State.DELIVERED):
             return enter(it, Contesting(reason, delivery, wrong=True, own=own), now)
         case stage, DealState(state=State.DELIVERED, deadline=deadline):
@@ -156,12 +155,12 @@ def _saw(it: Purchase, now: float, standing: DealState, at: int) -> Step[Purchas
             ask = () if isinstance(stage, Checking) else (Send(it.provider, Asking(it.id)), nudge(it, now, 0))
             return Step(it, (Save(key(it.id), it), *ask, last_call(it)))
         case _, DealState(state=State.ABSENT, deadline=deadline):
-            return Step(it, (WakeAt(deadline + 1, Timer(it.id, "finalize")),))
+            return Step(it, (ending.end_at(deadline + 1, it.id, deadline),))
         case _:
             return Step(it)
 
 
-def _refused(it: Purchase, now: float, call: VaultCall, reason: str) -> Step[Purchase]:
+def _refused(it: Purchase, now: float, about: bytes, call: VaultCall, reason: str) -> Step[Purchase]:
     match it.stage, call:
         case Locking(), Open() if reason == OWN_FUNDS:
             return enter(it, Over(OWN_FUNDS), now)
@@ -176,7 +175,7 @@ def _refused(it: Purchase, now: float, call: VaultCall, reason: str) -> Step[Pur
         case ((Paying() | Contesting()), Settle()):
             return Step(it, (WakeAt(now + AGAIN, Timer(it.id, "settle")),))
         case _, Finalize():
-            return Step(it, (WakeAt(now + AGAIN, Timer(it.id, "finalize")),))
+            return Step(it, (ending.end_again(now + AGAIN, it.id, about),))
         case _, Free():
             return Step(it, (WakeAt(now + AGAIN, Timer(it.id, "release")),))
         case _:

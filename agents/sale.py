@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, assert_never
 
 from agents import dispute as disputes
+from agents import ending
 from agents.dispute import Dispute
 from agents.effects import Effect, Execute, Fetch, Save, Send, Transact, Unwatch, WakeAt, Watch
 from agents.events import ChainSaw, Event, Fetched, Got, NotFetched, NotRan, Ran, Refused, Timer, Woke
@@ -207,16 +208,16 @@ def step(sale: Sale, now: float, event: Event) -> Step[Sale]:
             return _dispute(sale, now, event)
         case Woke(Timer(phase=phase)) if phase.startswith("dispute:"):
             return _dispute(sale, now, event)
-        case Refused(about=about) if len(about) > len(sale.id):
+        case Refused(about=about) if len(about) > len(sale.id) and sale.dispute is not None:
             return _dispute(sale, now, event)
         case ChainSaw(standing=standing, at=at):
             return _saw(sale, now, standing, at)
-        case Refused(call=call, reason=reason):
-            return _refused(sale, now, call, reason)
+        case Refused(about, call, reason):
+            return _refused(sale, now, about, call, reason)
         case Woke(Timer(phase="release")) if not isinstance(sale.stage, Bound):
             return Step(sale, (Transact(sale.id, Free(sale.deal)),))
-        case Woke(Timer(phase="finalize")) if sale.dispute is None:
-            return Step(sale, (Transact(sale.id, Finalize(sale.deal, b"".join(sale.mediators))),))
+        case Woke(Timer(phase=phase)) if phase.startswith(ending.PHASE) and sale.dispute is None:
+            return Step(sale, (ending.end(sale.id, sale.deal, b"".join(sale.mediators), phase),))
         case _:
             return _go_on(sale, now, event)
 
@@ -235,27 +236,27 @@ def _saw(sale: Sale, now: float, standing: DealState, at: int) -> Step[Sale]:
             answer = Transact(sale.id, NoInputs(sale.deal))
             return _enter(sale, GivenUp("absence was claimed before the run could begin"), now, answer)
         case Waiting() as stage, DealState(state=State.ABSENT, deadline=deadline):
-            late = WakeAt(deadline + COURTESY, Timer(sale.id, "finalize"))
+            late = ending.end_at(deadline + COURTESY, sale.id, deadline)
             return Step(sale, (Transact(sale.id, proof_of_delivery(sale, stage)), *_deliver(sale, stage), late))
         case Waiting(), DealState(state=State.DELIVERED, deadline=deadline):
             # nobody is obliged to end a claim for us: when the time to contest is over we do it
-            return Step(sale, (WakeAt(deadline + 1, Timer(sale.id, "finalize")),))
+            return Step(sale, (ending.end_at(deadline + 1, sale.id, deadline),))
         case Waiting() as stage, DealState(state=State.OPEN, paid=True):
             return _keep(sale, replace(stage, paid=True))
         case _, DealState(state=State.ABSENT | State.JURY | State.RULED, deadline=deadline):
-            return Step(sale, (WakeAt(deadline + COURTESY, Timer(sale.id, "finalize")),))
+            return Step(sale, (ending.end_at(deadline + COURTESY, sale.id, deadline),))
         case _:
             return Step(sale)
 
 
-def _refused(sale: Sale, now: float, call: VaultCall, reason: str) -> Step[Sale]:
+def _refused(sale: Sale, now: float, about: bytes, call: VaultCall, reason: str) -> Step[Sale]:
     match sale.stage, call:
         case _, _ if reason in HOPELESS:
             return Step(sale)
         case Waiting(), Redeem() | Deliver():
             return Step(sale, (WakeAt(now + AGAIN, Timer(sale.id, "collect")),))
         case _, Finalize():
-            return Step(sale, (WakeAt(now + AGAIN, Timer(sale.id, "finalize")),))
+            return Step(sale, (ending.end_again(now + AGAIN, sale.id, about),))
         case _, Free():
             return Step(sale, (WakeAt(now + AGAIN, Timer(sale.id, "release")),))
         case _:

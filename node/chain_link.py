@@ -41,6 +41,11 @@ RETRY_COINS = 10.0
 MOST_TRIES = 5
 """How often a call is made again that was mined as refused although it looked good: each try costs gas."""
 
+LAGGING = frozenset({"no such claim", "not open"})
+"""Refusals that an endpoint which lacks the newest block gives too."""
+LOOKS = 2
+"""How often such a refusal is not believed, a block's time apart."""
+
 OLD = 15.0
 """Seconds beyond two blocks' time from which on a newest block behind our clock says that one of the two is wrong."""
 
@@ -245,7 +250,7 @@ class ChainLink:
 
     async def _submit(self, about: bytes, call: VaultCall, hear: Hear) -> None:
         kind = type(call).__name__
-        tries = 0
+        tries = looks = 0
         while True:
             try:
                 receipt = await self._do(about, call)
@@ -257,6 +262,10 @@ class ChainLink:
                     hear(Refused(about, call, "it was mined as refused too often"))
                     return
             except Reverted as error:
+                if error.reason in LAGGING and looks < LOOKS:
+                    looks += 1  # the estimate may come from an endpoint that lacks the newest block
+                    await trio.sleep(max(RETRY, self.line.profile.block_time))
+                    continue
                 hear(Refused(about, call, await self._reason(call, error.reason)))
                 return
             except NoCoins as error:
@@ -266,8 +275,11 @@ class ChainLink:
                     return
                 await trio.sleep(RETRY_COINS)
             except NotSent as error:
-                hear(Refused(about, call, str(error)))
-                return
+                if isinstance(call, Open):
+                    hear(Refused(about, call, str(error)))
+                    return
+                log.warning("%s is not taken: %s", kind, error)  # money may depend on it, and the reason may pass
+                await trio.sleep(RETRY_COINS)
             except ChainError as error:
                 log.warning("%s waits for the chain: %s", kind, error)
                 await trio.sleep(RETRY)

@@ -128,7 +128,7 @@ async def open_peer(setup: Setup, executors: Mapping[str, Executor]) -> AsyncIte
         )
         tasks.keep("the purse", peer.purse.run)
         if setup.guarded:
-            tasks.keep("the watchtower", Tower(line.client, setup.guarded, poll).run)
+            tasks.keep("the watchtower", Tower(line, setup.guarded, poll).run)
         tasks.keep("the memory of peers", peer.remember_peers)
         _restore(peer)
         peer.runtime.begin()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from agents.effects import Forget, Save
 from agents.saved import SAVED
 from node.migrations import migrate
+from protocol.errors import Malformed, PeerFault
 from protocol.identity import Address
 from protocol.wire import name_of, pack, recall, unpack, wire_converter
 
@@ -142,7 +143,21 @@ class Store:
         self.connection.close()
 
 
-def read_records(database: sqlite3.Connection, agent: str) -> list[Any]:
-    """Everything that one agent saved and did not forget, also out of a copy; raises `sqlite3.Error`."""
-    rows = database.execute("SELECT kind, content FROM records WHERE agent = ? ORDER BY key", (agent,))
-    return [recall(unpack(content), SAVED[kind]) for kind, content in rows]
+def read_records(
+    database: sqlite3.Connection, agent: str, skip: Callable[[PeerFault], None] | None = None
+) -> list[Any]:
+    """Everything that one agent saved and did not forget, also out of a copy.
+
+    Raises `sqlite3.Error`, and `Malformed` for a record that is none, unless ``skip`` takes that and the rest is read.
+    """
+    records = []
+    for kind, content in database.execute("SELECT kind, content FROM records WHERE agent = ? ORDER BY key", (agent,)):
+        try:
+            if kind not in SAVED:
+                raise Malformed(f"there is no kind {kind!r} of record")
+            records.append(recall(unpack(content), SAVED[kind]))
+        except PeerFault as fault:
+            if skip is None:
+                raise
+            skip(fault)
+    return records

@@ -5,9 +5,9 @@
     the peer's state.sqlite ──copied by its owner, as often as it likes──► read again and again ──► `contracts.watch`
 
 The peer names the tower's address by `lilypad wallet delegate`; the vault then takes its claims and answers, and pays
-only the parties. The file holds statements that others signed and no key. A provider's tower shows what proves its
-delivery, or says that the inputs never came. A job creator's tower denies a delivery of which the copy knows nothing,
-but only in the last quarter of the time to answer, since the owner may come back and know better.
+only the parties. The file holds statements that others signed and no key. A provider's tower shows at once what proves
+its delivery. What the copy does not know is said only in the last quarter of the time to answer, since the owner may
+come back and know better: for a provider that the inputs never came, for a job creator that nothing was delivered.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ from agents import purchase_stages as buying
 from agents import sale as selling
 from agents.purchase_stages import Purchase, named_jury
 from agents.sale import Sale
-from contracts.client import VaultClient
-from contracts.watch import Answer, Notice, Side, Watch, WindowMissed, run_watch
+from contracts.client import Snapshot
+from contracts.connection import Connection
+from contracts.watch import Answer, NotAnswered, Notice, Side, Watch, WindowMissed, run_watch
 from node.store import read_records
 from protocol.deal import DealId
+from protocol.errors import PeerFault
 from protocol.vault_calls import Contest, NoInputs, VaultCall
 from protocol.vault_state import State
 
@@ -41,17 +43,17 @@ LAST_QUARTER = 75
 class Tower:
     """Watches over the deals in some peers' state files; start `run`."""
 
-    def __init__(self, client: VaultClient, files: Sequence[Path], poll: float) -> None:
+    def __init__(self, line: Connection, files: Sequence[Path], poll: float) -> None:
         """``poll``: seconds between two looks at the chain."""
         self.watch = Watch()
-        self._client = client
+        self._line = line
         self._files = tuple(files)
         self._poll = poll
 
     async def run(self) -> None:
         """For as long as the node lives."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(run_watch, self._client, self.watch, self._tell, self._poll)
+            nursery.start_soon(run_watch, self._line.client, self._look, self.watch, self._tell, self._poll)
             while True:
                 for file in self._files:
                     self.read(file)
@@ -62,13 +64,18 @@ class Tower:
         try:
             for record in open_deals(file):
                 self._guard(record)
-        except (sqlite3.Error, OSError, ValueError, KeyError) as error:
+        except (sqlite3.Error, OSError) as error:
             log.warning("%s can't be read: %s", file, error)
+
+    async def _look(self, names: Sequence[DealId]) -> Snapshot:
+        return await self._line.witnesses.read((), names, 1)
 
     def _guard(self, record: Sale | Purchase) -> None:
         name = DealId(record.id)
         if isinstance(record, Sale):
-            self.watch.add(name, record.deal, Side.PROVIDER, provider_answers(record))
+            answers = provider_answers(record)
+            is_sure = not any(isinstance(call, NoInputs) for call in answers.values())
+            self.watch.add(name, record.deal, Side.PROVIDER, answers, patience=0 if is_sure else LAST_QUARTER)
         else:
             self.watch.add(name, record.deal, Side.PAYER, payer_answers(record), patience=LAST_QUARTER)
 
@@ -77,6 +84,8 @@ class Tower:
         match notice:
             case Answer(call=call):
                 log.warning("%s: answered by %s", words, type(call).__name__)
+            case NotAnswered(call=call, reason=reason):
+                log.error("%s: %s could not be sent, and is tried again: %s", words, type(call).__name__, reason)
             case WindowMissed():
                 log.error("%s: the time to answer is over", words)
             case _:
@@ -84,9 +93,13 @@ class Tower:
 
 
 def open_deals(file: Path) -> list[Sale | Purchase]:
-    """Deals in a peer's state file that are not over; raises `sqlite3.Error`."""
+    """Deals in a peer's state file that are not over, but for those that can't be read; raises `sqlite3.Error`."""
+
+    def skip(fault: PeerFault) -> None:
+        log.warning("a record in %s can't be read, and is left out: %s", file, fault)
+
     with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
-        records = [*read_records(database, "provider"), *read_records(database, "client")]
+        records = [*read_records(database, "provider", skip), *read_records(database, "client", skip)]
     return [
         record
         for record in records

@@ -58,7 +58,7 @@ async def test_a_tower_answers_out_of_a_copy_of_the_state(tmp_path: Path) -> Non
             await provider.client.wait(
                 await provider.client.submit(Intent("delegate", Delegate(tower.address, may=True)))
             )
-            nursery.start_soon(Tower(line.client, [tmp_path / "r.sqlite", tmp_path / "none"], 0.2).run)
+            nursery.start_soon(Tower(line, [tmp_path / "r.sqlite", tmp_path / "none"], 0.2).run)
             await rpc.call("evm_setNextBlockTimestamp", deal.deliver_by + deal.grace + 1)
             await rpc.call("evm_mine")
             await payer.client.wait(await payer.client.submit(Intent("absent", Absent(deal, None))))
