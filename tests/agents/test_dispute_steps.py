@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from random import Random
 
+import pytest
+
+from agents import ending
 from agents.dispute import Dispute, Witness, step, weighing
-from agents.effects import Fetch, WakeAt
-from agents.events import NotFetched, Timer, Woke
-from protocol.vault_state import State
+from agents.effects import Fetch, Transact, WakeAt
+from agents.events import ChainSaw, NotFetched, Timer, Woke
+from agents.purchase import step as saw
+from agents.purchase_stages import Awaiting, Claiming, Contesting, Delivery, Fetching, Purchase
+from protocol.eip712 import Domain
+from protocol.job import Run
+from protocol.rules import Rules
+from protocol.vault_state import DealState, Flag, State
 from simulator.population import address
 from simulator.pretend import draw_job
 from tests.contracts.twin import Person, draft
 
 NOW = 1_800_000_000.0
 JURORS = tuple(address(f"juror {i}") for i in range(3))
+DELIVERY = Delivery(Run("claimed", 0, 0, "", ""), bytes(32), bytes(65), 80)
 
 
 def dispute(*witnesses: Witness) -> Dispute:
@@ -56,3 +65,25 @@ def test_what_several_jurors_made_and_nobody_serves_is_asked_for_once_at_a_time(
 def test_what_agreed_meanwhile_is_not_asked_for_again() -> None:
     it = dispute(Witness(0, cid="theirs", agrees=True))
     assert not step(it, NOW, Woke(Timer(it.id, "dispute:weigh:theirs"))).effects
+
+
+@pytest.mark.parametrize("stage", [Awaiting(), Claiming("it never came", b""), Fetching(DELIVERY, b"")])
+def test_what_a_watchtower_denied_is_seen_through_by_whoever_wakes_up(stage: Awaiting | Claiming | Fetching) -> None:
+    deal = draft(Person.number(1), Person.number(2), int(NOW))
+    terms = Rules(Domain(1337, Person.number(9).address)).terms(NOW, draw_job(Random(1)), deal.pay, 0, JURORS)
+    bought = Purchase(b"\x01" * 32, b"\x02" * 16, deal, draw_job(Random(1)), terms, bytes(65), 1, False, stage)
+    standing = DealState(State.JURY, Flag.CONTESTED, int(NOW) + 300)
+    after, effects = saw(bought, NOW, ChainSaw(bought.id, standing, int(NOW), b"\x05" * 32))
+    assert isinstance(after.stage, Contesting)
+    assert after.dispute is not None
+    assert after.dispute.contested
+    assert any(isinstance(effect, WakeAt) and "draw" in effect.timer.phase for effect in effects)
+
+
+def test_each_claim_on_a_deal_is_ended_under_a_name_of_its_own() -> None:
+    deal = draft(Person.number(1), Person.number(2), int(NOW))
+    first, second = (ending.end(b"\x01" * 32, deal, b"", f"finalize:{moment}") for moment in (100, 200))
+    assert isinstance(first, Transact)
+    assert isinstance(second, Transact)
+    assert first.about != second.about
+    assert ending.end_again(5.0, b"\x01" * 32, first.about) == ending.end_at(5.0, b"\x01" * 32, 100)

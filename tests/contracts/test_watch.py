@@ -13,10 +13,10 @@ from contracts.journal import SqliteJournal
 from contracts.profile import DEV
 from contracts.rpc import Rpc
 from contracts.sender import Sender
-from contracts.watch import Answer, ClaimSeen, Notice, Side, Watch, WindowMissed, WindowPasses, run_watch
+from contracts.watch import Answer, ClaimSeen, NotAnswered, Notice, Side, Watch, WindowMissed, WindowPasses, run_watch
 from protocol.deal import DealId, Receipt
 from protocol.eip712 import digest
-from protocol.vault_calls import Absent, Delegate, Deliver, Open, Redeem
+from protocol.vault_calls import Absent, Delegate, Deliver, NoInputs, Open, Redeem
 from protocol.vault_state import DealState, Flag, State
 from tests.contracts.twin import Person, draft
 
@@ -122,6 +122,59 @@ async def test_a_watchtower_answers_for_a_provider_that_sleeps(tmp_path: Path) -
         assert ClaimSeen in {type(notice) for notice in heard}
         assert (await payer.accounts([RP.address]))[0].balance == COIN + 3 * deal.fee, "the payer's bond"
         nursery.cancel_scope.cancel()
+
+
+async def test_an_answer_that_can_not_be_sent_keeps_no_other_from_being_sent(tmp_path: Path) -> None:
+    """Evidence in a customer's copy may be of any shape; and what failed is told once, not at every look."""
+    people = {person.address: COIN for person in (JC, RP)}
+    async with (
+        run_devchain(people, people, block_time=0) as chain,
+        Rpc(chain.url) as rpc,
+        trio.open_nursery() as nursery,
+    ):
+        assert chain.vault is not None
+        clients = []
+        for person in (JC, RP):
+            journal = SqliteJournal(tmp_path / person.address.hex(), chain.chain_id, person.address)
+            sender = Sender(rpc, journal, person.key, DEV)
+            nursery.start_soon(sender.run)
+            clients.append(VaultClient(rpc, chain.chain_id, chain.vault, sender))
+        payer, provider = clients
+        now = (await payer.head()).timestamp
+        deals = [draft(JC, RP, now, terms=bytes(31) + bytes([number])) for number in (1, 2, 3)]
+        names = [deal.id(payer.domain) for deal in deals]
+        for deal, name in zip(deals, names, strict=True):
+            await payer.wait(await payer.submit(Intent(f"open {name.hex()}", Open(deal, RP.sign(name)))))
+        receipt = JC.sign(digest(payer.domain, Receipt(names[2], b"\x05" * 32)))
+        watch, heard = Watch(), list[Notice]()
+        watch.add(names[0], deals[0], Side.PROVIDER, {State.ABSENT: Deliver(deals[0], b"\x05" * 32, b"short")})
+        watch.add(names[1], deals[1], Side.PROVIDER, {State.ABSENT: Deliver(deals[1], b"\x05" * 32, receipt)})
+        watch.add(names[2], deals[2], Side.PROVIDER, {State.ABSENT: Deliver(deals[2], b"\x05" * 32, receipt)})
+
+        async def hear(notice: Notice) -> None:
+            heard.append(notice)
+
+        nursery.start_soon(run_watch, provider, partial(provider.read, ()), watch, hear, 0.02)
+        await rpc.call("evm_setNextBlockTimestamp", deals[0].deliver_by + deals[0].grace + 1)
+        for deal, name in zip(deals, names, strict=True):
+            await payer.wait(await payer.submit(Intent(f"absent {name.hex()}", Absent(deal, None), gas=300_000)))
+        with trio.fail_after(10):
+            while (await payer.deals([names[2]]))[0].state is not State.DELIVERED:  # noqa: ASYNC110
+                await trio.sleep(0.02)
+        await trio.sleep(0.3)
+        failed = [notice for notice in heard if isinstance(notice, NotAnswered)]
+        assert [notice.deal for notice in failed] == names[:2]
+        assert "not signed" in failed[1].reason
+        assert [notice.deal for notice in heard if isinstance(notice, Answer)] == names[2:]
+        nursery.cancel_scope.cancel()
+
+
+def test_what_a_copy_does_not_know_is_said_late_and_what_it_proves_at_once() -> None:
+    watch = Watch()
+    watch.add(NAME, DEAL, Side.PROVIDER, {State.ABSENT: NoInputs(DEAL)}, patience=75)
+    assert not [n for n in watch.observe(NOW + 70, claimed(State.ABSENT)) if isinstance(n, Answer)]
+    watch.add(NAME, DEAL, Side.PROVIDER, {State.ABSENT: Redeem(DEAL, 7, bytes(65))})
+    assert [n for n in watch.observe(NOW + 71, claimed(State.ABSENT)) if isinstance(n, Answer)]
 
 
 def test_the_voucher_is_better_evidence_than_the_receipt() -> None:

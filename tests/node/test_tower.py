@@ -47,6 +47,10 @@ async def test_a_tower_answers_out_of_a_copy_of_the_state(tmp_path: Path) -> Non
         sale = selling.opened(deal, DealId(name), job, terms, 1, b"\x01" * 32, bytes(32))
         sale = replace(sale, stage=selling.Waiting(run, receipt, b"", 0, deal.deliver_by))
         stores[rp.address].change("provider", Save("sale", sale))
+        # what a customer's file holds beside it, broken or forged, keeps the tower from nothing
+        for kind in ("Sale", "sale", "Nothing"):
+            broken = "INSERT INTO records VALUES ('provider', ?, ?, x'82a161')"
+            stores[rp.address].connection.execute(broken, (f"broken {kind}", kind))
         assert [record.id for record in open_deals(tmp_path / "r.sqlite")] == [name]
         async with (
             connect(access, domain, stores[jc.address].connection, jc.private) as payer,
