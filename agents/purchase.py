@@ -76,6 +76,7 @@ FINALIZE_AFTER = 50
 """Seconds after the end of the time to answer at which a claim is ended that its maker left standing."""
 HOPELESS = frozenset({"no such claim", "not open", "paid", "too late", "not new", "no receipt", "it had started"})
 """Refusals that no waiting mends; what has happened instead shows in the vault."""
+TAKEN_BACK = "a reorganisation of the chain took the deal back, and it came too late to be locked again"
 NUDGE_MOST = 60.0
 REFETCH = 2.0
 """Seconds after a failed fetch of the result."""
@@ -137,6 +138,11 @@ def _saw(it: Purchase, now: float, standing: DealState, at: int) -> Step[Purchas
             # only a block after `start_by` proves that it never will; a world that names none is asked when it is late
             never = at > it.deal.start_by or (not at and now > it.deal.start_by + LOCK_MARGIN)
             return enter(it, Over("the deal did not reach the vault in time"), now) if never else Step(it)
+        case _, DealState(state=State.NONE):
+            # a reorganisation took it back; the same call goes out again, but may come too late now
+            if at > it.deal.start_by:
+                return enter(it, Over(TAKEN_BACK), now)
+            return Step(it, (WakeAt(max(now, it.deal.start_by) + LOCK_MARGIN, Timer(it.id, "taken back")),))
         case Locking(), DealState(state=State.OPEN):
             return enter(it, Awaiting(), now, Tell(it.wanted, InVault(it.deal)))
         case Locking(), DealState(state=State.DELIVERED):  # all of it happened while this node was down
@@ -200,6 +206,8 @@ def _go_on(it: Purchase, now: float, event: Event) -> Step[Purchase]:
     match it.stage, event:
         case Locking(), Woke(Timer(phase="locking")):
             return Step(it, (Watch(it.deal), WakeAt(now + LOCK_MARGIN, Timer(it.id, "locking"))))
+        case _, Woke(Timer(phase="taken back")):
+            return Step(it, (Watch(it.deal),))
         case Awaiting(started=b""), Got(message=Begun(signature=signature)):
             it = replace(it, stage=Awaiting(signature))
             return Step(it, (Save(key(it.id), it), Tell(it.wanted, Running(it.deal))))

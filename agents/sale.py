@@ -230,6 +230,11 @@ def _saw(sale: Sale, now: float, standing: DealState, at: int) -> Step[Sale]:
             # only a block after `start_by` proves that it never will; a world that names none is asked when it is late
             never = at > sale.deal.start_by or (not at and now > sale.deal.start_by + LOCK_MARGIN)
             return _enter(sale, Over("the job creator never locked it"), now) if never else Step(sale)
+        case Preparing() | Working() | Waiting() | GivenUp(), DealState(state=State.NONE):
+            # a reorganisation took it back; the job creator's call goes out again, but may come too late now
+            if at > sale.deal.start_by:
+                return _enter(sale, Over("a reorganisation took the deal back"), now)
+            return Step(sale, (WakeAt(max(now, sale.deal.start_by) + LOCK_MARGIN, Timer(sale.id, "taken back")),))
         case Bound(), DealState(state=State.OPEN, paid=False):
             return _enter(sale, Preparing((sale.job.module_cid, sale.job.inputs_cid)), now)
         case ((Bound() | Preparing() | GivenUp()), DealState(state=State.ABSENT)):
@@ -267,6 +272,8 @@ def _go_on(sale: Sale, now: float, event: Event) -> Step[Sale]:
     match sale.stage, event:
         case Bound(), Woke(Timer(phase="bound")):
             return Step(sale, (Watch(sale.deal), WakeAt(now + LOCK_MARGIN, Timer(sale.id, "bound"))))
+        case _, Woke(Timer(phase="taken back")):
+            return Step(sale, (Watch(sale.deal),))
         case Bound(), Got(message=Locked()):
             return Step(sale, (Watch(sale.deal),))  # the chain's word counts, this only says when to look
         case Preparing(missing), Fetched(cid=cid) if cid in missing:
