@@ -6,12 +6,16 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from eth.exceptions import VMError
 from eth_abi.abi import decode as abi_decode
 from eth_abi.exceptions import DecodingError
+from eth_utils.exceptions import ValidationError
 
 from contracts.devchain.ledger import BASE_FEE, GAS_LIMIT, Block, Executed, Ledger, Mined, Rejected
 
 _ERROR_STRING = bytes.fromhex("08c379a0")
+_LAST_MOMENT = 1 << 40
+"""Unix time that a test may go to: a block's moment must fit its field, and each of the vault's."""
 
 
 class RpcError(Exception):
@@ -64,7 +68,7 @@ class Methods:
             raise RpcError(-32601, f"the method {method} does not exist/is not available")
         try:
             return call(*params)
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
+        except (TypeError, ValueError, KeyError, AttributeError, ValidationError, VMError) as error:
             raise RpcError(-32602, f"invalid argument: {error}") from error
 
     # blocks
@@ -72,7 +76,7 @@ class Methods:
     def _find(self, tag: str) -> Block | None:
         if tag in ("latest", "pending", "safe", "finalized"):
             return self._ledger.head
-        number = 0 if tag == "earliest" else int(tag, 16)
+        number = 0 if tag == "earliest" else _number(tag)
         return self._ledger.blocks[number] if number < len(self._ledger.blocks) else None
 
     def _state(self, tag: str) -> Any:
@@ -109,7 +113,7 @@ class Methods:
     # state
 
     def _storage(self, who: str, slot: str, tag: str = "latest") -> str:
-        value: int = self._state(tag).get_storage(_bytes(who), int(slot, 16))
+        value: int = self._state(tag).get_storage(_bytes(who), _number(slot))
         return _hex(value.to_bytes(32, "big"))
 
     def _nonce(self, who: str, tag: str = "latest") -> str:
@@ -128,7 +132,7 @@ class Methods:
             self._state(tag),
             _bytes(call.get("from") or "0x" + "00" * 20),
             _bytes(to) if to else None,
-            int(call.get("value") or "0x0", 16),
+            _number(call.get("value") or "0x0"),
             _bytes(data),
             GAS_LIMIT,
         )
@@ -216,13 +220,14 @@ class Methods:
         return "0x0"
 
     def _increase_time(self, seconds: int | str) -> str:
-        self._ledger.offset += _number(seconds)
+        offset = self._ledger.offset + _number(seconds)
+        self._ledger.offset = _moment(int(time.time()) + offset) - int(time.time())
         return hex(self._ledger.offset)
 
     def _set_next(self, moment: int | str) -> None:
         if _number(moment) < self._ledger.head.timestamp:
             raise RpcError(-32602, "timestamp error: lower than the previous block's")
-        self._ledger.next_timestamp = _number(moment)
+        self._ledger.next_timestamp = _moment(_number(moment))
         self._ledger.offset = _number(moment) - int(time.time())
 
     def _set_automine(self, on: bool) -> None:
@@ -270,4 +275,13 @@ def _hex(raw: bytes) -> str:
 
 
 def _number(value: int | str) -> int:
-    return value if isinstance(value, int) else int(value, 16)
+    number = value if isinstance(value, int) else int(value, 16)
+    if number < 0:
+        raise ValueError("a number below 0")
+    return number
+
+
+def _moment(seconds: int) -> int:
+    if seconds > _LAST_MOMENT:
+        raise ValueError("a moment in too far a future")
+    return seconds

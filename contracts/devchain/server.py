@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any
 
 import h11
@@ -14,7 +15,10 @@ from contracts.devchain.methods import Methods, RpcError
 _GROUPING = 0.004
 """Seconds to wait for more transactions before a block is mined."""
 _MOST_BODY = 4 << 20
+_MOST_OPENED = 5_000
+"""Brackets in a body: py-evm allows Python to recurse so deeply that a body of them alone would end the process."""
 _CHUNK = 1 << 16
+log = logging.getLogger("lilypad.devchain")
 
 
 class DevServer:
@@ -53,6 +57,9 @@ class DevServer:
                 if event is h11.NEED_DATA:
                     connection.receive_data(await stream.receive_some(_CHUNK))
                 elif isinstance(event, h11.Request):
+                    if event.method != b"POST":
+                        await self._refuse(connection, stream)
+                        return
                     body = b""
                 elif isinstance(event, h11.Data):
                     body += event.data
@@ -65,11 +72,18 @@ class DevServer:
                     connection.start_next_cycle()
                 else:
                     return
-        except (h11.RemoteProtocolError, trio.BrokenResourceError, trio.ClosedResourceError):
+        except (h11.ProtocolError, trio.BrokenResourceError, trio.ClosedResourceError):
             return
         finally:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
                 await stream.aclose()
+
+    async def _refuse(self, connection: h11.Connection, stream: trio.SocketStream) -> None:
+        headers = [("allow", "POST"), ("content-length", "0"), ("connection", "close")]
+        await stream.send_all(
+            (connection.send(h11.Response(status_code=405, headers=headers)) or b"")
+            + (connection.send(h11.EndOfMessage()) or b"")
+        )
 
     async def _reply(self, connection: h11.Connection, stream: trio.SocketStream, body: bytes) -> None:
         headers = [("content-type", "application/json"), ("content-length", str(len(body)))]
@@ -82,6 +96,8 @@ class DevServer:
     async def answer(self, body: bytes) -> bytes:
         """The body of the answer to a request's body."""
         try:
+            if body.count(b"[") + body.count(b"{") > _MOST_OPENED:
+                return json.dumps(_error(None, -32600, "too many brackets")).encode()
             request = json.loads(body)
         except ValueError:
             return json.dumps(_error(None, -32700, "parse error")).encode()
@@ -100,6 +116,9 @@ class DevServer:
             return {"jsonrpc": "2.0", "id": name, "result": self._methods.answer(request["method"], params)}
         except RpcError as error:
             return _error(name, error.code, str(error), error.data)
+        except Exception as error:  # whatever one request breaks, the chain goes on for everybody else
+            log.exception("a request to %s failed", request["method"])
+            return _error(name, -32603, f"internal error: {type(error).__name__}")
 
 
 def _error(name: Any, code: int, message: str, data: str | None = None) -> dict[str, Any]:
