@@ -49,6 +49,13 @@ class Settlements:
             limit = min(limit, known.late)
         self._waiting[name] = _Waiting(payment, now if known is None else known.since, limit)
 
+    def hurry(self, name: DealId, late: int) -> bool:
+        """It must have been mined sooner than was thought; False where it does not wait."""
+        known = self._waiting.get(name)
+        if known is not None:
+            self._waiting[name] = _Waiting(known.payment, known.since, min(known.late, late))
+        return known is not None
+
     def drop(self, name: DealId) -> None:
         """It was paid in another way."""
         self._waiting.pop(name, None)

@@ -20,9 +20,10 @@ from contracts.encoding import (
 )
 from contracts.errors import Garbled, NotSent, NoVault, WrongChain
 from contracts.journal import Receipt
+from contracts.profile import DEV
 from contracts.reading import counted, data, field, quantity
 from contracts.rpc import Endpoint
-from contracts.sender import Sender, Sent, raise_no_coins
+from contracts.sender import Sender, Sent, allowed, fees, raise_no_coins
 from protocol.deal import DealId
 from protocol.eip712 import Domain
 from protocol.identity import Address, show
@@ -72,6 +73,8 @@ class Preview:
     """Of a unit of gas, base units of the coin."""
     value: int
     """Coins that the call itself takes along."""
+    most: int
+    """What the sender's coins must cover for gas, should the price rise before it is mined; base units."""
 
     @property
     def fee(self) -> int:
@@ -96,6 +99,7 @@ class VaultClient:
         self.token = token
         self._rpc = rpc
         self._sender = sender
+        self._profile = DEV if sender is None else sender.profile
 
     async def check(self) -> None:
         """Raises `WrongChain`, `ChainReborn` for one that began anew since, `NoVault` where there is none."""
@@ -192,9 +196,12 @@ class VaultClient:
         sender = self._sending().address if by is None else by
         payload, value = self._encode(call)
         what = {"from": show(sender), "to": show(self.vault), "data": "0x" + payload.hex(), "value": hex(value)}
-        gas, price = await self._rpc.batch([("eth_estimateGas", (what,)), ("eth_gasPrice", ())])
+        gas, price, tip = await self._rpc.batch(
+            [("eth_estimateGas", (what,)), ("eth_gasPrice", ()), ("eth_maxPriorityFeePerGas", ())]
+        )
         raise_no_coins(gas)
-        return Preview(counted(gas), quantity(price), value)
+        most = allowed(counted(gas), self._profile.gas_margin_percent) * fees(price, tip)[0]
+        return Preview(counted(gas), quantity(price), value, most)
 
     def _encode(self, call: VaultCall) -> tuple[bytes, int]:
         if self.token is not None and isinstance(call, Deposit):

@@ -54,6 +54,10 @@ class _Seat:
     claim_until: int = 0
     is_released: bool = False
 
+    def is_cold(self, now: int) -> bool:
+        """Whether no deal came of it, or has not for so long that another may have it."""
+        return self.is_released or (self.leaf is None and now >= self.reserved + SIGNING)
+
 
 class Commitments:
     """One side's shares that wait to be locked together. Pure: moments are given, seconds of the chain's clock."""
@@ -71,13 +75,22 @@ class Commitments:
         self._seats: list[_Seat] = []
 
     def reserve(self, now: int) -> SeatName:
-        """The next free seat; raises `Misuse` while all 128 of the lock are reserved and it can't be taken yet."""
+        """The next free seat; raises `Misuse` while all 128 of the lock have deals, or are being signed for.
+
+        Whoever lets a reserved seat go cold loses it: a seat costs nothing, so strangers must not be able to hold all.
+        """
         if not self._seats:
             self._open(now)
-        if len(self._seats) == SEATS:
-            raise Misuse("every seat of the next lock is taken; take it first")
-        self._seats.append(_Seat(now))
-        return SeatName(self._slot, self._number, len(self._seats) - 1)
+        position = len(self._seats)
+        if position < SEATS:
+            self._seats.append(_Seat(now))
+        else:
+            cold = (n for n, seat in enumerate(self._seats) if seat.is_cold(now))
+            found = next(cold, None)
+            if found is None:
+                raise Misuse("every seat of the next lock is taken; take it first")
+            position, self._seats[found] = found, _Seat(now)
+        return SeatName(self._slot, self._number, position)
 
     def release(self, seat: SeatName) -> None:
         """No deal came of it. One of a lock that was taken meanwhile is none of the next's."""
@@ -109,7 +122,7 @@ class Commitments:
         due = self.next_look()
         if due is None:
             return None
-        signing = [seat for seat in self._unsigned() if seat.reserved + SIGNING > now]
+        signing = [seat for seat in self._unsigned() if not seat.is_cold(now)]
         full = len(self._seats) == SEATS and not signing
         cheap = ALONE * gas_price < self.policy.worth and not signing
         if not (due <= now or full or cheap):

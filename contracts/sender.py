@@ -176,8 +176,8 @@ class Sender:
         )
         if gas is None:
             raise_no_coins(estimate)
-            gas = counted(estimate) * self.profile.gas_margin_percent // 100
-        most, reward = self._fees(price, tip)
+            gas = allowed(counted(estimate), self.profile.gas_margin_percent)
+        most, reward = fees(price, tip)
         return self._sign(intent, self._free_nonce(count), to, value, data, gas, most, reward)
 
     def _free_nonce(self, count: Any) -> int:
@@ -186,12 +186,6 @@ class Sender:
         if isinstance(count, Disagreement) and known:
             return known
         return self._journal.free_nonce(counted(count))
-
-    def _fees(self, price: Any, tip: Any) -> tuple[int, int]:
-        """The most to pay and the tip, for a unit of gas: room for the price to double before it must be replaced."""
-        now = quantity(price)
-        reward = _USUAL_TIP if isinstance(tip, RpcRefused) else min(quantity(tip), now)  # a price has the tip in it
-        return 2 * now + reward, min(reward, 2 * now + reward)
 
     def _sign(
         self, intent: str, nonce: int, to: Address | None, value: int, data: bytes, gas: int, max_fee: int, tip: int
@@ -270,12 +264,12 @@ class Sender:
                 ("eth_estimateGas", ({"from": me, "to": me, "value": "0x0"},)),
             ]
         )
-        most, reward = self._fees(price, tip)
-        allowed = counted(gas) * self.profile.gas_margin_percent // 100
+        most, reward = fees(price, tip)
+        limit = allowed(counted(gas), self.profile.gas_margin_percent)
         async with self._turn:
             for nonce in range(used, min(used + _MOST_FILLED, min(attempt.nonce for attempt in attempts))):
                 if self._journal.free_nonce(nonce) == nonce:
-                    filler = self._sign(f"{_FILLER}{nonce}", nonce, self.address, 0, b"", allowed, most, reward)
+                    filler = self._sign(f"{_FILLER}{nonce}", nonce, self.address, 0, b"", limit, most, reward)
                     self._journal.save(filler)
                     with suppress(ChainError):  # it is looked after like all others from now on
                         await self._send(filler)
@@ -311,7 +305,7 @@ class Sender:
 
     async def _replace(self, old: Attempt) -> None:
         price, tip = await self._rpc.batch([("eth_gasPrice", ()), ("eth_maxPriorityFeePerGas", ())])
-        most, reward = self._fees(price, tip)
+        most, reward = fees(price, tip)
         bumped = [max(1, fee * self.profile.bump_percent // 100 + 1) for fee in (old.max_fee, old.tip)]
         if bumped[0] > _DEAREST * most:
             await self._send(old)
@@ -345,7 +339,7 @@ class Sender:
                 count = await self._rpc.call("eth_getTransactionCount", show(self.address), "latest")
                 nonce = self._free_nonce(count)
                 price, tip = await self._rpc.batch([("eth_gasPrice", ()), ("eth_maxPriorityFeePerGas", ())])
-                most, reward = self._fees(price, tip)
+                most, reward = fees(price, tip)
                 new = self._sign(newest.intent, nonce, newest.to, newest.value, newest.data, newest.gas, most, reward)
                 self._journal.save(new)
                 await self._send(new)
@@ -353,6 +347,21 @@ class Sender:
     def _wake(self) -> None:
         self._changed.set()
         self._changed = trio.Event()
+
+
+def fees(price: Any, tip: Any) -> tuple[int, int]:
+    """The most to pay and the tip, for a unit of gas: room for the price to double before it must be replaced.
+
+    ``price`` and ``tip`` as an endpoint tells them; raises `ChainError` in a price's place.
+    """
+    now = quantity(price)
+    reward = _USUAL_TIP if isinstance(tip, RpcRefused) else min(quantity(tip), now)  # a price has the tip in it
+    return 2 * now + reward, min(reward, 2 * now + reward)
+
+
+def allowed(estimate: int, margin_percent: int) -> int:
+    """The limit of gas to sign for an estimate."""
+    return estimate * margin_percent // 100
 
 
 def raise_no_coins(estimate: Any) -> None:

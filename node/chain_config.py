@@ -51,8 +51,18 @@ def chain_access(table: dict[str, Any], chain_id: int, where: str) -> ChainAcces
     return ChainAccess(urls, profile, quorum)
 
 
+LOCK_BLOCKS = 2
+"""Blocks that may go by until a signed deal is locked: one to be mined in, and one that was too full."""
+
+
 def check_depth(profile: ChainProfile, rules: Rules) -> None:
     """Work starts only when a deal lies deep enough: there must be time for that. Raises `UserError`."""
+    if profile.block_time > 1 and rules.lock_within < LOCK_BLOCKS * profile.block_time:
+        raise bad(
+            f"rules: lock_within = {rules.lock_within} s is less than the {LOCK_BLOCKS * profile.block_time:g} s in "
+            f"which {LOCK_BLOCKS} blocks come, so deals would be locked too late",
+            "set lock_within higher in [networks.….rules]",
+        )
     wait = profile.depth(0) * profile.block_time if profile.confirmations > 1 else 0
     for key in ("transfer", "grace", "answer"):
         if getattr(rules, key) < wait:

@@ -221,6 +221,8 @@ class ChainLink:
         disputed = state.state in (State.JURY, State.RULED)
         sealed = await self.line.witnesses.sealed(name) if disputed else b""
         watched.told = state
+        if state.state is State.DELIVERED and self._settling is not None:
+            self._settling.hurry(name, state.deadline)
         for hear in list(watched.hearers):
             hear(ChainSaw(name, state, seen.head.timestamp, sealed))
 

@@ -33,7 +33,7 @@ class Moves:
         cost = await self._cost(call)
         amount = getattr(call, "amount", getattr(call, "value", 0))
         coins = await self._line.client.coins(self._me)
-        if cost.total > coins:
+        if cost.value + cost.most > coins:
             raise _too_few_coins(self._me, coins, cost)
         return {
             "amount": str(amount),
@@ -84,10 +84,10 @@ class Moves:
         to = Address(bytes.fromhex(wish["to"])) if wish.get("to") else self._me
         match wish["what"]:
             case "deposit":
-                return Deposit(to, int(wish["amount"]))
+                return Deposit(to, _units(wish))
             case "withdraw":
                 if wish["amount"] is not None:
-                    return Withdraw(int(wish["amount"]), to)
+                    return Withdraw(_units(wish), to)
                 (account,) = await self._line.client.accounts((self._me,))
                 if not account.free:
                     raise UserError(ExitCode.FUNDS_OR_KEY, f"nothing is free in the vault ({account.locked} locked)")
@@ -122,10 +122,17 @@ class Moves:
         return UserError(ExitCode.FUNDS_OR_KEY, f"the vault refuses: {error.reason or 'no reason given'}")
 
 
+def _units(wish: Mapping[str, Any]) -> int:
+    try:
+        return int(wish["amount"])
+    except (TypeError, ValueError, KeyError):
+        raise UserError(ExitCode.USAGE, "no amount of base units", 'write "amount": "1000"') from None
+
+
 def _too_few_coins(me: Address, coins: int, cost: Preview) -> UserError:
     return UserError(
         ExitCode.FUNDS_OR_KEY,
-        f"{show(me)} holds {show_amount(coins)}, and this takes {show_amount(cost.value)} and about "
-        f"{show_amount(cost.fee)} for gas",
+        f"{show(me)} holds {show_amount(coins)}, and this takes {show_amount(cost.value)} and up to "
+        f"{show_amount(cost.most)} for gas (usually {show_amount(cost.fee)})",
         f"send coins to {show(me)}",
     )

@@ -14,14 +14,27 @@ def bad(what: str, mend: str) -> UserError:
 
 
 def parse_address(text: str, what: str) -> Address:
-    """20 bytes from 40 hex digits; raises `UserError`."""
+    """20 bytes from 40 hex digits, whose capitals must be right where there are any (EIP-55); raises `UserError`."""
+    digits = text.removeprefix("0x")
     try:
-        raw = bytes.fromhex(text.removeprefix("0x"))
+        raw = bytes.fromhex(digits)
     except ValueError:
         raw = b""
     if len(raw) != 20:
         raise bad(f"{what}: '{text}' is no address", "write 0x and 40 hex digits")
+    if not any(raw):
+        raise bad(f"{what}: nobody has the address 0x00…00", "write the address of the one you mean")
+    if digits not in (digits.lower(), digits.upper()) and digits != _with_capitals(digits.lower()):
+        raise bad(f"{what}: '{text}' is mistyped: its capitals don't fit it", "copy it again from where it came from")
     return Address(raw)
+
+
+def _with_capitals(digits: str) -> str:
+    """Source: EIP-55."""
+    from eth_hash.auto import keccak
+
+    marks = keccak(digits.encode()).hex()
+    return "".join(digit.upper() if int(mark, 16) >= 8 else digit for digit, mark in zip(digits, marks, strict=False))
 
 
 def integer(value: Any, name: str) -> int:

@@ -63,6 +63,11 @@ class Settling:
             if name in self._alone:
                 return None
 
+    def hurry(self, name: DealId, late: int) -> None:
+        """The payee has turned to the vault: its pay must be mined by this moment."""
+        if self._queue.hurry(name, late):
+            self._added.set()
+
     async def run(self) -> None:
         """Send what is due, for ever."""
         while True:

@@ -112,6 +112,10 @@ def _known(error: BaseException) -> UserError | None:
     for kind, code, mend in kinds:
         if isinstance(error, kind):
             return UserError(code, str(error) or repr(error), mend)
+    if type(error).__name__ in ("DatabaseError", "OperationalError"):  # of sqlite3, which few commands import
+        return UserError(
+            ExitCode.USAGE, f"the data folder's state.sqlite can't be used: {error}", "restore it from a back-up"
+        )
     if isinstance(error, OSError) and error.filename is not None:
         return UserError(ExitCode.USAGE, f"{error.filename}: {error.strerror}", "check the path and its permissions")
     return None

@@ -18,7 +18,7 @@ def passphrase(*, new: bool = False) -> str:
     if file:
         try:
             return Path(file).read_text().split("\n")[0]
-        except OSError as error:
+        except (OSError, UnicodeDecodeError) as error:
             raise UserError(ExitCode.FUNDS_OR_KEY, f"the passphrase file {file} can't be read: {error}") from None
     if not sys.stdin.isatty():
         raise UserError(

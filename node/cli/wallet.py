@@ -162,15 +162,20 @@ async def _make(config: Config, network: Network, wish: Mapping[str, Any], manne
             if manner.json:
                 print(json_format.dumps(cost, indent=2))
             return None
-        if not (manner.yes or manner.json) and sys.stdin.isatty() and not _agreed():
+        if not (manner.yes or manner.json) and sys.stdin.isatty() and not await _agreed():
             raise UserError(ExitCode.INTERRUPTED, "nothing was sent")
         name = secrets.token_hex(8)
         sent = await teller.begin(name, wish)
+        # whoever stops here must not take it for undone, and send it again
+        print(f"sent {sent['hash']}; it goes on even if this command ends", file=sys.stderr)
         return {**wish, **cost, **sent, **await _follow(teller, name, sent["hash"], quiet=manner.json)}
 
 
-def _agreed() -> bool:
+async def _agreed() -> bool:
+    import trio
+
     print("Send it? [y/N] ", end="", file=sys.stderr, flush=True)
+    await trio.lowlevel.wait_readable(sys.stdin.fileno())  # a terminal gives whole lines; until then ^C is heard
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
@@ -183,8 +188,10 @@ async def _follow(teller: _Teller, name: str, hash_: str, *, quiet: bool) -> dic
     while True:
         try:
             found = await teller.progress(name)
-        except ChainError as error:
-            print(f"the chain does not answer ({error}); the transaction is kept and goes on", file=sys.stderr)
+        except (ChainError, UserError) as error:
+            if isinstance(error, UserError) and error.code is not ExitCode.UNREACHABLE:
+                raise
+            print(f"no answer ({error}); the transaction is kept and goes on", file=sys.stderr)
             await trio.sleep(2.0)
             continue
         if not quiet and found["needed"] > 1 and found["confirmations"] != told:
@@ -224,10 +231,15 @@ async def _teller(config: Config, network: Network) -> AsyncIterator[_Teller]:
 
 async def _money(config: Config, address: Address) -> dict[str, str]:
     from contracts.connection import connect
+    from contracts.errors import ChainError
 
     network = config.load_network(config.network)
-    async with connect(network.access, network.rules.domain) as line:
-        await line.check()
-        account = (await line.client.accounts((address,)))[0]
-        coins = await line.client.coins(address)
+    try:
+        async with connect(network.access, network.rules.domain) as line:
+            await line.check()
+            account = (await line.client.accounts((address,)))[0]
+            coins = await line.client.coins(address)
+    except* ChainError as errors:
+        what = f"the key is {in_hex(address)}, and its money can't be read: {errors.exceptions[0]}"
+        raise UserError(ExitCode.UNREACHABLE, what, "check the network's rpc, chain_id and vault") from None
     return {"free": str(account.free), "locked": str(account.locked), "coins": str(coins)}

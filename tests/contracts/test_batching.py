@@ -63,6 +63,16 @@ def test_a_payment_leaves_before_it_would_be_late() -> None:
     assert queue.take(NOW + 200, GWEI) is not None
 
 
+def test_a_payee_that_turns_to_the_vault_hurries_its_payment() -> None:
+    queue = waiting(2, Policy(wait=10**6, margin=100))
+    assert queue.hurry(name(1), NOW + 300)
+    assert queue.next_look() == NOW + 200
+    assert queue.hurry(name(1), NOW + 900)
+    assert queue.next_look() == NOW + 200, "never later than was known"
+    assert not queue.hurry(name(5), NOW + 300)
+    assert name(5) not in queue.names
+
+
 def test_what_was_paid_in_another_way_is_not_paid_again() -> None:
     queue = waiting(2)
     queue.drop(name(0))

@@ -63,6 +63,22 @@ def test_what_one_commit_locks_is_paid_together_or_opened_one_by_one() -> None:
     drain(twin)
 
 
+def test_seats_that_strangers_reserved_and_left_are_given_away() -> None:
+    queue = waiting()
+    for _ in range(SEATS // 2):
+        queue.release(queue.reserve(BIRTH))
+    cold = [queue.reserve(BIRTH) for _ in range(SEATS // 2)]
+    deals = [signed(queue, 0) for _ in range(SEATS // 2)]  # the released ones first
+    with pytest.raises(Misuse, match="every seat"):
+        queue.reserve(BIRTH + SIGNING - 1)
+    again = queue.reserve(BIRTH + SIGNING)
+    assert again == cold[0]
+    assert len({deal.jc_seat for deal in deals}) == SEATS // 2
+    batch = queue.take(BIRTH + SIGNING + 30, GWEI)
+    assert batch is not None
+    assert len(batch.seats) == SEATS // 2
+
+
 def test_the_first_deal_takes_the_others_along_when_it_has_waited_long_enough() -> None:
     queue = waiting()
     assert queue.next_look() is None

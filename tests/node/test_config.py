@@ -44,9 +44,9 @@ def test_tables_of_both_files_add_up_and_variables_reach_into_the_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "config" / "lilypad" / "lilypad.toml").write_text(f'[networks.a]\nrpc = "http://x"\nvault = "{VAULT}"')
-    Path("lilypad.toml").write_text("[networks.a]\nchain_id = 7\n[networks.a.rules]\nlock_within = 4")
+    Path("lilypad.toml").write_text("[networks.a]\nchain_id = 7\n[networks.a.rules]\nlock_within = 40")
     network = load_config().load_network("a")
-    assert (network.access.urls[0], network.rules.domain.chain_id, network.rules.lock_within) == ("http://x", 7, 4)
+    assert (network.access.urls[0], network.rules.domain.chain_id, network.rules.lock_within) == ("http://x", 7, 40)
     assert network.rules.domain.vault == bytes.fromhex("ab" * 20)
     monkeypatch.setenv("LILYPAD_RPC", "http://y")
     monkeypatch.setenv("LILYPAD_CHAIN_ID", "8")
@@ -67,12 +67,21 @@ def test_tables_of_both_files_add_up_and_variables_reach_into_the_network(
         f"rpc = 'x'\nvault = '{VAULT}'\n[networks.a.rules]\ngrace = 'long'",
         f"rpc = 'x'\nvault = '{VAULT}'\n[networks.a.rules]\ncheck_payer = 101",
         f"rpc = 'x'\nvault = '{VAULT}'\n[networks.a.rules]\ndomain = 1",
+        f"rpc = 'x'\nvault = '0x{'00' * 20}'",
+        "rpc = 'x'\nvault = '0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAeD'",
+        f"rpc = 'x'\nvault = '{VAULT}'\nchain_id = 314\n[networks.a.rules]\nlock_within = 59",
     ],
 )
-def test_half_a_network_is_refused(table: str) -> None:
+def test_half_a_network_and_one_that_can_not_work_are_refused(table: str) -> None:
     Path("lilypad.toml").write_text(f"[networks.a]\n{table}")
     with pytest.raises(UserError):
         load_config().load_network("a")
+
+
+def test_an_address_with_the_right_capitals_or_none_is_taken() -> None:
+    for vault in ("0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", "0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaed"):
+        Path("lilypad.toml").write_text(f"[networks.a]\nrpc = 'x'\nvault = '{vault}'")
+        assert load_config().load_network("a").rules.domain.vault[:2] == b"\x5a\xae"
 
 
 def test_an_offer_file_says_what_is_sold(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ wallet = typer.Typer(help="The key of this peer, and its money.", no_args_is_hel
 Amount = Annotated[
     list[str], typer.Argument(metavar="AMOUNT [UNIT]", help="Base units, or with a unit: 1.5 ether, 20gwei, 3 nanofil.")
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before it is sent.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before it is sent; nor with --json.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what it would cost.")]
 
 
@@ -28,7 +28,7 @@ def wallet_new(home: Home = None, json: Json = False) -> None:
 
 @wallet.command("show")
 def wallet_show(home: Home = None, network: Network = None, json: Json = False) -> None:
-    """The address and peer id of the key, and the money it has."""
+    """The address of the key, and the money it has."""
     from node.cli.wallet import show
 
     do(show, home, network, json)
