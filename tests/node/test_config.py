@@ -58,18 +58,18 @@ def test_tables_of_both_files_add_up_and_variables_reach_into_the_network(
 @pytest.mark.parametrize(
     "table",
     [
-        "rpc = 'x'",
+        "rpc = 'http://x'",
         f"vault = '{VAULT}'",
-        "rpc = 'x'\nvault = '0x12'",
-        f"rpc = 'x'\nvault = '{VAULT}'\nchain_id = 1.5",
-        f"rpc = 'x'\nvault = '{VAULT}'\nbootstrap = 'one'",
-        f"rpc = 'x'\nvault = '{VAULT}'\n[networks.a.rules]\ncolour = 1",
-        f"rpc = 'x'\nvault = '{VAULT}'\n[networks.a.rules]\ngrace = 'long'",
-        f"rpc = 'x'\nvault = '{VAULT}'\n[networks.a.rules]\ncheck_payer = 101",
-        f"rpc = 'x'\nvault = '{VAULT}'\n[networks.a.rules]\ndomain = 1",
-        f"rpc = 'x'\nvault = '0x{'00' * 20}'",
-        "rpc = 'x'\nvault = '0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAeD'",
-        f"rpc = 'x'\nvault = '{VAULT}'\nchain_id = 314\n[networks.a.rules]\nlock_within = 59",
+        "rpc = 'http://x'\nvault = '0x12'",
+        f"rpc = 'http://x'\nvault = '{VAULT}'\nchain_id = 1.5",
+        f"rpc = 'http://x'\nvault = '{VAULT}'\nbootstrap = 'one'",
+        f"rpc = 'http://x'\nvault = '{VAULT}'\n[networks.a.rules]\ncolour = 1",
+        f"rpc = 'http://x'\nvault = '{VAULT}'\n[networks.a.rules]\ngrace = 'long'",
+        f"rpc = 'http://x'\nvault = '{VAULT}'\n[networks.a.rules]\ncheck_payer = 101",
+        f"rpc = 'http://x'\nvault = '{VAULT}'\n[networks.a.rules]\ndomain = 1",
+        f"rpc = 'http://x'\nvault = '0x{'00' * 20}'",
+        "rpc = 'http://x'\nvault = '0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAeD'",
+        f"rpc = 'http://x'\nvault = '{VAULT}'\nchain_id = 314\n[networks.a.rules]\nlock_within = 59",
     ],
 )
 def test_half_a_network_and_one_that_can_not_work_are_refused(table: str) -> None:
@@ -80,7 +80,7 @@ def test_half_a_network_and_one_that_can_not_work_are_refused(table: str) -> Non
 
 def test_an_address_with_the_right_capitals_or_none_is_taken() -> None:
     for vault in ("0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed", "0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaed"):
-        Path("lilypad.toml").write_text(f"[networks.a]\nrpc = 'x'\nvault = '{vault}'")
+        Path("lilypad.toml").write_text(f"[networks.a]\nrpc = 'http://x'\nvault = '{vault}'")
         assert load_config().load_network("a").rules.domain.vault[:2] == b"\x5a\xae"
 
 
