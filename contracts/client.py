@@ -9,6 +9,7 @@ from typing import TypeVar
 from contracts.artifact import token_vault_artifact, vault_artifact
 from contracts.encoding import (
     accounts_query,
+    allowance_query,
     deals_query,
     encode_approval,
     encode_call,
@@ -16,6 +17,7 @@ from contracts.encoding import (
     lock_query,
     mediators_query,
     sealed_query,
+    tokens_query,
     words,
 )
 from contracts.errors import Garbled, NotSent, NoVault, WrongChain
@@ -118,9 +120,15 @@ class VaultClient:
 
     async def approve(self, name: str, amount: int) -> Sent:
         """Let the vault take so many tokens by the next deposits; ``name`` as an intent's."""
-        if self.token is None:
-            raise NotSent("this vault holds the chain's coin, which needs no approval")
-        return await self._sending().submit(name, self.token, encode_approval(self.vault, amount))
+        return await self._sending().submit(name, self._token(), encode_approval(self.vault, amount))
+
+    async def allowance(self, who: Address) -> int:
+        """How many of somebody's tokens the vault may still take."""
+        return await self._ask_token(allowance_query(who, self.vault))
+
+    async def tokens(self, who: Address) -> int:
+        """How many tokens an address holds outside the vault."""
+        return await self._ask_token(tokens_query(who))
 
     async def wait(self, sent: Sent | bytes) -> Receipt:
         """Until it lies deep enough; look at ``status``, a race may have made the vault refuse."""
@@ -193,9 +201,15 @@ class VaultClient:
 
     async def preview(self, call: VaultCall, by: Address | None = None) -> Preview:
         """What a call would cost now; raises `NoCoins`, or `Reverted` with the vault's reason to refuse it."""
+        return await self._preview(self.vault, *self._encode(call), by)
+
+    async def preview_approval(self, amount: int, by: Address | None = None) -> Preview:
+        """What `approve` would cost now; raises as `preview`."""
+        return await self._preview(self._token(), encode_approval(self.vault, amount), 0, by)
+
+    async def _preview(self, to: Address, payload: bytes, value: int, by: Address | None) -> Preview:
         sender = self._sending().address if by is None else by
-        payload, value = self._encode(call)
-        what = {"from": show(sender), "to": show(self.vault), "data": "0x" + payload.hex(), "value": hex(value)}
+        what = {"from": show(sender), "to": show(to), "data": "0x" + payload.hex(), "value": hex(value)}
         gas, price, tip = await self._rpc.batch(
             [("eth_estimateGas", (what,)), ("eth_gasPrice", ()), ("eth_maxPriorityFeePerGas", ())]
         )
@@ -210,6 +224,15 @@ class VaultClient:
 
     def _view(self, payload: bytes, tag: str = "latest") -> tuple[str, tuple[object, ...]]:
         return "eth_call", ({"to": show(self.vault), "data": "0x" + payload.hex()}, tag)
+
+    def _token(self) -> Address:
+        if self.token is None:
+            raise NotSent("this vault holds the chain's coin, which needs no approval")
+        return self.token
+
+    async def _ask_token(self, payload: bytes) -> int:
+        call = {"to": show(self._token()), "data": "0x" + payload.hex()}
+        return quantity(await self._rpc.call("eth_call", call, "latest"))
 
     def _sending(self) -> Sender:
         if self._sender is None:

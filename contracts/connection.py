@@ -55,6 +55,6 @@ async def connect(
             journal = SqliteJournal(database, domain.chain_id, address_of_public_key(key.public_key.format()))
             sender = Sender(everybody, journal, key, access.profile)
             nursery.start_soon(sender.run)
-        client = VaultClient(everybody, domain.chain_id, domain.vault, sender)
+        client = VaultClient(everybody, domain.chain_id, domain.vault, sender, access.token)
         readers = [VaultClient(rpc, domain.chain_id, domain.vault) for rpc in rpcs]
         yield Connection(client, Witnesses(readers, quorum), access.profile, journal)

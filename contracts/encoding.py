@@ -166,6 +166,16 @@ def encode_approval(vault: Address, amount: int) -> bytes:
     return _selector("approve(address,uint256)") + _address(vault) + _word(amount)
 
 
+def allowance_query(owner: Address, vault: Address) -> bytes:
+    """A token's ``allowance``: how much the vault may take. Source: ERC-20."""
+    return _selector("allowance(address,address)") + _address(owner) + _address(vault)
+
+
+def tokens_query(owner: Address) -> bytes:
+    """A token's ``balanceOf``. Source: ERC-20."""
+    return _selector("balanceOf(address)") + _address(owner)
+
+
 def accounts_query(addresses: Sequence[Address]) -> bytes:
     """Call data of ``accounts_many``."""
     return _selector("accounts_many(address[])") + _word(32) + _array([_address(who) for who in addresses])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from protocol.identity import Address
+
 
 @dataclass(frozen=True, slots=True)
 class ChainProfile:
@@ -75,6 +77,8 @@ class ChainAccess:
     profile: ChainProfile = DEV
     quorum: int | None = None
     """How many endpoints must agree; None: more than half."""
+    token: Address | None = None
+    """The ERC-20 token that the vault holds; None where it holds the chain's coin."""
 
 
 KINDS = {"dev": DEV, "ethereum": ETHEREUM, "filecoin": FILECOIN}

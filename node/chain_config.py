@@ -7,7 +7,7 @@ from typing import Any
 
 from contracts.batching import Policy
 from contracts.profile import KINDS, ChainAccess, ChainProfile, usual_kind
-from node.parsing import bad, integer, table_of, texts
+from node.parsing import bad, integer, parse_address, table_of, texts
 from protocol.rules import Rules
 
 _SPANS = {"poll", "resend_after", "stuck_after", "block_time"}
@@ -48,7 +48,8 @@ def chain_access(table: dict[str, Any], chain_id: int, where: str) -> ChainAcces
             "and a replacement pays 110 % at least",
             "correct the numbers",
         )
-    return ChainAccess(urls, profile, quorum)
+    token = parse_address(str(table["token"]), "token") if "token" in table else None
+    return ChainAccess(urls, profile, quorum, token)
 
 
 LOCK_BLOCKS = 2

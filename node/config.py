@@ -24,7 +24,7 @@ from protocol.job import Capacity
 from protocol.prices import PARTS
 from protocol.rules import PERCENT, Rules
 
-_NETWORK_KEYS = {"rpc", "vault", "chain_id", "bootstrap", "relays", "rules", "quorum", "chain", "batching"}
+_NETWORK_KEYS = {"rpc", "vault", "token", "chain_id", "bootstrap", "relays", "rules", "quorum", "chain", "batching"}
 AUTO = "auto"
 CHAIN_KINDS = (AUTO, "py-evm", "anvil")
 """Of a local market; ``auto`` takes anvil where it is found."""

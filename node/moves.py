@@ -6,7 +6,7 @@ one journal and one sender at any time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 from contracts.client import Intent, Preview
@@ -18,6 +18,8 @@ from protocol.identity import Address, show
 from protocol.vault_calls import Delegate, Deposit, VaultCall, Withdraw
 
 _PREFIX = "wallet:"
+APPROVE = "approve"
+"""The one move that is no call of the vault's: it lets the vault take tokens."""
 
 
 class Moves:
@@ -29,9 +31,13 @@ class Moves:
 
     async def preview(self, wish: Mapping[str, Any]) -> dict[str, str]:
         """What a move would cost and take, in base units; raises `UserError` where it can't be made."""
-        call = await self._call(wish)
-        cost = await self._cost(call)
-        amount = getattr(call, "amount", getattr(call, "value", 0))
+        if wish["what"] == APPROVE:
+            amount = self._approval(wish)
+            cost = await self._told(self._line.client.preview_approval(amount, self._me), 0)
+        else:
+            call = await self._call(wish)
+            amount = getattr(call, "amount", getattr(call, "value", 0))
+            cost = await self._cost(call)
         coins = await self._line.client.coins(self._me)
         if cost.value + cost.most > coins:
             raise _too_few_coins(self._me, coins, cost)
@@ -46,6 +52,9 @@ class Moves:
 
     async def begin(self, name: str, wish: Mapping[str, Any]) -> dict[str, str]:
         """Send it, once for this name; its hash."""
+        if wish["what"] == APPROVE:
+            approved = await self._line.client.approve(_PREFIX + name, self._approval(wish))
+            return {"hash": "0x" + approved.hash.hex()}
         call = await self._call(wish)
         try:
             sent = await self._line.client.submit(Intent(_PREFIX + name, call))
@@ -84,6 +93,7 @@ class Moves:
         to = Address(bytes.fromhex(wish["to"])) if wish.get("to") else self._me
         match wish["what"]:
             case "deposit":
+                await self._may_take(_units(wish))
                 return Deposit(to, _units(wish))
             case "withdraw":
                 if wish["amount"] is not None:
@@ -97,14 +107,45 @@ class Moves:
             case other:
                 raise UserError(ExitCode.USAGE, f"'{other}' is no move of money")
 
+    def _approval(self, wish: Mapping[str, Any]) -> int:
+        if self._line.client.token is None:
+            raise UserError(
+                ExitCode.USAGE,
+                "this network's vault holds the chain's coin, which needs no approval",
+                "deposit at once; for a vault of a token set `token` in the network's table",
+            )
+        return _units(wish)
+
+    async def _may_take(self, amount: int) -> None:
+        """A vault for a token takes what it was let take; raises `UserError`."""
+        client = self._line.client
+        if client.token is None:
+            return
+        held = await client.tokens(self._me)
+        if held < amount:
+            raise UserError(
+                ExitCode.FUNDS_OR_KEY, f"{show(self._me)} holds {held} of the token", f"send some to {show(self._me)}"
+            )
+        allowed = await client.allowance(self._me)
+        if allowed < amount:
+            raise UserError(
+                ExitCode.FUNDS_OR_KEY,
+                f"the vault may take {allowed} of your tokens, not {amount}",
+                f"run `lilypad wallet approve {amount}` first",
+            )
+
     async def _cost(self, call: VaultCall) -> Preview:
+        value = call.value if isinstance(call, Deposit) and self._line.client.token is None else 0
         try:
-            return await self._line.client.preview(call, self._me)
+            return await self._told(self._line.client.preview(call, self._me), value)
         except Reverted as error:
             raise await self._refused(call, error) from error
+
+    async def _told(self, preview: Awaitable[Preview], value: int) -> Preview:
+        try:
+            return await preview
         except NoCoins as error:
             coins = await self._line.client.coins(self._me)
-            value = call.value if isinstance(call, Deposit) else 0
             raise UserError(
                 ExitCode.FUNDS_OR_KEY,
                 f"{show(self._me)} holds {show_amount(coins)}, and this takes {show_amount(value)} and its gas",

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _LOOK = 0.3
 """Seconds between two looks at how deep a transaction lies."""
 ALL = "all"
+_AMOUNTS = frozenset({"free", "locked", "coins", "tokens"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +87,19 @@ def show(config: Config, json: bool) -> None:
         print(json_format.dumps(found, indent=2))
         return
     for name, value in found.items():
-        print(f"{name:8} {show_amount(int(value)) if name in ('free', 'locked', 'coins') else value}")
+        print(f"{name:8} {show_amount(int(value)) if name in _AMOUNTS else value}")
 
 
 def deposit(config: Config, amount: str, manner: Manner) -> None:
     """Coins of the key's address into the vault."""
     units = parse_amount(amount)
     _move(config, {"what": "deposit", "amount": str(units)}, f"deposited {units}", manner)
+
+
+def approve(config: Config, amount: str, manner: Manner) -> None:
+    """Let a vault for a token take so much of it by the next deposits."""
+    units = parse_amount(amount)
+    _move(config, {"what": "approve", "amount": str(units)}, f"the vault may take {units}", manner)
 
 
 def withdraw(config: Config, amount: str, to: str | None, manner: Manner) -> None:
@@ -239,7 +246,8 @@ async def _money(config: Config, address: Address) -> dict[str, str]:
             await line.check()
             account = (await line.client.accounts((address,)))[0]
             coins = await line.client.coins(address)
+            tokens = {} if line.client.token is None else {"tokens": str(await line.client.tokens(address))}
     except* ChainError as errors:
         what = f"the key is {in_hex(address)}, and its money can't be read: {errors.exceptions[0]}"
         raise UserError(ExitCode.UNREACHABLE, what, "check the network's rpc, chain_id and vault") from None
-    return {"free": str(account.free), "locked": str(account.locked), "coins": str(coins)}
+    return {"free": str(account.free), "locked": str(account.locked), "coins": str(coins), **tokens}

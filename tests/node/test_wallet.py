@@ -7,10 +7,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trio
+from eth_hash.auto import keccak
 
+from contracts.client import deploy
+from contracts.journal import SqliteJournal
+from contracts.profile import DEV
+from contracts.rpc import Rpc
+from contracts.sender import Sender
 from node.amounts import parse_amount, show_amount
 from node.errors import UserError
 from node.keys import Key, new_key
+from protocol.identity import show as show_address
+from protocol.vault_book import Windows
+from tests.contracts.test_token_vault import token_code
 from tests.helpers.network import Chain, configuration, save_cheap_key
 from tests.helpers.processes import User
 
@@ -146,3 +156,33 @@ def test_a_key_is_made_and_kept(user: User, tmp_path: Path) -> None:
     assert "0x" + Key(bytes.fromhex(secret.out.strip()[2:])).address.hex() == made["address"]
     user.environment = {"LILYPAD_PASSPHRASE": "wrong"}
     assert user.lilypad("wallet", "export", "--secret").code == 8
+
+
+async def _with_a_token(url: str, key: Key, folder: Path) -> tuple[str, str]:
+    """Put a token and its vault on the chain, and give the key 50 of it; their addresses."""
+    async with Rpc(url) as rpc, trio.open_nursery() as nursery:
+        sender = Sender(rpc, SqliteJournal(folder / "maker", DEV.chain_id, key.address), key.private, DEV)
+        nursery.start_soon(sender.run)
+        token = (await sender.wait(await sender.submit("token", None, token_code()))).created
+        assert token is not None
+        vault = await deploy(sender, Windows(60, 600), token)
+        mint = keccak(b"mint(address,uint256)")[:4] + key.address.rjust(32, b"\0") + (50).to_bytes(32, "big")
+        await sender.wait(await sender.submit("mint", token, mint))
+        nursery.cancel_scope.cancel()
+    return show_address(token), show_address(vault)
+
+
+def test_a_vault_for_a_token_is_let_take_it_and_then_paid_in(owner: User, rich: Key, chain: Chain) -> None:
+    file = owner.here / "lilypad.toml"
+    assert owner.lilypad("wallet", "approve", "5").code == 2, "a vault of coins needs no approval"
+    token, vault = trio.run(_with_a_token, chain.url, rich, owner.here)
+    file.write_text(file.read_text().replace(chain.vault, vault).replace("chain_id", f'token = "{token}"\nchain_id'))
+    early = owner.lilypad("wallet", "deposit", "7")
+    assert early.code == 8
+    assert "lilypad wallet approve 7" in early.err
+    assert owner.lilypad("wallet", "deposit", "51").code == 8
+    assert owner.lilypad("wallet", "approve", "7", "--json").document["ok"]
+    assert owner.lilypad("wallet", "deposit", "7", "--json").document["free"] == "7"
+    assert owner.lilypad("wallet", "withdraw", "3", "--json").document["free"] == "4"
+    shown = owner.lilypad("wallet", "show", "--json").document
+    assert (shown["free"], shown["tokens"]) == ("4", "46")

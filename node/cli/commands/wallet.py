@@ -49,6 +49,21 @@ def wallet_deposit(
     do(deposit, home, network, " ".join(amount), Manner(yes, dry_run, json))
 
 
+@wallet.command("approve")
+def wallet_approve(
+    amount: Amount,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    home: Home = None,
+    network: Network = None,
+    json: Json = False,
+) -> None:
+    """Let a vault that holds a token take so much of it by the next deposits; a vault of coins needs none."""
+    from node.cli.wallet import Manner, approve
+
+    do(approve, home, network, " ".join(amount), Manner(yes, dry_run, json))
+
+
 @wallet.command("withdraw")
 def wallet_withdraw(
     amount: Annotated[
