@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
+from content.adding import MAX_DIRECTORY_BLOCK, add_path
+from content.blocks import MemoryBlocks
+from content.cid import Cid, Codec
+from content.errors import CannotAdd, TooMuch
+from content.limits import Limits as ContentLimits
 from modules import folders
 from modules.executor import Limits
 
 SLACK_FILES = 16
+MOST_LEVELS = 60
+"""Of a result: what content allows, without the layers of a big file, which only whoever reads it counts."""
+_LINK_BYTES = 56
+"""The most that an entry of a directory's block takes beside its name."""
+
+
+class TooManyNames(folders.FolderTooLarge):
+    """Outputs that no CID can be given: more names in one directory, or deeper ones, than content has room for."""
 
 
 def collect(outbox: Path, result: Path, exit_code: int, limits: Limits) -> int:
@@ -16,6 +30,7 @@ def collect(outbox: Path, result: Path, exit_code: int, limits: Limits) -> int:
 
     What the run didn't leave is made empty, so that a result is complete whatever happened. Raises `FolderFault` for
     more than the limits allow, for links and devices. A WASM worker lets no program make those, a container does.
+    Raises `TooManyNames` for what could not be published: everybody's run must end there in the same way.
     """
     result.mkdir(parents=True)
     bounds = folders.Bounds(limits.files + SLACK_FILES, limits.disk_bytes)
@@ -29,6 +44,7 @@ def collect(outbox: Path, result: Path, exit_code: int, limits: Limits) -> int:
     else:
         (result / "outputs").mkdir()
     (result / "exit_code").write_text(f"{exit_code}\n")
+    _try_names(result)
     return sum(entry.size for entry in folders.walk(result))
 
 
@@ -55,6 +71,27 @@ def sweep(folder: Path) -> None:
             shutil.rmtree(entry)
         else:
             entry.unlink()
+
+
+def _try_names(result: Path) -> None:
+    deepest, longest = 0, 0
+    for folder, inner, names in os.walk(result):
+        deepest = max(deepest, len(Path(folder).relative_to(result).parts))
+        longest = max(longest, sum(len(os.fsencode(name)) + _LINK_BYTES for name in (*inner, *names)))
+    if deepest + 2 <= MOST_LEVELS and longest + _LINK_BYTES <= MAX_DIRECTORY_BLOCK:
+        return  # surely few enough, and nothing need be hashed to find out
+    try:
+        add_path(result, _Nowhere(), ContentLimits(max_depth=MOST_LEVELS))
+    except (CannotAdd, TooMuch) as fault:
+        raise TooManyNames(f"can't be published: {str(fault).removeprefix(str(result))}") from None
+
+
+class _Nowhere(MemoryBlocks):
+    """Names blocks and keeps none."""
+
+    def add(self, codec: Codec, block: bytes) -> Cid:
+        """See `Blocks`."""
+        return Cid.of(codec, block)
 
 
 def _is_plain(path: Path) -> bool:

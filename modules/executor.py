@@ -97,6 +97,10 @@ EXIT_CODES: Final[dict[Reason, int]] = {
 """What the file ``exit_code`` says after a failure; as in shells, 128 + the signal that would end a process."""
 
 
+BY_CHANCE: Final[tuple[Reason, ...]] = ("out_of_time", "executor_died")
+"""The reasons that depend on the machine: another one may see the same run end otherwise."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finished:
     """The program ran to its end; its exit code may still tell of a failure of its own."""
@@ -131,7 +135,7 @@ class Failed:
     @property
     def repeats(self) -> bool:
         """Whether everybody who runs this task sees the same failure and the same result directory."""
-        return self.reason not in ("out_of_time", "executor_died")
+        return self.reason not in BY_CHANCE
 
 
 Outcome = Finished | Failed

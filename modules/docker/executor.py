@@ -25,7 +25,7 @@ from modules.docker.owner import sweep
 from modules.docker.prepare import Prepared, prepare
 from modules.docker.trying import look_for_gpus, safer_runtime
 from modules.errors import InputError, ModuleFault
-from modules.executor import Failed, Finished, Outcome, Reason, Task
+from modules.executor import BY_CHANCE, Failed, Finished, Outcome, Reason, Task
 from modules.folders import FolderFault, FolderTooLarge
 from modules.gpus.claims import claimed
 from modules.gpus.pool import GpuPool
@@ -127,8 +127,9 @@ class DockerExecutor:
         try:
             size = take(prepared.outbox, task.output, ending.code, task.limits)
         except (FolderFault, OSError) as fault:
-            reason: Reason = "output_too_large" if isinstance(fault, FolderTooLarge) else "bad_output"
-            ending = Ending(0, reason, f"/outputs {fault}", ending.milliseconds)
+            if ending.reason not in BY_CHANCE:
+                reason: Reason = "output_too_large" if isinstance(fault, FolderTooLarge) else "bad_output"
+                ending = Ending(0, reason, f"/outputs {fault}", ending.milliseconds)
             size = keep_streams(prepared.outbox, task.output, ending.code, task.limits)
         if ending.reason is None:
             return Finished(ending.exit_code, 0, profile, ending.milliseconds, size)

@@ -6,16 +6,16 @@ import logging
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
 import trio
 
 from modules import folders
-from modules.collecting import collect, start_over, sweep
+from modules.collecting import TooManyNames, collect, start_over, sweep
 from modules.errors import InputError
-from modules.executor import MIB, Failed, Finished, Limits, Outcome, Reason, Task
+from modules.executor import BY_CHANCE, MIB, Failed, Finished, Limits, Outcome, Reason, Task
 from modules.folders import FolderFault
 from modules.module import Module
 from modules.scratch import scratch_folder
@@ -150,6 +150,11 @@ class WasmPool:
         exit_code = _exit_code(verdict)
         try:
             size = await trio.to_thread.run_sync(collect, scratch.outbox, task.output, exit_code, task.limits)
+        except TooManyNames as fault:  # within the limits that a worker holds a program to, so it is none of its fault
+            if verdict.reason not in BY_CHANCE:
+                verdict = replace(verdict, reason="output_too_large", detail=f"/outputs {fault}")
+            size = await trio.to_thread.run_sync(start_over, task.output, _exit_code(verdict))
+            return self._outcome(verdict, size), alive
         except (FolderFault, OSError) as error:
             await worker.stop()
             shutil.rmtree(task.output, ignore_errors=True)

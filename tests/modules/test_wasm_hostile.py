@@ -393,3 +393,28 @@ async def test_names_that_are_no_text_are_refused(pool: WasmPool, compile_c: Com
     assert isinstance(await pool.run(task), Finished)
     assert (task.output / "stdout").read_text() == "1 1 1"
     assert [entry.name for entry in (task.output / "outputs").iterdir()] == [" \n\\oké"]
+
+
+MANY_LONG_NAMES = """(module
+ (import "wasi_snapshot_preview1" "path_create_directory" (func $mk (param i32 i32 i32) (result i32)))
+ (memory (export "memory") 1) (data (i32.const 0) "outputs/")
+ (func (export "_start") (local $n i32) (local $m i32) (local $i i32)
+  (memory.fill (i32.const 8) (i32.const 120) (i32.const 242))
+  (loop $next
+   (local.set $m (local.get $n)) (local.set $i (i32.const 8))
+   (loop $digit
+     (i32.store8 (local.get $i) (i32.add (i32.const 97) (i32.rem_u (local.get $m) (i32.const 26))))
+     (local.set $m (i32.div_u (local.get $m) (i32.const 26)))
+     (br_if $digit (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 12))))
+   (if (call $mk (i32.const 3) (i32.const 0) (i32.const 250)) (then unreachable))
+   (br_if $next (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 1200))))))"""
+
+
+async def test_outputs_that_no_cid_can_be_given_are_too_large_for_everybody_alike(
+    pool: WasmPool, assemble: Compile, make_task: MakeTask
+) -> None:
+    task = make_task(assemble(MANY_LONG_NAMES), files=10_000)
+    outcome = await fails(pool, task, "output_too_large")
+    assert outcome.repeats
+    assert list((task.output / "outputs").iterdir()) == []
+    assert (task.output / "exit_code").read_text() == "153\n"
