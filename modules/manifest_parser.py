@@ -77,6 +77,8 @@ def parse(data: bytes, where: str = FILE_NAME) -> Manifest:
         digits = "".join(mark for mark in place.partition(",")[0] if mark.isdigit())
         line = int(digits) if digits else text.count("\n") + 1
         raise ManifestError(where, line, f"is not TOML: {problem or error}") from None
+    except ValueError:  # Python refuses to read numbers of thousands of digits
+        raise ManifestError(where, 0, "is not TOML: a number in it is too long") from None
     except RecursionError:
         raise ManifestError(where, 0, "nests too deeply; a manifest has no use for that") from None
     return _manifest(Table(tree, Document(where, text)))

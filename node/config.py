@@ -263,7 +263,7 @@ def _read_toml(path: Path, *, must_exist: bool = False) -> dict[str, Any]:
         if must_exist:
             raise bad(f"there is no file {path}", "check the path") from None
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:  # what is no TOML, no UTF-8, or a number of thousands of digits
         raise bad(f"{path} can't be read: {error}", "mend the file") from None
 
 

@@ -186,6 +186,8 @@ def test_what_is_no_text_or_too_large_or_too_deep_is_refused() -> None:
         parse(b"#" * (MAX_MANIFEST_BYTES + 1))
     with pytest.raises(ManifestError):
         parse(b"a = " + b"[" * 100_000)
+    with pytest.raises(ManifestError, match="number in it is too long"):
+        parse(b"a = " + b"1" * 5000)
     with pytest.raises(ManifestError, match="larger than"):
         parse(b".".join([b"a"] * 50_000) + b" = 1")
 

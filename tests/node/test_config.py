@@ -84,6 +84,12 @@ def test_an_address_with_the_right_capitals_or_none_is_taken() -> None:
         assert load_config().load_network("a").rules.domain.vault[:2] == b"\x5a\xae"
 
 
+def test_a_file_with_a_number_of_thousands_of_digits_is_refused_as_one_that_can_not_be_read() -> None:
+    Path("lilypad.toml").write_text("a = " + "1" * 5000)
+    with pytest.raises(UserError, match="can't be read"):
+        load_config()
+
+
 def test_an_offer_file_says_what_is_sold(tmp_path: Path) -> None:
     file = tmp_path / "offer.toml"
     file.write_text(
