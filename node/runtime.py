@@ -40,7 +40,8 @@ from agents.effects import (
     WakeAt,
     Watch,
 )
-from agents.events import Began, Compared, Decided, Event, Fetched, Jumped, NotFetched, NotRan, Ran, Timer, Woke
+from agents.events import Began, Compared, Decided, Event, Jumped, Timer, Woke
+from node import labour
 from node.chain_link import ChainLink, Hear
 from node.clock import Clock
 from node.post import Post
@@ -48,15 +49,10 @@ from node.steps import Steps
 from node.store import Store
 from node.strategies.advisers import Advisers
 from node.supervision import Tasks
-from node.workshop import SickExecutor, Workshop
+from node.workshop import Workshop
 from p2p.host import Host
-from protocol.errors import PeerFault
 
 log = logging.getLogger("lilypad.node")
-
-MIB = 1024 * 1024
-MOST_BYTES_FETCHED = 4096 * MIB
-"""Of one DAG: a job's inputs, or a result."""
 
 
 class Agent(Protocol):
@@ -209,21 +205,10 @@ class Runtime:
                 assert_never(effect)
 
     async def _fetch(self, hear: Hear, effect: Fetch) -> None:
-        try:
-            size = await self._workshop.fetch(effect.cid, effect.source, effect.gateway, MOST_BYTES_FETCHED)
-        except PeerFault as fault:
-            hear(NotFetched(effect.about, effect.cid, str(fault)))
-        else:
-            hear(Fetched(effect.about, effect.cid, size, self._workshop.doubt(effect.cid)))
+        hear(await labour.fetch(self._workshop, effect))
 
     async def _execute(self, hear: Hear, effect: Execute) -> None:
-        try:
-            run = await self._workshop.run(effect.about, effect.job)
-        except SickExecutor as fault:
-            log.warning("a run has failed by this machine's own fault: %s", fault)
-            hear(NotRan(effect.about, str(fault)[:200]))
-        else:
-            hear(Ran(effect.about, run))
+        hear(await labour.execute(self._workshop, effect))
 
     async def _compare(self, hear: Hear, effect: Compare) -> None:
         how = await self._workshop.compare(effect.job, effect.mine, effect.theirs)

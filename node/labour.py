@@ -1,0 +1,44 @@
+"""What an agent hears of what it wanted fetched or run: an answer always, since its silence would cost it its stake."""
+
+from __future__ import annotations
+
+import logging
+
+from agents.effects import Execute, Fetch
+from agents.events import Fetched, NotFetched, NotRan, Ran
+from node.workshop import SickExecutor, Workshop
+from protocol.errors import PeerFault
+
+log = logging.getLogger("lilypad.node")
+
+MIB = 1024 * 1024
+MOST_BYTES_FETCHED = 4096 * MIB
+"""Of one DAG: a job's inputs, or a result."""
+
+
+async def fetch(workshop: Workshop, effect: Fetch) -> Fetched | NotFetched:
+    """Have a DAG brought here."""
+    try:
+        size = await workshop.fetch(effect.cid, effect.source, effect.gateway, MOST_BYTES_FETCHED)
+        return Fetched(effect.about, effect.cid, size, workshop.doubt(effect.cid))
+    except PeerFault as fault:
+        return NotFetched(effect.about, effect.cid, str(fault))
+    except Exception as fault:  # our own mistake, or what content from outside has made us do
+        log.exception("a fetch has failed")
+        return NotFetched(effect.about, effect.cid, _named(fault))
+
+
+async def execute(workshop: Workshop, effect: Execute) -> Ran | NotRan:
+    """Run a job."""
+    try:
+        return Ran(effect.about, await workshop.run(effect.about, effect.job))
+    except SickExecutor as fault:
+        log.warning("a run has failed by this machine's own fault: %s", fault)
+        return NotRan(effect.about, str(fault)[:200])
+    except Exception as fault:
+        log.exception("a run has failed")
+        return NotRan(effect.about, _named(fault))
+
+
+def _named(fault: Exception) -> str:
+    return f"{type(fault).__name__}: {fault}"[:200]
