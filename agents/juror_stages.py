@@ -37,7 +37,7 @@ class Summoned:
 
 @dataclass(frozen=True, slots=True)
 class Preparing:
-    """Promised; module and inputs are on their way."""
+    """Seated; module and inputs are on their way."""
 
     missing: tuple[CidText, ...]
 
@@ -49,7 +49,7 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """Our commitment is out; the others' and the opened seal are awaited."""
+    """Promised, and our commitment is out; the others' and the opened seal are awaited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,13 +171,14 @@ def act(case: Case) -> tuple[Effect, ...]:
     parties = (case.deal.jc, case.deal.rp)
     match case.stage:
         case Preparing(missing):
-            promised = tuple(Send(who, Promised(case.id, case.round, UNSIGNED)) for who in parties)
-            return (*promised, *(fetch(case, cid, case.parties) for cid in missing))
+            return tuple(fetch(case, cid, case.parties) for cid in missing)
         case Running():
             return (Execute(case.about, case.job),)
         case Holding():
+            # not before: whoever wrote the job could have made it one that fails here, and silence would cost the stake
+            promised = tuple(Send(who, Promised(case.id, case.round, UNSIGNED)) for who in parties)
             told = tuple(Send(who, _committed(case)) for who in (*others(case), *parties))
-            return (*told, *(Send(who, revealed(case)) for who in parties if case.revealed))
+            return (*promised, *told, *(Send(who, revealed(case)) for who in parties if case.revealed))
         case Collecting():
             return (fetch(case, case.claimed, case.sources),)
         case Comparing(theirs):
@@ -195,10 +196,8 @@ def act(case: Case) -> tuple[Effect, ...]:
 def said(case: Case) -> list[Message]:
     """All that a party may have missed."""
     words: list[Message] = []
-    if not isinstance(case.stage, Summoned | Over):
-        words.append(Promised(case.id, case.round, UNSIGNED))
     if case.own:
-        words.append(_committed(case))
+        words += [Promised(case.id, case.round, UNSIGNED), _committed(case)]
     if case.revealed:
         words.append(revealed(case))
     if isinstance(case.stage, Voted):

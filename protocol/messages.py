@@ -309,7 +309,7 @@ class Summons:
 
 @dataclass(frozen=True, slots=True)
 class Promised:
-    """Juror to both parties: I shall vote; silence after this may cost my stake."""
+    """Juror to both parties: my own run is over, I hold what I need to judge; silence after this may cost my stake."""
 
     deal: Hash
     round: Small

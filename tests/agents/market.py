@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 from typing import Any
 
 from agents.effects import Effect, Send
-from agents.events import Event
+from agents.events import Event, NotRan, Ran
 from agents.reports import Ended, Report
 from agents.request import Request
 from agents.shop import Sheet, Shop
@@ -86,6 +87,37 @@ def seller(name: str, floor: int, ask: int | None = None, capacity: Capacity = B
     """A provider with this floor for every job."""
     shop = Shop(capacity, ("wasm",), ("sandboxed_wasm",), (Sheet("*", floor, ask or floor),))
     return provider(name, len(name) + floor, shop, **changes)
+
+
+class Machine:
+    """An agent on a machine that answers it otherwise than others do, or that says something else than it wants."""
+
+    def __init__(self, agent: Any, hears: Callable[[Event], Event], says: Callable[[Effect], Effect]) -> None:
+        self.__dict__.update(agent=agent, hears=hears, says=says)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["agent"], name)
+
+    def handle(self, now: float, event: Event) -> list[Effect]:
+        """What the agent makes of what it hears."""
+        return [self.says(effect) for effect in self.agent.handle(now, self.hears(event))]
+
+
+def same(thing: Any) -> Any:
+    """As it is."""
+    return thing
+
+
+def on(peer: Peer, hears: Callable[[Event], Event] = same, says: Callable[[Effect], Effect] = same) -> Peer:
+    """The same peer on another machine."""
+    make = peer.make
+    peer.make = lambda rng: Machine(make(rng), hears, says)
+    return peer
+
+
+def sick(event: Event) -> Event:
+    """No run ever begins here."""
+    return NotRan(event.about, "could_not_start") if isinstance(event, Ran) else event
 
 
 def judge(name: str = "mediator") -> Peer:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from market import Market, customer, seller
+from market import Market, customer, on, seller, sick
 
 from agents import juror, juror_stages
 from agents.effects import CastOwn, Effect, Send, WakeAt, Watch
@@ -22,7 +22,7 @@ from agents.request import CheckBy, Request
 from protocol.deal import Deal
 from protocol.identity import Address
 from protocol.job import Resources
-from protocol.messages import Expected, Revealed, Summons
+from protocol.messages import Expected, Promised, Revealed, Summons
 from protocol.vault_state import Outcome as Ruling
 from simulator.faults import Crash, Plan
 from simulator.population import APPEALING, FUNDS, RULES, STAKE, address, mediator
@@ -246,6 +246,15 @@ def test_a_guesser_learns_of_nothing_that_its_vote_could_be_added_to() -> None:
 def test_colluders_need_a_quorum_under_a_tolerance_too(colluders: int, ruling: Ruling) -> None:
     jurors = ("colluder",) * colluders + ("honest",) * (JURY - colluders)
     assert trial(jurors=jurors, compare="numeric").ruling is ruling
+
+
+def test_jurors_whose_machines_cannot_run_the_job_have_promised_nothing_and_lose_nothing() -> None:
+    """Whoever writes a job may choose one that starts nowhere."""
+    jurors = [on(juror, sick) for juror in pool("honest", "honest", "honest")]
+    tried = Trial(Market(customer(kind="accuser"), seller("cheat", 100, kind="liar"), *jurors))
+    assert tried.ruling is Ruling.SPLIT
+    assert tried.stakes() == [0, 0, 0]
+    assert not tried.market.said(Promised)
 
 
 def test_two_disputes_at_once_do_not_touch_each_other() -> None:
