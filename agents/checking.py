@@ -1,6 +1,7 @@
 """Having a delivered result run again, by mediators one after another or on this machine, and what follows from it.
 
 Whether it is checked is drawn only when it is here, and nobody is told. A result that looks wrong is always checked.
+One mediator's word gets nobody accused: this machine's own run confirms it, or else another mediator's, or a third's.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from agents.juror_stages import OUT_OF_TIME
 from agents.machine import Step
 from agents.purchase_stages import (
     Checking,
+    Claiming,
     Contesting,
     Delivery,
+    Fetching,
     Paying,
     Purchase,
     Refusing,
@@ -27,7 +30,7 @@ from agents.reports import Checked, Held, Noted, Verdict
 from agents.request import CheckBy
 from protocol.identity import Address
 from protocol.job import Run
-from protocol.judging import is_tolerant
+from protocol.judging import CUT_OFF, is_tolerant
 from protocol.messages import (
     Asking,
     CannotRecheck,
@@ -39,23 +42,31 @@ from protocol.prices import used
 
 MOST_CHECKERS = 3
 """How many mediators are asked, one after another, before this machine runs it, or the check is given up."""
+ENOUGH = 2
+"""Mediators of one mind that decide where another is of another: one alone may lie, to have somebody accused."""
 
 
-def arrived(it: Purchase, now: float, delivery: Delivery, doubt: str) -> Step[Purchase]:
+def arrived(it: Purchase, now: float, stage: Fetching, delivery: Delivery, doubt: str) -> Step[Purchase]:
     """The result is here: check it where a check is due, or where it looks wrong; else pay."""
-    held = Tell(it.wanted, Held(delivery.run))
-    odd = doubt or _looks_wrong(delivery.run)
+    held = Tell(it.wanted, Held(delivery.seen))
+    odd = doubt or _looks_wrong(delivery)
     if not it.check and not odd:
         return pay(it, delivery, now, Verdict.UNCHECKED, (), "no check was due", held)
     noted = (Tell(it.wanted, Noted(f"the result looks wrong, so it is checked: {odd}"[:300])),) if odd else ()
     if it.check_by == CheckBy.MEDIATORS and not it.terms.mediators:
         return pay(it, delivery, now, Verdict.UNCHECKED, (), "nobody could check it", held)
     by_us = it.check_by == CheckBy.SELF or not it.terms.mediators
-    stage = Checking(delivery, () if by_us else (_next_checker(it, ()),), by_us)
-    return enter(it, stage, now, held, *noted, receipt(it, delivery))
+    checking = Checking(delivery, (), by_us, ours=by_us, started=stage.started)
+    if not by_us:
+        checking = _asking(it, checking)
+    return enter(it, checking, now, held, *noted, *_received(it, delivery))
 
 
-def _looks_wrong(run: Run) -> str:
+def _looks_wrong(delivery: Delivery) -> str:
+    said, run = delivery.run, delivery.seen
+    if said != run:
+        told = f"{said.exit_code} ({said.failure})" if said.failure else f"{said.exit_code}"
+        return f"it is said to have ended with exit code {told}, and the result itself says {run.exit_code}"
     if run.failure:
         return f"the run was ended: {run.failure}"
     return f"it ended with exit code {run.exit_code}" if run.exit_code else ""
@@ -63,86 +74,125 @@ def _looks_wrong(run: Run) -> str:
 
 def step(it: Purchase, stage: Checking, now: float, event: Event) -> Step[Purchase]:
     """What goes on while it is run again."""
+    asked = None if stage.by_us or not stage.asked else stage.asked[-1]
     match event:
-        case Got(sender, Rechecked() as own) if stage.asked and sender == stage.asked[-1] and not stage.by_us:
+        case Got(sender, Rechecked() as own) if sender == asked and stage.own is None:
             run = Run(own.cid, own.exit_code, own.units, own.profile, own.failure)
-            return _weigh(it, replace(stage, gateway=own.gateway), now, run)
-        case Got(sender, CannotRecheck(reason=reason)) if stage.asked and sender == stage.asked[-1]:
-            return _next(it, stage, now, reason)
-        case Unreached(peer=peer, message=Recheck()) if stage.asked and peer == stage.asked[-1]:
-            return _next(it, stage, now, "not reachable")
+            return _weigh(it, replace(stage, gateway=own.gateway, ran=(*stage.ran, sender)), now, run)
+        case Got(sender, CannotRecheck(reason=reason)) if sender == asked:
+            return _did_not(it, stage, now, reason)
+        case Unreached(peer=peer, message=Recheck()) if peer == asked:
+            return _did_not(it, stage, now, "not reachable")
         case Ran(about, run) if about == rerun(it.id) and run.failure.startswith(OUT_OF_TIME):
-            return _next(it, stage, now, "it took longer here than its module may")
-        case Ran(about, run) if about == rerun(it.id) and stage.own is None:
+            return _did_not(it, stage, now, "it took longer here than its module may")
+        case Ran(about, run) if about == rerun(it.id) and stage.by_us and stage.own is None:
             return _weigh(it, stage, now, run)
         case NotRan(about, reason) if about == rerun(it.id):
-            return _next(it, stage, now, reason)
+            return _did_not(it, stage, now, reason)
         case Fetched(about, cid) if about == rerun(it.id) and stage.own is not None and cid == stage.own.cid:
-            return enter(it, replace(stage, by_us=True), now)
+            return enter(it, replace(stage, here=True), now)
         case NotFetched(about, reason=reason) if about == rerun(it.id):
-            return _next(it, stage, now, f"its own result can't be had: {reason}")
-        case Compared(about, same=same, how=how) if about == rerun(it.id) and stage.own is not None:
-            own_run = stage.own
-            return _agrees(it, stage, now, own_run) if same else _differs(it, stage, now, own_run, how)
-        case Woke(Timer(phase=phase)) if phase == f"check:{len(stage.asked)}":
-            return _next(it, stage, now, "no answer in time")
+            stage = replace(stage, ran=stage.ran[:-1])  # nobody is paid for a run that nobody sees
+            return _did_not(it, stage, now, f"its own result can't be had: {reason}")
+        case Compared(about, mine=mine, same=same, how=how) if about == rerun(it.id) and stage.own is not None:
+            if mine != stage.own.cid:  # that of an earlier one
+                return Step(it)
+            return _agrees(it, stage, now, stage.own) if same else _differs(it, stage, now, stage.own, how)
+        case Woke(Timer(phase=phase)) if phase == stage.turn:
+            return _did_not(it, stage, now, "no answer in time")
         case Got(sender, Delivered() | Asking()) if sender == it.provider:
-            return Step(it, (receipt(it, stage.delivery),))
+            return Step(it, _received(it, stage.delivery))
         case _:
             return Step(it)
 
 
+def _received(it: Purchase, delivery: Delivery) -> tuple[Effect, ...]:
+    # who was cut off has delivered nothing, until a check says that it could not be done in that time
+    return () if delivery.run.cid == CUT_OFF else (receipt(it, delivery),)
+
+
 def _weigh(it: Purchase, stage: Checking, now: float, own: Run) -> Step[Purchase]:
     run = stage.delivery.run
-    if own.cid == run.cid and own.exit_code == run.exit_code:
+    if own.cid == run.cid:  # the exit code is in it
         return _agrees(it, stage, now, own)
-    if is_tolerant(it.job):
+    if is_tolerant(it.job) and run.cid != CUT_OFF:
         return enter(it, replace(stage, own=own), now)
     how = f"exit {own.exit_code}; the provider's gave {run.cid}, exit {run.exit_code}"
     return _differs(it, stage, now, own, how)
 
 
+def _who(stage: Checking) -> str:
+    return "our" if stage.by_us else "a mediator's"
+
+
 def _agrees(it: Purchase, stage: Checking, now: float, own: Run) -> Step[Purchase]:
+    delivery, agree = stage.delivery, stage.agree + (not stage.by_us)
+    if stage.against and not stage.by_us and (stage.sure or agree < ENOUGH):  # one mediator's word against another's
+        return _next(it, replace(stage, agree=agree), now, "one mediator's own run gave the same, and one did not")
     # fuel repeats with the bytes, so where they differ the provider's count is as good as ours
-    fuel = own.units if own.profile == stage.delivery.run.profile and stage.own is None else None
-    who = "a mediator's" if stage.asked else "our"
+    fuel = own.units if own.profile == delivery.run.profile and stage.own is None else None
     how = "gave the same result" if stage.own is None else "agrees with it, as the module compares"
-    why = f"{who} own run {how}"
-    return pay(it, stage.delivery, now, Verdict.ACCEPTED, stage.asked[-1:], why, fuel=fuel)
+    return pay(it, delivery, now, Verdict.ACCEPTED, stage.ran, f"{_who(stage)} own run {how}", fuel=fuel)
 
 
 def _differs(it: Purchase, stage: Checking, now: float, own: Run, how: str) -> Step[Purchase]:
-    who = "a mediator's" if stage.asked else "our"
-    reason = f"{who} own run gave {own.cid}, {how}"
-    told = Tell(it.wanted, Checked(Verdict.REJECTED, stage.asked[-1:], reason))
+    """A run gave something else; a mediator's is confirmed by another before anybody is accused."""
+    why = f"{_who(stage)} own run gave {own.cid}, {how}"[:200]
+    stage = replace(stage, against=(*stage.against, own.cid), why=why, sure=stage.sure or stage.by_us)
+    others = len(stage.against) if is_tolerant(it.job) else stage.against.count(own.cid)
+    untold = stage.delivery.run.cid == CUT_OFF and not stage.ran  # a provider believes its pool's mediators only
+    if (stage.sure and not untold) or others >= ENOUGH:
+        return _refuse(it, stage, now)
+    return _next(it, stage, now, f"{why}: it is run once more before anybody is blamed")
+
+
+def _refuse(it: Purchase, stage: Checking, now: float, *first: Effect) -> Step[Purchase]:
+    own = stage.against[-1]
+    told = Tell(it.wanted, Checked(Verdict.REJECTED, stage.ran, stage.why))
     if it.answer_by:  # the claim is on chain already, so it is denied, and no accusation would be taken
-        denied = Contesting(reason[:200], stage.delivery, wrong=True, own=own.cid)
-        return enter(it, denied, now, told, *check_fees(it, stage.asked[-1:]))
-    return enter(it, Refusing(stage.delivery, stage.asked[-1:], reason[:200], own.cid), now, told)
+        denied = Contesting(stage.why, stage.delivery, wrong=True, own=own)
+        return enter(it, denied, now, *first, told, *check_fees(it, stage.ran))
+    if stage.delivery.run.cid == CUT_OFF:  # it says itself that there is no result: nothing to accuse, and to pay for
+        late = Claiming(f"the provider was cut off by time; {stage.why}"[:200], stage.started)
+        return enter(it, late, now, *first, told, *check_fees(it, stage.ran))
+    return enter(it, Refusing(stage.delivery, stage.ran, stage.why, own), now, *first, told)
+
+
+def _did_not(it: Purchase, stage: Checking, now: float, reason: str) -> Step[Purchase]:
+    who = f"mediator 0x{stage.asked[-1].hex()}" if stage.asked and not stage.by_us else "this machine"
+    return _next(it, stage, now, f"{who} did not check: {reason}")
 
 
 def _next(it: Purchase, stage: Checking, now: float, reason: str) -> Step[Purchase]:
-    """This one did not check it: the next mediator, then this machine, else nobody."""
-    who = f"mediator 0x{stage.asked[-1].hex()}" if stage.asked and not _runs_here(stage) else "this machine"
-    noted = Tell(it.wanted, Noted(f"{who} did not check: {reason}"[:300]))
-    if _runs_here(stage):  # the last who could
-        return pay(it, stage.delivery, now, Verdict.UNCHECKED, (), "nobody could check it", noted)
-    if len(stage.asked) < min(MOST_CHECKERS, len(it.terms.mediators)):
-        asked = (*stage.asked, _next_checker(it, stage.asked))
-        return enter(it, Checking(stage.delivery, asked), now, noted)
-    if it.check_by == CheckBy.ANYBODY and stage.asked:
-        return enter(it, Checking(stage.delivery, (), by_us=True), now, noted)
-    return pay(it, stage.delivery, now, Verdict.UNCHECKED, (), "nobody could check it", noted)
+    """Whose turn it is: the next mediator's, this machine's where none did it or one speaks against it, or nobody's."""
+    noted = Tell(it.wanted, Noted(reason[:300]))
+    stage = replace(stage, own=None, here=False, by_us=False)
+    may_run = it.check_by != CheckBy.MEDIATORS and not stage.ours
+    may_ask = it.check_by != CheckBy.SELF or stage.sure
+    may_ask = may_ask and len(stage.asked) < min(MOST_CHECKERS, len(it.terms.mediators))
+    if may_run and (stage.against or not may_ask):
+        return enter(it, replace(stage, by_us=True, ours=True), now, noted)
+    if may_ask:
+        return enter(it, _asking(it, stage), now, noted)
+    if stage.against and (stage.sure or len(it.terms.mediators) == 1):  # a pool of one is all that both sides wanted
+        return _refuse(it, stage, now, noted)
+    why = "nobody could confirm that it is wrong" if stage.against else "nobody could check it"
+    return pay(it, stage.delivery, now, Verdict.UNCHECKED, stage.ran, why, noted)
 
 
-def _runs_here(stage: Checking) -> bool:
-    return stage.by_us and stage.own is None
+def out_of_time(it: Purchase, stage: Checking, now: float) -> Step[Purchase]:
+    """The provider's claim must be answered now."""
+    if stage.against:
+        return _refuse(it, stage, now)
+    why = "the provider's claim left no time for a check"
+    return pay(it, stage.delivery, now, Verdict.UNCHECKED, stage.ran, why)
 
 
-def _next_checker(it: Purchase, asked: tuple[Address, ...]) -> Address:
+def _asking(it: Purchase, stage: Checking) -> Checking:
     # any order that the provider can't foresee would do; the deal's id is fixed only when the talk is over
-    rest = [mediator for mediator in it.terms.mediators if mediator not in asked]
-    return rest[int.from_bytes(it.id[:8], "big") % len(rest)]
+    rest = [mediator for mediator in it.terms.mediators if mediator not in stage.asked]
+    asked = rest[int.from_bytes(it.id[:8], "big") % len(rest)]
+    return replace(stage, asked=(*stage.asked, asked))
 
 
 def pay(

@@ -135,6 +135,8 @@ class Fetched:
     """Bytes of all its distinct blocks."""
     doubt: str = ""
     """What in it does not look like a result of a run, where one was expected."""
+    exit_code: int | None = None
+    """What a result's own file of this name says; None where it is no result, or the world doesn't look."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -302,7 +302,7 @@ class JobCreator:
                 del self.purchases[DealId(after.id)]
                 return [*self._learnt(now, after), *self._closed(now, before, how, Ruled(ruling), paid)]
             case Paying(delivery) if self.settles_later and (owed := amount(after, after.stage)) is not None:
-                return self._end(after.wanted, _accepted(delivery.run, "paid by voucher", owed))
+                return self._end(after.wanted, _accepted(delivery.seen, "paid by voucher", owed))
             case Claiming(reason):
                 return [self._noted(now, after, kept=False), *self._another(now, after, reason)]
             case Refusing() | Contesting(wrong=True):  # the job ends with the ruling
@@ -319,7 +319,7 @@ class JobCreator:
                 fair = not isinstance(before.stage, Paying) or amount(before, before.stage) is not None
                 noted = self._noted(now, before, kept=fair)
                 settled = Inform(self._strategy_of(before), Settled(paid))
-                return [*self._end(before.wanted, _accepted(delivery.run, how, paid)), noted, settled]
+                return [*self._end(before.wanted, _accepted(delivery.seen, how, paid)), noted, settled]
             case Refusing() | Contesting() | Collecting():
                 return self._ruled(before, how, ruling)
             case Locking() if how in (OWN_FUNDS, OWN_COINS):  # nobody else could be paid either
@@ -338,8 +338,10 @@ class JobCreator:
                 tender = self.tenders.pop(job, None)  # another provider was sought meanwhile
                 left = tender.cancel() if tender is not None else []
                 return [*left, *self._end(job, _accepted(run, how, pay))]
-            case Refusing(Delivery(run)) | Contesting(delivery=Delivery(run), wrong=True) if ruling is Ruled.RIGHT:
-                return self._end(job, _accepted(run, how, pay))
+            case Refusing(Delivery() as found) | Contesting(delivery=Delivery() as found, wrong=True) if (
+                ruling is Ruled.RIGHT
+            ):
+                return self._end(job, _accepted(found.seen, how, pay))
             case Refusing(delivery) | Contesting(delivery=delivery, wrong=True):
                 claimed = delivery.run if delivery is not None else None
                 paid = pay // 2 if ruling is Ruled.SPLIT else 0

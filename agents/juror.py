@@ -20,6 +20,10 @@ that was claimed on chain. An accuser can always open it, since the signed resul
 where bytes alone prove nothing does not serve the result either, the accusation fails. A juror that could not compare
 says so in its vote's grounds: what it is shown is in the parties' hands, so no stake is lost over such a ruling.
 
+A provider whose run was cut off by time says so by its result's CID, which is then `CUT_OFF`. Such a result is never
+wrong, or a slow machine would cost the collateral of liars: an accusation of it fails. Who claims it as a delivery on
+chain is paid where the juror's own run was cut off too, and delivered nothing where it was not.
+
 The chain alone says who sits on what. A summons only tells where to look, so it may come from anybody, at any time.
 """
 
@@ -58,7 +62,7 @@ from agents.machine import Step
 from protocol.deal import Ruling
 from protocol.identity import Address
 from protocol.job import Run
-from protocol.judging import UNSHOWN, grounds, is_tolerant
+from protocol.judging import CUT_OFF, UNSHOWN, grounds, is_tolerant
 from protocol.messages import Committed, Exhibit, Expected, Summons, sealed
 from protocol.vault_state import DealState, Flag, State
 
@@ -247,6 +251,9 @@ def _go_on(case: Case, now: float) -> Step[Case]:
             return Step(more.state, (Save(key(case.id), case), *told, *more.effects))
         case Holding() if case.revealed and case.own and case.claimed == case.own:
             return _vote(case, Ruling.RIGHT)
+        case Holding() if case.revealed and case.claimed == CUT_OFF:
+            # it owns to having no result: that is no lie, but on chain it was claimed as a delivery
+            return _vote_unshown(case, Ruling.NOT_FETCHABLE if case.contested else Ruling.RIGHT)
         case Holding() if case.revealed and case.claimed:
             return enter(case, Collecting() if is_tolerant(case.job) else Running())
         case Holding() | Preparing() | Collecting() | Agreeing() if now >= case.left(DECIDE_AT):

@@ -55,7 +55,7 @@ from agents.purchase_stages import (
     receipt,
     settling,
 )
-from agents.reports import Arrived, Held, InVault, Noted, Running, Verdict
+from agents.reports import Arrived, Held, InVault, Noted, Running
 from protocol.job import Run
 from protocol.messages import (
     Abandoned,
@@ -190,10 +190,8 @@ def _refused(it: Purchase, now: float, about: bytes, call: VaultCall, reason: st
 
 def _answer(it: Purchase, now: float) -> Step[Purchase]:
     match it.stage:
-        case Checking(delivery):
-            return checking.pay(
-                it, delivery, now, Verdict.UNCHECKED, (), "the provider's claim left no time for a check"
-            )
+        case Checking() as stage:
+            return checking.out_of_time(it, stage, now)
         case Fetching(delivery):
             return enter(it, Contesting("the provider named a result that could not be fetched", delivery), now)
         case Awaiting() | Claiming():
@@ -223,8 +221,9 @@ def _go_on(it: Purchase, now: float, event: Event) -> Step[Purchase]:
             not it.answer_by
         ):
             return enter(it, Claiming("nothing usable was delivered in time", started), now)
-        case Fetching(delivery), Fetched(cid=cid, size=size, doubt=doubt) if cid == delivery.run.cid:
-            return checking.arrived(it, now, replace(delivery, run=replace(delivery.run, size=size)), doubt)
+        case Fetching(delivery) as stage, Fetched(cid=cid, size=size) if cid == delivery.run.cid:
+            delivery = replace(delivery, run=replace(delivery.run, size=size))
+            return checking.arrived(it, now, stage, _looked_at(delivery, event.exit_code), event.doubt)
         case Fetching(delivery), NotFetched(cid=cid, reason=reason) if cid == delivery.run.cid:
             again = WakeAt(now + REFETCH, Timer(it.id, "refetch"))
             return Step(it, (again, Tell(it.wanted, Noted(f"the result could not be fetched yet: {reason}"[:300]))))
@@ -296,6 +295,14 @@ def _ending(it: Purchase) -> str:
             return reason
         case _:
             return "closed by the other side"
+
+
+def _looked_at(delivery: Delivery, exit_code: int | None) -> Delivery:
+    """With the exit code that the result itself has: what is signed beside its CID may be anything."""
+    run = delivery.run
+    if exit_code is None or (exit_code == run.exit_code and (exit_code or not run.failure)):
+        return delivery
+    return replace(delivery, shown=replace(run, exit_code=exit_code, failure=run.failure if exit_code else ""))
 
 
 def _delivered(it: Purchase, stage: Awaiting | Fetching, now: float, message: Delivered) -> Step[Purchase]:

@@ -60,6 +60,13 @@ class Delivery:
     salt: Hash
     signature: Signature
     gateway: int
+    shown: Run | None = None
+    """What the user is told of it, where the result itself says otherwise than what was signed beside it."""
+
+    @property
+    def seen(self) -> Run:
+        """The run as the user is told of it."""
+        return self.run if self.shown is None else self.shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +100,27 @@ class Checking:
     """What the re-run gave, where its bytes differ and it is compared with a tolerance."""
     gateway: int = 0
     """Where the mediator serves it."""
+    here: bool = False
+    """What the mediator's own run gave has been fetched, to be compared."""
+    ours: bool = False
+    """This machine has had its turn."""
+    sure: bool = False
+    """Its own run does not agree with the delivery."""
+    ran: tuple[Party, ...] = ()
+    """Mediators that have run it; each is paid, whatever it got."""
+    agree: Count = 0
+    """How many of those runs agree with the delivery."""
+    against: tuple[CidText, ...] = ()
+    """What the runs gave that don't."""
+    why: Text = ""
+    """What the last of those differs in."""
+    started: bytes = b""
+    """The provider's signature that it held every input, if it ever came."""
+
+    @property
+    def turn(self) -> str:
+        """Whose run is awaited: the phase of its timer."""
+        return "check:us" if self.by_us else f"check:{len(self.asked)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +251,11 @@ def _inputs(it: Purchase) -> Effect:
 
 def check_fees(it: Purchase, checkers: tuple[Address, ...]) -> tuple[Effect, ...]:
     """What who ran it again is paid, whatever came of it."""
-    return tuple(Transact(it.id, Transfer(who, it.terms.check_fee)) for who in checkers if it.terms.check_fee)
+    if not it.terms.check_fee:
+        return ()
+    # the first under the deal's own name, as ever: a node that was updated meanwhile doesn't pay it twice
+    names = [it.id, *(subject(it.id, "fee", number) for number in range(1, len(checkers)))]
+    return tuple(Transact(name, Transfer(who, it.terms.check_fee)) for name, who in zip(names, checkers, strict=False))
 
 
 def rerun(deal: bytes) -> bytes:
@@ -231,8 +263,8 @@ def rerun(deal: bytes) -> bytes:
     return subject(deal, "check")
 
 
-def _patience(it: Purchase, now: float, asked: tuple[Address, ...]) -> Effect:
-    return WakeAt(now + it.job.resources.timeout + CHECK_SLACK, Timer(it.id, f"check:{len(asked)}"))
+def _patience(it: Purchase, now: float, stage: Checking) -> Effect:
+    return WakeAt(now + it.job.resources.timeout + CHECK_SLACK, Timer(it.id, stage.turn))
 
 
 def act(it: Purchase, now: float) -> tuple[Effect, ...]:
@@ -247,14 +279,14 @@ def act(it: Purchase, now: float) -> tuple[Effect, ...]:
         case Fetching(delivery):
             overdue = WakeAt(it.overdue_at + 1, Timer(it.id, "overdue"))
             return (Fetch(it.id, delivery.run.cid, it.provider, delivery.gateway), overdue)
-        case Checking(own=Run(cid), by_us=by_us, asked=asked, gateway=gateway) as stage:
-            if by_us:
+        case Checking(own=Run(cid), asked=asked, gateway=gateway) as stage:
+            if stage.by_us or stage.here:
                 return (Compare(rerun(it.id), it.job, cid, stage.delivery.run.cid),)
             return (Fetch(rerun(it.id), cid, asked[-1], gateway),)
-        case Checking(by_us=True, asked=asked):
-            return (Execute(rerun(it.id), it.job), _patience(it, now, asked))
-        case Checking(asked=asked):
-            return (Send(asked[-1], Recheck(it.deal, it.job, 0, it.terms.check_fee)), _patience(it, now, asked))
+        case Checking(by_us=True) as stage:
+            return (Execute(rerun(it.id), it.job), _patience(it, now, stage))
+        case Checking(asked=asked) as stage:
+            return (Send(asked[-1], Recheck(it.deal, it.job, 0, it.terms.check_fee)), _patience(it, now, stage))
         case Paying(delivery, _, checkers) as stage:
             return (receipt(it, delivery), *settling(it, stage, now), *check_fees(it, checkers))
         case Claiming(started=started):

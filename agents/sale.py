@@ -25,6 +25,7 @@ from agents.machine import Step
 from protocol.deal import Deal, DealId
 from protocol.identity import Address
 from protocol.job import Job, Run
+from protocol.judging import CUT_OFF
 from protocol.messages import (
     Abandoned,
     Asking,
@@ -100,6 +101,8 @@ class Waiting:
     """The pay is here; only the stakes are still locked."""
     checked: bool = False
     """A mediator of the pool says that it ran the job again."""
+    outrun: bool = False
+    """Our run was cut off by time, and that mediator's was not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +245,8 @@ def _saw(sale: Sale, now: float, standing: DealState, at: int) -> Step[Sale]:
             return _enter(sale, GivenUp("absence was claimed before the run could begin"), now, answer)
         case Waiting() as stage, DealState(state=State.ABSENT, deadline=deadline):
             late = ending.end_at(deadline + COURTESY, sale.id, deadline)
+            if _has_failed(stage):
+                return Step(sale, (late,))
             return Step(sale, (Transact(sale.id, proof_of_delivery(sale, stage)), *_deliver(sale, stage), late))
         case Waiting(), DealState(state=State.DELIVERED, deadline=deadline):
             # nobody is obliged to end a claim for us: when the time to contest is over we do it
@@ -296,7 +301,9 @@ def _go_on(sale: Sale, now: float, event: Event) -> Step[Sale]:
         case Working(tries), Woke(Timer(phase=phase)) if phase == f"run:{tries}":
             return Step(sale, (Execute(sale.id, sale.job),))
         case Working(), Ran(run=run):
-            return _enter(sale, Waiting(run, b"", b"", 0, sale.deal.deliver_by), now)
+            # who was cut off waits a little for a mediator's word: what others can do in time is better not claimed
+            late = sale.deal.grace // 2 if run.cid == CUT_OFF else 0
+            return _enter(sale, Waiting(run, b"", b"", 0, sale.deal.deliver_by + late), now)
         case Working(), Got(message=Asking()):
             return Step(sale, (_begun(sale),))
         case GivenUp(), Got(message=Asking()):
@@ -316,16 +323,22 @@ def _wait(sale: Sale, stage: Waiting, now: float, event: Event) -> Step[Sale]:
             return _keep(sale, kept, *_late_proof(sale, stage, now))
         case Got(message=Asking()):
             return Step(sale, _deliver(sale, stage))
-        case Got(sender, Rechecked()) if sender in sale.mediators and sale.check_cut and not stage.checked:
-            sale, effects = _keep(sale, replace(stage, checked=True))
-            return Step(sale, (*effects, *_billed(sale, stage.run)))
+        case Got(sender, Rechecked(cid=cid)) if sender in sale.mediators and not stage.checked:
+            outrun = stage.run.cid == CUT_OFF and cid != CUT_OFF
+            sale, effects = _keep(sale, replace(stage, checked=True, outrun=outrun))
+            return Step(sale, (*effects, *(_billed(sale, stage.run) if sale.check_cut else ())))
         case Woke(Timer(phase=phase)) if phase.startswith("resend:") and not stage.receipt and not stage.voucher:
             pause = min(RESEND_MOST, 2 * float(phase.removeprefix("resend:")))
             return Step(sale, (*_deliver(sale, stage), *_remind(sale, now, pause)))
-        case Woke(Timer(phase="collect")) if not stage.paid:
+        case Woke(Timer(phase="collect")) if not stage.paid and not _has_failed(stage):
             return Step(sale, (Transact(sale.id, _demand(sale, stage)),))
         case _:
             return Step(sale)
+
+
+def _has_failed(stage: Waiting) -> bool:
+    """Whether nothing is left to claim: it costs the timeout stake, and a claim would cost the collateral too."""
+    return stage.outrun and not stage.voucher
 
 
 def _late_proof(sale: Sale, stage: Waiting, now: float) -> tuple[Effect, ...]:
@@ -413,7 +426,7 @@ def _remind(sale: Sale, now: float, pause: float) -> tuple[Effect, ...]:
 
 
 def _demand(sale: Sale, stage: Waiting) -> VaultCall:
-    if stage.voucher and stage.granted >= sale.due(stage.run):
+    if stage.voucher and (stage.outrun or stage.granted >= sale.due(stage.run)):
         return Redeem(sale.deal, stage.granted, stage.voucher)
     return Deliver(sale.deal, sealed(stage.run.cid, sale.salt), stage.receipt or None)
 

@@ -20,7 +20,7 @@ async def fetch(workshop: Workshop, effect: Fetch) -> Fetched | NotFetched:
     """Have a DAG brought here."""
     try:
         size = await workshop.fetch(effect.cid, effect.source, effect.gateway, MOST_BYTES_FETCHED)
-        return Fetched(effect.about, effect.cid, size, workshop.doubt(effect.cid))
+        return Fetched(effect.about, effect.cid, size, workshop.doubt(effect.cid), workshop.exit_code(effect.cid))
     except PeerFault as fault:
         return NotFetched(effect.about, effect.cid, str(fault))
     except Exception as fault:  # our own mistake, or what content from outside has made us do

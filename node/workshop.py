@@ -17,7 +17,7 @@ from content.cid import Cid
 from content.errors import MissingBlock
 from content.exporting import export
 from content.limits import Limits as ContentLimits
-from content.reading import look
+from content.reading import cat, look, resolve
 from content.unixfs import Directory
 from content.walk import walk
 from modules.collecting import start_over
@@ -31,6 +31,7 @@ from protocol.isolation import satisfies
 from protocol.job import Job, Resources, Run
 
 MIB = 1024 * 1024
+MOST_EXIT_CODE = 255
 _DIRECTORY_SLACK = MIB
 """Bytes that the nodes of a DAG may add to its content."""
 
@@ -149,6 +150,13 @@ class Workshop:
             raise SickExecutor(f"the run's files can't be handled: {error}") from error
         if isinstance(outcome, Failed) and _is_ours(outcome, job):
             raise SickExecutor(f"{outcome.reason}: {outcome.detail}")
+        if isinstance(outcome, Failed) and not outcome.repeats:
+            # what it had left by then is another thing on each machine, so everybody's is the same: nothing
+            code = outcome.exit_code
+            nothing = await trio.to_thread.run_sync(self._publish_nothing, output, code)
+            failure = f"{outcome.reason}: {outcome.detail}"[:200]
+            milliseconds, size = ceil(outcome.milliseconds), await trio.to_thread.run_sync(self.size, nothing)
+            return Run(str(nothing), code, outcome.fuel, outcome.profile[:200], failure, milliseconds, size or 0)
         private = self.keyring.ours(job.inputs_cid) is not None
         cid = await trio.to_thread.run_sync(add_path, output, self.everything if private else self.blocks)
         if private and self.keyring.ours(str(cid)) is None:
@@ -216,12 +224,23 @@ class Workshop:
         missing = sorted({"stdout", "stderr", "exit_code", "outputs"} - names)
         return f"it has no {', '.join(missing)}" if missing else ""
 
+    def exit_code(self, cid_text: str) -> int | None:
+        """What a result that is here says of how its run ended; None where it doesn't look like one."""
+        if self.doubt(cid_text):
+            return None
+        try:
+            root = resolve(Cid.parse(cid_text), "exit_code", self.everything)
+            text = b"".join(cat(root, self.everything, 0, 8)).decode("ascii").removesuffix("\n")
+        except (PeerFault, LookupError, ValueError):
+            return None
+        return int(text) if text.isdecimal() and int(text) <= MOST_EXIT_CODE else None
+
     async def _nothing(self, output: Path, failure: str) -> Run:
-        cid = await trio.to_thread.run_sync(self._publish_nothing, output)
+        cid = await trio.to_thread.run_sync(self._publish_nothing, output, EXIT_CODES["could_not_start"])
         return Run(str(cid), EXIT_CODES["could_not_start"], 0, "", failure)
 
-    def _publish_nothing(self, output: Path) -> Cid:
-        start_over(output, EXIT_CODES["could_not_start"])
+    def _publish_nothing(self, output: Path, exit_code: int) -> Cid:
+        start_over(output, exit_code)
         return add_path(output, self.blocks)
 
 

@@ -14,6 +14,9 @@ from protocol.vault_calls import CastVotes
 
 UNSHOWN = bytes(32)
 """Grounds of a vote whose juror was shown too little to judge by, or saw that running proves nothing."""
+CUT_OFF = "bafybeifluz3nuowgd32gh3l7ey6wct4vo7jt4dlaiue4udmewezbv7xnpy"
+"""The result of every run that its time limit has ended: no output, and exit code 124. When a limit of time strikes is
+another moment on each machine, so what was written by then proves nothing, and who names this claims no result."""
 
 
 def committed(cid: str, salt: bytes, juror: Address) -> bytes:

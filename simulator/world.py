@@ -170,6 +170,8 @@ class World:
         self._trace = blake2b(digest_size=16) if traced else None
         self._heap: list[tuple[float, int, Peer | None, int, Any]] = []
         self._order = 0
+        self._codes: dict[str, int] = {}
+        """The exit code in each result that a run gave, by CID."""
         self._lanes: dict[tuple[Address, Address, str], float] = {}
         for peer in self.peers.values():
             peer.journal.encodes = wire
@@ -442,7 +444,8 @@ class World:
             self._post(self.now + rng.uniform(0.1, 2.0), peer, NotFetched(effect.about, effect.cid, reason))
             return
         peer.holds.add(effect.cid)
-        self._post(self.now + rng.uniform(0.02, 1.0), peer, Fetched(effect.about, effect.cid, size_of(effect.cid)))
+        fetched = Fetched(effect.about, effect.cid, size_of(effect.cid), exit_code=self._codes.get(effect.cid))
+        self._post(self.now + rng.uniform(0.02, 1.0), peer, fetched)
 
     def _execute(self, peer: Peer, effect: Execute) -> None:
         alone = effect.job.resources.timeout * self._rng.uniform(0.05, 0.9)
@@ -469,6 +472,7 @@ class World:
         self._share_out(peer)
         run = noisy_run(effect.job, self._rng)
         peer.holds.add(run.cid)
+        self._codes[run.cid] = run.exit_code
         self._feed(peer, Ran(effect.about, run))
 
     # --- chain -------------------------------------------------------------------------------------------------------

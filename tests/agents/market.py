@@ -13,6 +13,7 @@ from agents.reports import Ended, Report
 from agents.request import Request
 from agents.shop import Sheet, Shop
 from protocol.job import Capacity
+from protocol.judging import CUT_OFF
 from protocol.rules import Rules
 from simulator.faults import Plan
 from simulator.invariants import Oracle
@@ -118,6 +119,13 @@ def on(peer: Peer, hears: Callable[[Event], Event] = same, says: Callable[[Effec
 def sick(event: Event) -> Event:
     """No run ever begins here."""
     return NotRan(event.about, "could_not_start") if isinstance(event, Ran) else event
+
+
+def slow(event: Event) -> Event:
+    """Every run is cut off by its limit of time."""
+    if not isinstance(event, Ran):
+        return event
+    return replace(event, run=replace(event.run, cid=CUT_OFF, exit_code=124, failure="out_of_time: it ran for 10 s"))
 
 
 def judge(name: str = "mediator") -> Peer:

@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 
 from agents.effects import Execute, Fetch
-from agents.events import NotFetched, NotRan, Ran
+from agents.events import Fetched, NotFetched, NotRan, Ran
 from content.adding import add_path
 from content.blocks import MemoryBlocks
 from content.cid import Cid, Codec
 from content.errors import NoSuchEntry
 from content.limits import Limits as ContentLimits
 from modules.catalogue import find
-from modules.executor import Executor, Outcome, Task
+from modules.collecting import start_over
+from modules.executor import Executor, Failed, Outcome, Task
 from modules.inputs import bind, write
 from modules.module import Module
 from modules.wasm.pool import WasmPool, open_pool
@@ -28,6 +29,7 @@ from node.workshop import Workshop, job_resources
 from protocol.identity import Address
 from protocol.isolation import Isolation
 from protocol.job import Job
+from protocol.judging import CUT_OFF
 
 ABOUT = bytes(32)
 
@@ -44,6 +46,23 @@ class Torn:
 
     async def run(self, task: Task) -> Outcome:
         raise KeyError("nobody has thought of this")
+
+
+class Slow:
+    """An executor that is cut off by time, and has written something by then."""
+
+    name = "wasm"
+    isolation = Isolation.SANDBOXED_WASM
+    profile = "slow"
+
+    async def prepare(self, module: Module) -> str:
+        return ""
+
+    async def run(self, task: Task) -> Outcome:
+        failed = Failed("out_of_time", "it ran for 30 s", 12, self.profile, 30_000.0, 5)
+        start_over(task.output, failed.exit_code)
+        (task.output / "stdout").write_text("so far")
+        return failed
 
 
 async def lost(cid: Cid, whose: Address, gateway: int, limits: ContentLimits) -> None:
@@ -82,6 +101,29 @@ async def test_a_fault_that_nobody_thought_of_is_told_to_the_agent(tmp_path: Pat
     fetched = await labour.fetch(shop, Fetch(ABOUT, absent, Address(bytes(20)), 1))
     assert isinstance(fetched, NotFetched)
     assert "nothing is here" in fetched.reason
+
+
+async def test_a_run_that_is_cut_off_by_time_leaves_the_same_result_on_every_machine(tmp_path: Path) -> None:
+    shop = workshop(tmp_path, {"wasm": Slow()})
+    job = job_for(shop, tmp_path, find("cowsay:v0.1"), "hello")
+    ran = await labour.execute(shop, Execute(ABOUT, job))
+    assert isinstance(ran, Ran)
+    assert (ran.run.cid, ran.run.exit_code, ran.run.failure) == (CUT_OFF, 124, "out_of_time: it ran for 30 s")
+    assert (ran.run.units, ran.run.milliseconds) == (12, 30_000)
+    assert shop.doubt(CUT_OFF) == ""
+
+
+async def test_a_result_that_is_fetched_says_itself_how_its_run_ended(tmp_path: Path) -> None:
+    shop = workshop(tmp_path, {})
+    for code in (0, 3, 255):
+        start_over(tmp_path / f"result-{code}", code)
+        cid = str(add_path(tmp_path / f"result-{code}", shop.blocks))
+        fetched = await labour.fetch(shop, Fetch(ABOUT, cid, Address(bytes(20)), 1))
+        assert isinstance(fetched, Fetched)
+        assert (fetched.exit_code, fetched.doubt) == (code, "")
+    (tmp_path / "result-0" / "exit_code").write_text("no number")
+    odd = str(add_path(tmp_path / "result-0", shop.blocks))
+    assert shop.exit_code(odd) is None
 
 
 async def test_a_module_that_names_a_number_of_thousands_of_digits_is_not_runnable(
