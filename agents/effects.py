@@ -128,6 +128,8 @@ class Fetch:
     source: Address
     gateway: int
     """TCP port on the peer's address."""
+    most: int = 4096 << 20
+    """Bytes; more are not taken."""
 
 
 @dataclass(frozen=True, slots=True)

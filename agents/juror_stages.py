@@ -10,7 +10,7 @@ from agents.events import Timer
 from agents.machine import Step
 from protocol.deal import Deal, Vote
 from protocol.identity import Address
-from protocol.job import Job
+from protocol.job import Job, most_content
 from protocol.judging import committed, subject
 from protocol.messages import Committed, Judged, Message, Promised, Revealed
 from protocol.terms import MOST_MEDIATORS
@@ -222,7 +222,7 @@ def others(case: Case) -> tuple[Address, ...]:
 def fetch(case: Case, cid: str, places: tuple[Place, ...]) -> Effect:
     """Get these blocks from the next of those who say that they serve them."""
     place = places[case.tries % len(places)]  # in turn: one of them may serve nothing
-    return Fetch(case.about, cid, place.who, place.gateway)
+    return Fetch(case.about, cid, place.who, place.gateway, most_content(case.job))
 
 
 def cast(case: Case, voted: Voted) -> Effect:

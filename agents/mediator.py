@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from agents import juror
-from agents.effects import Effect, Execute, Fetch, Publish, Send, Transact, Unwatch, WakeAt
+from agents.effects import Effect, Execute, Fetch, Publish, Send, Transact, Unwatch, WakeAt, Watch
 from agents.events import (
     Began,
     ChainSaw,
@@ -29,13 +29,14 @@ from agents.events import (
 )
 from agents.juror_stages import OUT_OF_TIME, Case, Over, Summoned
 from protocol.identity import Address
-from protocol.job import Capacity, Job
+from protocol.job import Capacity, Job, most_content
 from protocol.judging import subject
 from protocol.messages import CannotRecheck, Committed, Exhibit, Expected, Recheck, Rechecked, Summons
 from protocol.offers import JobOffer, MediatorOffer, ResourceOffer, Withdrawal
 from protocol.rules import Rules
 from protocol.terms import pool_hash
 from protocol.vault_calls import Join
+from protocol.vault_state import DealState, State
 from protocol.wire import agreement
 
 ANNOUNCE = 20.0
@@ -44,10 +45,19 @@ OFFER_LIFE = 75.0
 """Seconds until an offer expires by itself."""
 MOST_CHECKS = 16
 """Checks taken on at once; they run as capacity allows."""
+MOST_CHECKS_FOR_ONE = 4
+"""Of those, for one job creator."""
+MOST_ASKED = 64
+"""Checks of deals that the chain has not shown us yet: anybody can make those up."""
+SEEN_WITHIN = 20.0
+"""Seconds after which such a check is dropped: its job has been run, so its deal has long been in the vault."""
 MOST_CASES = 16
 """Disputes judged at once; nothing is promised in others."""
 MOST_SUMMONED = 64
-"""Disputes in which the chain has not seated us yet: anybody can make those up, so the oldest give way."""
+"""Disputes in which the chain has not seated us yet: anybody can make those up, so some give way to new ones, and
+first those of which the chain knows nothing."""
+MOST_SUMMONED_BY_ONE = 4
+"""Of those, by one party."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +85,8 @@ class Check:
     asker: Address
     request: Recheck
     missing: tuple[str, ...]
+    seen: bool = False
+    """The chain has its deal; nothing is fetched before."""
 
 
 class Mediator:
@@ -94,6 +106,8 @@ class Mediator:
         """Disputes, by deal."""
         self.seats: dict[bytes, ChainSaw] = {}
         """What the chain said of disputes that we were too busy to take, by deal."""
+        self.known: dict[bytes, bool] = {}
+        """Whether the chain knows the deal of a dispute that we were summoned to, by deal."""
         self.announced = float("-inf")
 
     def restore(self, records: Iterable[Case]) -> None:
@@ -118,7 +132,7 @@ class Mediator:
                 return self._judge(now, deal, event)
             case ChainSaw(deal=deal):
                 self.seats.pop(deal, None)
-                return self._seated(now, deal, event)
+                return [*self._saw(now, deal, event.standing), *self._seated(now, deal, event)]
             case Fetched(about, cid) if about in self.checks:
                 return self._fetched(about, cid)
             case NotFetched(about, reason=reason) if about in self.checks:
@@ -135,6 +149,8 @@ class Mediator:
             case Woke(Timer(about, "given up")):
                 self.checks.pop(about, None)
                 return []
+            case Woke(Timer(about, "unseen")) if about in self.checks and not self.checks[about].seen:
+                return self._drop(about, "the vault has no such deal")
             case (
                 Woke(Timer(about))
                 | Fetched(about)
@@ -191,11 +207,13 @@ class Mediator:
         if self._is_no_case(sender, summons):
             return []
         waiting = [case for case in self.cases.values() if isinstance(case.stage, Summoned)]
+        senders = [case for case in waiting if any(place.who == sender for place in case.parties)]
         dropped: list[Effect] = []
-        if len(waiting) >= MOST_SUMMONED:
-            del self.cases[waiting[0].id]
-            self.seats.pop(waiting[0].id, None)
-            dropped = [Unwatch(waiting[0].deal)]
+        if len(senders) >= MOST_SUMMONED_BY_ONE or len(waiting) >= MOST_SUMMONED:
+            rivals = senders if len(senders) >= MOST_SUMMONED_BY_ONE else waiting
+            least = min(rivals, key=lambda case: self.known.get(case.id, 0.5))  # the oldest of those alike
+            self._forget(least.id)
+            dropped = [Unwatch(least.deal)]
         self.cases[name], effects = juror.opened(self.me, sender, summons, name, self.rng.randbytes(32), now)
         return [*dropped, *effects]
 
@@ -215,6 +233,7 @@ class Mediator:
     def _seated(self, now: float, name: bytes, event: ChainSaw) -> list[Effect]:
         case = self.cases.get(name)
         if case is not None and isinstance(case.stage, Summoned):
+            self.known[name] = event.standing.state is not State.NONE
             sitting = sum(not isinstance(other.stage, Summoned) for other in self.cases.values())
             if sitting >= MOST_CASES:
                 self.seats[name] = event
@@ -229,12 +248,16 @@ class Mediator:
         if not isinstance(after.stage, Over):
             self.cases[name] = after
             return list(effects)
-        del self.cases[name]
-        self.seats.pop(name, None)
+        self._forget(name)
         if not self.seats:
             return list(effects)
         oldest = next(iter(self.seats))
         return [*effects, *self._seated(now, oldest, self.seats.pop(oldest))]
+
+    def _forget(self, name: bytes) -> None:
+        del self.cases[name]
+        self.seats.pop(name, None)
+        self.known.pop(name, None)
 
     # --- checks ------------------------------------------------------------------------------------------------------
 
@@ -246,20 +269,53 @@ class Mediator:
         reason = self._objection(asker, request)
         if reason is not None:
             return self._refuse(check, reason)
+        unseen = [name for name, other in self.checks.items() if not other.seen]
+        of_asker = [name for name in unseen if self.checks[name].asker == asker]
+        dropped: list[Effect] = []
+        if len(of_asker) >= MOST_CHECKS_FOR_ONE or len(unseen) >= MOST_ASKED:
+            dropped = self._drop((of_asker if len(of_asker) >= MOST_CHECKS_FOR_ONE else unseen)[0], "busy")
         self.checks[about] = check
-        fetches = [Fetch(about, cid, asker, request.gateway) for cid in check.missing]
-        return [*fetches, WakeAt(now + 2 * request.job.resources.timeout + 120, Timer(about, "given up"))]
+        return [*dropped, Watch(request.deal), WakeAt(now + SEEN_WITHIN, Timer(about, "unseen"))]
 
     def _objection(self, asker: Address, request: Recheck) -> str | None:
-        if asker != request.deal.jc or self.me in (request.deal.jc, request.deal.rp):
+        deal, job = request.deal, request.job
+        if asker != deal.jc or self.me in (deal.jc, deal.rp):
             return "only a deal's job creator may ask, and no party may check itself"
-        if request.job.executor not in self.bench.executors:
-            return f"no {request.job.executor} executor here"
+        if self.me not in request.mediators or deal.pool != pool_hash(request.mediators):
+            return "this mediator is not in the deal's pool"
+        if deal.terms != agreement(request.table, job):
+            return "it is not the job that was sold"
+        if job.executor not in self.bench.executors:
+            return f"no {job.executor} executor here"
         if request.fee < self.bench.fee:
             return f"the fee is {self.bench.fee}"
-        if len(self.checks) >= MOST_CHECKS:
-            return "busy"
-        return self.bench.capacity.lacks(request.job.resources)
+        return self.bench.capacity.lacks(job.resources) or self._busy(asker)
+
+    def _busy(self, asker: Address) -> str | None:
+        taken = [check.asker for check in self.checks.values() if check.seen]
+        return "busy" if len(taken) >= MOST_CHECKS or taken.count(asker) >= MOST_CHECKS_FOR_ONE else None
+
+    def _saw(self, now: float, about: bytes, standing: DealState) -> list[Effect]:
+        """Begin a check whose deal is in the vault: only who has locked money for it is worth the work."""
+        check = self.checks.get(about)
+        if check is None or check.seen or standing.state is State.NONE:  # our endpoint may be a little behind
+            return []
+        if standing.state not in (State.OPEN, State.DELIVERED):
+            return self._drop(about, "the deal is not open")
+        if reason := self._busy(check.asker):
+            return self._drop(about, reason)
+        self.checks[about] = replace(check, seen=True)
+        job, gateway = check.request.job, check.request.gateway
+        fetches = [Fetch(about, cid, check.asker, gateway, most_content(job)) for cid in check.missing]
+        until = now + 2 * job.resources.timeout + 120
+        return [*self._look_away(about, check), *fetches, WakeAt(until, Timer(about, "given up"))]
+
+    def _drop(self, about: bytes, reason: str) -> list[Effect]:
+        check = self.checks.pop(about)
+        return [*self._look_away(about, check), *self._refuse(check, reason)]
+
+    def _look_away(self, about: bytes, check: Check) -> list[Effect]:
+        return [] if about in self.cases else [Unwatch(check.request.deal)]
 
     def _fetched(self, about: bytes, cid: str) -> list[Effect]:
         check = self.checks[about]

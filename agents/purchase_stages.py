@@ -286,7 +286,8 @@ def act(it: Purchase, now: float) -> tuple[Effect, ...]:
         case Checking(by_us=True) as stage:
             return (Execute(rerun(it.id), it.job), _patience(it, now, stage))
         case Checking(asked=asked) as stage:
-            return (Send(asked[-1], Recheck(it.deal, it.job, 0, it.terms.check_fee)), _patience(it, now, stage))
+            request = Recheck(it.deal, it.table, it.job, it.terms.mediators, gateway=0, fee=it.terms.check_fee)
+            return (Send(asked[-1], request), _patience(it, now, stage))
         case Paying(delivery, _, checkers) as stage:
             return (receipt(it, delivery), *settling(it, stage, now), *check_fees(it, checkers))
         case Claiming(started=started):

@@ -11,15 +11,11 @@ from protocol.errors import PeerFault
 
 log = logging.getLogger("lilypad.node")
 
-MIB = 1024 * 1024
-MOST_BYTES_FETCHED = 4096 * MIB
-"""Of one DAG: a job's inputs, or a result."""
-
 
 async def fetch(workshop: Workshop, effect: Fetch) -> Fetched | NotFetched:
     """Have a DAG brought here."""
     try:
-        size = await workshop.fetch(effect.cid, effect.source, effect.gateway, MOST_BYTES_FETCHED)
+        size = await workshop.fetch(effect.cid, effect.source, effect.gateway, effect.most)
         return Fetched(effect.about, effect.cid, size, workshop.doubt(effect.cid), workshop.exit_code(effect.cid))
     except PeerFault as fault:
         return NotFetched(effect.about, effect.cid, str(fault))

@@ -28,7 +28,7 @@ from node.keyring import Keyring
 from protocol.errors import PeerFault
 from protocol.identity import Address
 from protocol.isolation import satisfies
-from protocol.job import Job, Resources, Run
+from protocol.job import Job, Resources, Run, most_content
 
 MIB = 1024 * 1024
 MOST_EXIT_CODE = 255
@@ -178,7 +178,7 @@ class Workshop:
         )
 
     def _lay_out(self, place: Path, job: Job, inputs: Cid) -> Module:
-        content = ContentLimits(max_bytes=job.resources.disk_mib * MIB + 256 * MIB)
+        content = ContentLimits(max_bytes=most_content(job))
         export(Cid.parse(job.module_cid), self.blocks, place / "module", content)
         export(inputs, self.everything, place / "inputs", content)
         module = load(place / "module")

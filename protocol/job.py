@@ -46,6 +46,11 @@ class Job:
     """The least class of isolation that the provider may run it under; empty: any."""
 
 
+def most_content(job: Job) -> int:
+    """Bytes of content that a run of a job may handle: its module, its inputs and its result, each."""
+    return (job.resources.disk_mib + 256) << 20
+
+
 @dataclass(frozen=True, slots=True)
 class Gpus:
     """Equal GPUs of one machine."""

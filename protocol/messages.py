@@ -265,7 +265,11 @@ class Recheck:
     """Job creator to a mediator of the pool: run this again, and tell me what you get."""
 
     deal: Deal
+    table: Hash
+    """Digest of the move that named the terms; with the job it makes the deal's ``terms``."""
     job: Job
+    mediators: Annotated[tuple[Party, ...], Limit(MOST_MEDIATORS)]
+    """The pool, sorted."""
     gateway: Port
     fee: Amount
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -13,14 +14,18 @@ from market import Market, customer, on, seller, slow
 from test_disputes import Trial, pool, trial
 
 from agents import juror, juror_stages
-from agents.effects import Effect, Send
-from agents.events import Event, Got, Ran
+from agents.effects import Effect, Fetch, Send, Unwatch, WakeAt, Watch
+from agents.events import ChainSaw, Event, Got, Ran, Woke
+from agents.mediator import MOST_ASKED, MOST_CHECKS_FOR_ONE, SEEN_WITHIN, Mediator
 from agents.reports import Checked, DisputeOpened, Verdict
 from agents.request import CheckBy
 from protocol.identity import Address
 from protocol.judging import CUT_OFF, UNSHOWN
-from protocol.messages import Exhibit, Recheck, Rechecked, Summons, sealed
+from protocol.messages import CannotRecheck, Exhibit, Recheck, Rechecked, Summons, sealed
+from protocol.terms import pool_hash
+from protocol.vault_state import DealState, State
 from protocol.vault_state import Outcome as Ruling
+from simulator.population import RULES, address
 from simulator.world import START, Peer
 
 EVERY_WAY = pytest.mark.parametrize("by", list(CheckBy))
@@ -148,3 +153,87 @@ def test_a_juror_never_finds_a_result_wrong_that_says_that_it_was_cut_off(contes
     # on chain it was claimed as a delivery, and this juror's own run shows that it could have been one
     ruling = Ruling.NOT_FETCHABLE if contested else Ruling.RIGHT
     assert voted == juror_stages.Voted(ruling.value, UNSHOWN)
+
+
+# --- who may ask a mediator ------------------------------------------------------------------------------------------
+
+
+def asked(tried: Trial) -> tuple[Mediator, Recheck]:
+    """A mediator with an empty memory, and a real request to one of its pool."""
+    (request, *_) = tried.market.said(Recheck)
+    agent = next(peer for peer in tried.market.world.peers.values() if peer.name == "juror 0").make(Random(1))
+    assert isinstance(agent, Mediator)
+    return agent, request
+
+
+def kinds(effects: list[Effect]) -> list[type]:
+    """What is done."""
+    return [type(effect) for effect in effects]
+
+
+def saw(request: Recheck, state: State) -> ChainSaw:
+    """The chain's word on the deal of a request."""
+    return ChainSaw(request.deal.id(RULES.domain), DealState(state))
+
+
+def refusals(effects: list[Effect]) -> list[str]:
+    """Why checks were refused."""
+    return [e.message.reason for e in effects if isinstance(e, Send) and isinstance(e.message, CannotRecheck)]
+
+
+@pytest.mark.parametrize("strangers", [1, 300])
+def test_made_up_checks_fetch_nothing_and_keep_nobody_else_waiting(strangers: int) -> None:
+    tried = Trial(Market(customer(), seller("cheat", 100), *pool(*("honest",) * 3)), check_by=CheckBy.ANYBODY)
+    agent, request = asked(tried)
+    now = START + 90
+    for number in range(300):
+        stranger = address(f"stranger {number % strangers}")
+        made_up = replace(request, deal=replace(request.deal, jc=stranger, pay=number))
+        effects = agent.handle(now, Got(stranger, made_up))
+        assert Fetch not in kinds(effects)
+    assert len(agent.checks) == (MOST_CHECKS_FOR_ONE if strangers == 1 else MOST_ASKED)
+    agent.handle(now, Got(tried.deal.jc, request))
+    began = agent.handle(now + 1, saw(request, State.OPEN))
+    assert kinds(began) == [Unwatch, Fetch, Fetch, WakeAt]
+    assert {effect.most for effect in began if isinstance(effect, Fetch)} == {(64 + 256) << 20}
+
+
+def test_a_check_whose_deal_the_chain_does_not_show_is_dropped_within_seconds() -> None:
+    tried = Trial(Market(customer(), seller("cheat", 100), *pool(*("honest",) * 3)), check_by=CheckBy.ANYBODY)
+    agent, request = asked(tried)
+    now = START + 90
+    watched = agent.handle(now, Got(tried.deal.jc, request))
+    assert kinds(watched) == [Watch, WakeAt]
+    assert agent.handle(now, saw(request, State.NONE)) == [], "this mediator's endpoint may be behind"
+    (wake,) = [effect for effect in watched if isinstance(effect, WakeAt)]
+    assert wake.moment == now + SEEN_WITHIN
+    assert refusals(agent.handle(wake.moment, Woke(wake.timer))) == ["the vault has no such deal"]
+    assert not agent.checks
+    agent.handle(now, Got(tried.deal.jc, request))
+    assert refusals(agent.handle(now, saw(request, State.CLOSED))) == ["the deal is not open"]
+
+
+def test_only_for_a_deal_whose_pool_has_it_a_mediator_runs_the_job_that_was_sold() -> None:
+    tried = Trial(Market(customer(), seller("cheat", 100), *pool(*("honest",) * 3)), check_by=CheckBy.ANYBODY)
+    agent, request = asked(tried)
+    others = tuple(who for who in request.mediators if who != agent.me)
+    for wrong in (
+        replace(request, mediators=others),
+        replace(request, mediators=others, deal=replace(request.deal, pool=pool_hash(others))),
+        replace(request, mediators=(agent.me,)),
+        replace(request, job=replace(request.job, seed=bytes(32))),
+        replace(request, table=bytes(32)),
+    ):
+        effects = agent.handle(START + 90, Got(tried.deal.jc, wrong))
+        assert kinds(effects) == [Send]
+        assert refusals(effects)
+
+
+def test_one_job_creator_has_a_few_checks_at_a_time() -> None:
+    tried = Trial(Market(customer(), seller("cheat", 100), *pool(*("honest",) * 3)), check_by=CheckBy.ANYBODY)
+    agent, request = asked(tried)
+    for number in range(MOST_CHECKS_FOR_ONE + 1):
+        more = replace(request, deal=replace(request.deal, pay=number))
+        first = agent.handle(START + 90, Got(tried.deal.jc, more))
+        began = agent.handle(START + 90, saw(more, State.OPEN)) if Watch in kinds(first) else first
+        assert refusals(began) == (["busy"] if number == MOST_CHECKS_FOR_ONE else [])

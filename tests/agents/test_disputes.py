@@ -15,14 +15,15 @@ from market import Market, customer, on, seller, sick
 
 from agents import juror, juror_stages
 from agents.effects import CastOwn, Effect, Send, WakeAt, Watch
-from agents.events import Event, Got, Woke
-from agents.mediator import MOST_SUMMONED, Mediator
+from agents.events import ChainSaw, Event, Got, Woke
+from agents.mediator import MOST_SUMMONED, MOST_SUMMONED_BY_ONE, Mediator
 from agents.reports import Agreed, DisputeOpened, JuryDrawn, Outcome, Ruled, Voted
 from agents.request import CheckBy, Request
-from protocol.deal import Deal
+from protocol.deal import Deal, DealId
 from protocol.identity import Address
 from protocol.job import Resources
 from protocol.messages import Expected, Promised, Revealed, Summons
+from protocol.vault_state import DealState, State
 from protocol.vault_state import Outcome as Ruling
 from simulator.faults import Crash, Plan
 from simulator.population import APPEALING, FUNDS, RULES, STAKE, address, mediator
@@ -290,15 +291,50 @@ def test_a_summons_to_judge_another_job_than_was_sold_is_ignored() -> None:
     assert [type(effect) for effect in watched] == [Watch, WakeAt], "nothing is promised before the chain seats us"
 
 
+def made_up(summons: Summons, by: Address, number: int) -> Got:
+    """A summons to a dispute that the vault has never heard of."""
+    return Got(by, replace(summons, deal=replace(summons.deal, jc=by, pay=number)))
+
+
+def bench(tried: Trial) -> Mediator:
+    """One of its jurors with an empty memory."""
+    agent = next(peer for peer in tried.market.world.peers.values() if peer.name == "juror 0").make(Random(1))
+    assert isinstance(agent, Mediator)
+    return agent
+
+
 def test_strangers_cannot_fill_a_mediators_memory_with_made_up_disputes() -> None:
     tried = trial()
     (summons, *_) = tried.market.said(Summons)
-    judge = next(peer for peer in tried.market.world.peers.values() if peer.name == "juror 0")
-    agent = judge.make(Random(1))
-    assert isinstance(agent, Mediator)
+    agent, now = bench(tried), START + 90
     for number in range(3 * MOST_SUMMONED):
-        agent.handle(START + 90, Got(tried.deal.jc, replace(summons, deal=replace(summons.deal, pay=number))))
+        agent.handle(now, made_up(summons, address("stranger"), number))
+    assert len(agent.cases) == MOST_SUMMONED_BY_ONE
+    for number in range(3 * MOST_SUMMONED):
+        agent.handle(now, made_up(summons, address(f"stranger {number}"), number))
     assert len(agent.cases) == MOST_SUMMONED
+
+
+@pytest.mark.parametrize("strangers", [1, 200])
+def test_no_made_up_disputes_push_a_real_one_out(strangers: int) -> None:
+    tried = trial()
+    (summons, *_) = tried.market.said(Summons)
+    agent, now, name = bench(tried), START + 90, summons.deal.id(RULES.domain)
+    agent.handle(now, Got(tried.deal.jc, summons))
+    agent.handle(now, ChainSaw(DealId(name), DealState(State.JURY)))
+    for number in range(200):
+        agent.handle(now, made_up(summons, address(f"stranger {number % strangers}"), number))
+    assert name in agent.cases
+    late = replace(summons, deal=replace(summons.deal, fee=summons.deal.fee + 1))
+    for case in list(agent.cases.values()):
+        if case.id != name:
+            agent.handle(now, ChainSaw(DealId(case.id), DealState()))
+    agent.handle(now, Got(tried.deal.jc, late))
+    for number in range(
+        MOST_SUMMONED - 2
+    ):  # those that the chain does not know go before one of which it has not spoken
+        agent.handle(now, made_up(summons, address(f"other {number}"), number))
+    assert late.deal.id(RULES.domain) in agent.cases
 
 
 def test_a_vote_that_is_decided_after_the_time_to_hand_it_in_is_handed_in_at_once() -> None:
