@@ -9,7 +9,7 @@
 
 Where it stands the chain says; what is kept here is what jurors signed and may have to be shown to the vault. Both
 parties do all of this, so either may be away. Each hands in only the votes that favour it; a juror whose vote nobody
-hands in does that itself.
+hands in does that itself. One that signs two different votes for the same party is shown to the vault, at its stake.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from protocol.judging import UNSHOWN, ballot, committed, grounds, is_tolerant, n
 from protocol.messages import Committed, Exhibit, Expected, Judged, Promised, Revealed, Summons, Testimony
 from protocol.terms import MOST_MEDIATORS
 from protocol.types import Count, Hash, Large, Limit, Moment, Party, Small
-from protocol.vault_calls import Appeal, CastVotes, Draw, Finalize
+from protocol.vault_calls import Appeal, CastVotes, Draw, Expose, Finalize
+from protocol.vault_disputes import Ballot
 from protocol.vault_state import DealState, Flag, State
 
 SUMMON_EVERY = 5.0
@@ -291,11 +292,22 @@ def _heard(it: Dispute, now: float, sender: Address, message: Testimony) -> Step
         return Step(it)
     it = replace(it, witnesses=(*(w for w in it.witnesses if w.seat != seat), new))
     told = _told(it, Voted(sender, it.round, new.ruling, new.cid)) if new.vote != known.vote else ()
+    told = (*told, *_expose(it, known, new))
     opened, effects = _open(it) if _all_committed(it) else Step(it)
     if isinstance(message, Revealed) and it.expected and is_tolerant(it.job):
         agreed, more = _weigh(opened, sender, new)
         return Step(agreed, (*told, *effects, *more))
     return Step(opened, (*told, *effects, *_relay_soon(opened, now)))
+
+
+def _expose(it: Dispute, known: Witness, new: Witness) -> tuple[Effect, ...]:
+    """Show the vault two votes of one juror, where one of them is against us."""
+    ballots = [ballot(w.ruling, w.grounds) for w in (known, new) if w.vote]
+    if len(set(ballots)) < 2 or (it.favours(known.ruling) and it.favours(new.ruling)):
+        return ()
+    first, second = (Ballot(w.ruling, w.grounds, w.vote) for w in (known, new))
+    about = subject(it.id, f"exposed {new.seat}", it.round)
+    return (Transact(about, Expose(it.deal, it.pool, new.seat, first, second)),)
 
 
 def _weigh(it: Dispute, juror: Address, witness: Witness) -> Step[Dispute]:

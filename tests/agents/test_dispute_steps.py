@@ -9,12 +9,17 @@ import pytest
 from agents import ending
 from agents.dispute import Dispute, Witness, step, weighing
 from agents.effects import Fetch, Transact, WakeAt
-from agents.events import ChainSaw, NotFetched, Timer, Woke
+from agents.events import ChainSaw, Got, NotFetched, Timer, Woke
 from agents.purchase import step as saw
 from agents.purchase_stages import Awaiting, Claiming, Contesting, Delivery, Fetching, Purchase
+from protocol.deal import Ruling
 from protocol.eip712 import Domain
 from protocol.job import Run
+from protocol.judging import UNSHOWN
+from protocol.messages import Judged
 from protocol.rules import Rules
+from protocol.vault_calls import Expose
+from protocol.vault_disputes import Ballot
 from protocol.vault_state import DealState, Flag, State
 from simulator.population import address
 from simulator.pretend import draw_job
@@ -87,3 +92,34 @@ def test_each_claim_on_a_deal_is_ended_under_a_name_of_its_own() -> None:
     assert isinstance(second, Transact)
     assert first.about != second.about
     assert ending.end_again(5.0, b"\x01" * 32, first.about) == ending.end_at(5.0, b"\x01" * 32, 100)
+
+
+def judged(ruling: Ruling, why: bytes, by: int = 1) -> Got:
+    """A vote of a juror, whose signature says what it is about."""
+    return Got(JURORS[by], Judged(b"\x01" * 32, 0, ruling.value, why, f"{ruling.name} {why.hex()}".encode()))
+
+
+def test_two_votes_of_one_juror_are_shown_to_the_vault() -> None:
+    why = bytes([7]) * 32
+    once = step(dispute(), NOW, judged(Ruling.RIGHT, UNSHOWN))
+    again = step(once.state, NOW, judged(Ruling.WRONG, why))
+    (shown,) = [effect.call for effect in again.effects if isinstance(effect, Transact)]
+    ballots = (Ballot(1, UNSHOWN, once.state.witness(1).vote), Ballot(2, why, again.state.witness(1).vote))
+    assert shown == Expose(dispute().deal, dispute().pool, 1, *ballots)
+
+
+@pytest.mark.parametrize(
+    "votes",
+    [
+        (judged(Ruling.RIGHT, UNSHOWN), judged(Ruling.RIGHT, bytes([7]) * 32)),
+        (judged(Ruling.WRONG, bytes([7]) * 32), judged(Ruling.WRONG, bytes([7]) * 32)),
+        (judged(Ruling.WRONG, bytes([7]) * 32), judged(Ruling.NOT_FETCHABLE, UNSHOWN)),
+        (judged(Ruling.RIGHT, UNSHOWN), judged(Ruling.WRONG, bytes([7]) * 32, by=2)),
+    ],
+    ids=["one ruling on other grounds", "the same vote", "both for us", "two jurors"],
+)
+def test_what_is_no_double_vote_or_does_us_no_harm_is_not_shown(votes: tuple[Got, Got]) -> None:
+    it = dispute()
+    for vote in votes:
+        it, effects = step(it, NOW, vote)
+        assert not [effect for effect in effects if isinstance(effect, Transact)]
