@@ -174,7 +174,8 @@ def _next(it: Purchase, stage: Checking, now: float, reason: str) -> Step[Purcha
         return enter(it, replace(stage, by_us=True, ours=True), now, noted)
     if may_ask:
         return enter(it, _asking(it, stage), now, noted)
-    if stage.against and (stage.sure or len(it.terms.mediators) == 1):  # a pool of one is all that both sides wanted
+    alone = len(it.terms.mediators) == 1  # all that both sides wanted
+    if stage.against and (stage.sure or alone or (len(stage.against) >= ENOUGH and not stage.agree)):
         return _refuse(it, stage, now, noted)
     why = "nobody could confirm that it is wrong" if stage.against else "nobody could check it"
     return pay(it, stage.delivery, now, Verdict.UNCHECKED, stage.ran, why, noted)

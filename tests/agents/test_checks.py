@@ -107,6 +107,12 @@ def test_the_only_mediator_of_a_pool_is_believed_where_nobody_else_may_be_asked(
     assert verdicts(tried) == [Verdict.REJECTED]
 
 
+def test_a_result_that_three_mediators_find_wrong_each_in_its_own_way_is_accused() -> None:
+    jurors = pool("guesser", "guesser", "honest")
+    tried = Trial(Market(customer(), seller("cheat", 100, kind="liar"), *jurors), check_by=CheckBy.MEDIATORS)
+    assert verdicts(tried) == [Verdict.REJECTED]
+
+
 # --- cut off by time -------------------------------------------------------------------------------------------------
 
 
