@@ -149,6 +149,13 @@ class NotFetched:
 
 
 @dataclass(frozen=True, slots=True)
+class Launched:
+    """The program of a run that was asked for has begun; a world that can't tell leaves this out."""
+
+    about: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Ran:
     """The executor is done."""
 
@@ -192,6 +199,7 @@ Event = (
     | Refused
     | Fetched
     | NotFetched
+    | Launched
     | Ran
     | NotRan
     | Compared

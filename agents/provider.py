@@ -20,6 +20,7 @@ from agents.events import (
     Fetched,
     Got,
     Heard,
+    Launched,
     NotFetched,
     NotRan,
     Ran,
@@ -139,7 +140,9 @@ class Provider:
                 return self._saw_purse(now, who, free)
             case ChainSaw(deal=deal):
                 return self._sale_event(now, event, deal)
-            case Woke(Timer(about)) | Fetched(about) | NotFetched(about) | Ran(about) | NotRan(about) | Refused(about):
+            case Woke(Timer(about)) | Fetched(about) | NotFetched(about) | Refused(about):
+                return self._sale_event(now, event, about[:32])
+            case Launched(about) | Ran(about) | NotRan(about):
                 return self._sale_event(now, event, about[:32])
             case _:
                 return []

@@ -20,7 +20,7 @@ from agents import dispute as disputes
 from agents import ending
 from agents.dispute import Dispute
 from agents.effects import Effect, Execute, Fetch, Save, Send, Transact, Unwatch, WakeAt, Watch
-from agents.events import ChainSaw, Event, Fetched, Got, NotFetched, NotRan, Ran, Refused, Timer, Woke
+from agents.events import ChainSaw, Event, Fetched, Got, Launched, NotFetched, NotRan, Ran, Refused, Timer, Woke
 from agents.machine import Step
 from protocol.deal import Deal, DealId
 from protocol.identity import Address
@@ -78,10 +78,12 @@ class Preparing:
 
 @dataclass(frozen=True, slots=True)
 class Working:
-    """Everything is here, *started* is signed, the run goes on."""
+    """Everything is here, the run goes on."""
 
     tries: Count = 0
     """Runs that this machine's own faults have ended."""
+    begun: bool = False
+    """Its program runs, so *started* is signed: not before, or a job that starts nowhere would cost the stake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +184,8 @@ def _act(sale: Sale, now: float) -> tuple[Effect, ...]:
             return (WakeAt(sale.deal.start_by + LOCK_MARGIN, Timer(sale.id, "bound")),)
         case Preparing(missing):
             return tuple(_fetch(sale, cid) for cid in missing)
-        case Working():
-            return (_begun(sale), Execute(sale.id, sale.job))
+        case Working(begun=begun):
+            return (*((_begun(sale),) if begun else ()), Execute(sale.id, sale.job))
         case Waiting() as stage:
             return (
                 *_deliver(sale, stage),
@@ -240,7 +242,7 @@ def _saw(sale: Sale, now: float, standing: DealState, at: int) -> Step[Sale]:
             return Step(sale, (WakeAt(max(now, sale.deal.start_by) + LOCK_MARGIN, Timer(sale.id, "taken back")),))
         case Bound(), DealState(state=State.OPEN, paid=False):
             return _enter(sale, Preparing((sale.job.module_cid, sale.job.inputs_cid)), now)
-        case ((Bound() | Preparing() | GivenUp()), DealState(state=State.ABSENT)):
+        case ((Bound() | Preparing() | Working(begun=False) | GivenUp()), DealState(state=State.ABSENT)):
             answer = Transact(sale.id, NoInputs(sale.deal))
             return _enter(sale, GivenUp("absence was claimed before the run could begin"), now, answer)
         case Waiting() as stage, DealState(state=State.ABSENT, deadline=deadline):
@@ -294,17 +296,20 @@ def _go_on(sale: Sale, now: float, event: Event) -> Step[Sale]:
             return Step(sale, (WakeAt(now + REFETCH, Timer(sale.id, f"fetch:{cid}")),))
         case Preparing(missing), Woke(Timer(phase=phase)) if phase.removeprefix("fetch:") in missing:
             return Step(sale, (_fetch(sale, phase.removeprefix("fetch:")),))
-        case Working(tries), NotRan(reason=reason):
+        case Working(tries, begun=False), Launched():
+            return _keep(sale, Working(tries, begun=True), _begun(sale))
+        case Working(tries, begun), NotRan(reason=reason):
             if tries + 1 >= MOST_TRIES or now + RERUN + sale.job.resources.timeout > sale.deal.deliver_by:
                 return _enter(sale, GivenUp(f"this machine could not run it: {reason}"[:200]), now)
-            return _keep(sale, Working(tries + 1), WakeAt(now + RERUN, Timer(sale.id, f"run:{tries + 1}")))
+            return _keep(sale, Working(tries + 1, begun), WakeAt(now + RERUN, Timer(sale.id, f"run:{tries + 1}")))
         case Working(tries), Woke(Timer(phase=phase)) if phase == f"run:{tries}":
             return Step(sale, (Execute(sale.id, sale.job),))
-        case Working(), Ran(run=run):
+        case Working(begun=begun), Ran(run=run):
             # who was cut off waits a little for a mediator's word: what others can do in time is better not claimed
             late = sale.deal.grace // 2 if run.cid == CUT_OFF else 0
-            return _enter(sale, Waiting(run, b"", b"", 0, sale.deal.deliver_by + late), now)
-        case Working(), Got(message=Asking()):
+            unsaid = () if begun else (_begun(sale),)
+            return _enter(sale, Waiting(run, b"", b"", 0, sale.deal.deliver_by + late), now, *unsaid)
+        case Working(begun=True), Got(message=Asking()):
             return Step(sale, (_begun(sale),))
         case GivenUp(), Got(message=Asking()):
             return Step(sale, _act(sale, now))

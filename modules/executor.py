@@ -69,6 +69,8 @@ class Task:
     """Feeds the program's random numbers; whoever repeats the run uses the same."""
     listener: Listener | None = None
     """Told of the output as it comes, by executors that have it before the end (containers)."""
+    begun: Callable[[], None] | None = None
+    """Called once the program itself runs, if it ever does: what could not start has not begun. It must not raise."""
 
 
 Reason = Literal[

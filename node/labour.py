@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from agents.effects import Execute, Fetch
-from agents.events import Fetched, NotFetched, NotRan, Ran
+from agents.events import Fetched, Launched, NotFetched, NotRan, Ran
 from node.workshop import SickExecutor, Workshop
 from protocol.errors import PeerFault
 
@@ -24,10 +25,10 @@ async def fetch(workshop: Workshop, effect: Fetch) -> Fetched | NotFetched:
         return NotFetched(effect.about, effect.cid, _named(fault))
 
 
-async def execute(workshop: Workshop, effect: Execute) -> Ran | NotRan:
+async def execute(workshop: Workshop, effect: Execute, hear: Callable[[Launched], None]) -> Ran | NotRan:
     """Run a job."""
     try:
-        return Ran(effect.about, await workshop.run(effect.about, effect.job))
+        return Ran(effect.about, await workshop.run(effect.about, effect.job, lambda: hear(Launched(effect.about))))
     except SickExecutor as fault:
         log.warning("a run has failed by this machine's own fault: %s", fault)
         return NotRan(effect.about, str(fault)[:200])

@@ -208,7 +208,7 @@ class Runtime:
         hear(await labour.fetch(self._workshop, effect))
 
     async def _execute(self, hear: Hear, effect: Execute) -> None:
-        hear(await labour.execute(self._workshop, effect))
+        hear(await labour.execute(self._workshop, effect, hear))
 
     async def _compare(self, hear: Hear, effect: Compare) -> None:
         how = await self._workshop.compare(effect.job, effect.mine, effect.theirs)

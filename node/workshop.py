@@ -118,19 +118,20 @@ class Workshop:
         except MissingBlock:
             return None
 
-    async def run(self, about: bytes, job: Job) -> Run:
+    async def run(self, about: bytes, job: Job, begun: Callable[[], None] = lambda: None) -> Run:
         """Run a job whose module and inputs are here, and keep the result directory as a DAG.
 
+        ``begun`` is called once its program runs.
         A job that can't be run as its deal describes it ends in a failed run with an empty result: an answer too.
         """
         place = Path(await trio.to_thread.run_sync(lambda: tempfile.mkdtemp(dir=self._folder, prefix="run-")))
         try:
-            return await self._run_in(place, about, job)
+            return await self._run_in(place, about, job, begun)
         finally:
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(lambda: shutil.rmtree(place, ignore_errors=True))
 
-    async def _run_in(self, place: Path, about: bytes, job: Job) -> Run:
+    async def _run_in(self, place: Path, about: bytes, job: Job, begun: Callable[[], None]) -> Run:
         output = place / "result"
         try:
             inputs = self.keyring.root_of(Cid.parse(job.inputs_cid))
@@ -143,7 +144,7 @@ class Workshop:
         if not satisfies(executor.isolation.word, job.isolation):
             return await self._nothing(output, f"not runnable: {job.executor} has no isolation {job.isolation} here")
         limits = Limits.of(module.manifest.resources)
-        task = Task(about.hex(), module, place / "inputs", output, limits, job.seed)
+        task = Task(about.hex(), module, place / "inputs", output, limits, job.seed, begun=begun)
         try:
             outcome = await executor.run(task)
         except OSError as error:

@@ -47,6 +47,7 @@ from agents.events import (
     Fetched,
     Got,
     Heard,
+    Launched,
     NotFetched,
     Ran,
     Refused,
@@ -450,6 +451,7 @@ class World:
     def _execute(self, peer: Peer, effect: Execute) -> None:
         alone = effect.job.resources.timeout * self._rng.uniform(0.05, 0.9)
         peer.running[effect.about] = Running(effect, alone, self.now)
+        self._post(self.now, peer, Launched(effect.about))
         self._share_out(peer)
 
     def _share_out(self, peer: Peer) -> None:

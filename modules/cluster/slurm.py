@@ -109,6 +109,8 @@ class Slurm:
             job = await _thread(lambda: self._submit(folder, task))
         except SlurmFault as fault:
             return Ending(0, "could_not_start", str(fault))
+        if task.begun is not None:  # Slurm has it now, whenever it begins
+            task.begun()
         try:
             return await self._attend(job, folder, prepared, task)
         except SlurmFault as fault:

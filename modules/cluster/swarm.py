@@ -138,6 +138,8 @@ class Swarm:
                     nursery.cancel_scope.cancel()
                 elif state == "running" and not running:
                     running, since = True, trio.current_time()
+                    if task.begun is not None:
+                        task.begun()
                     for each in (watch, expire, listen):
                         nursery.start_soon(each)
                 elif not running and trio.current_time() - since > QUEUE_SECONDS:

@@ -155,6 +155,8 @@ class OneEngine:
                 nursery.start_soon(read)
                 await self._call("the container can't be started", lambda api: api.start(name))
                 started = True
+                if task.begun is not None:
+                    task.begun()
                 nursery.start_soon(watch)
                 nursery.start_soon(expire)
                 code = await self._wait(name, limits)

@@ -143,6 +143,8 @@ class WasmPool:
             return await self._fail(task, "bad_inputs", str(error)), True
         except OSError as error:
             return await self._fail(task, "executor_died", f"the worker's folder can't be filled: {error}"), False
+        if task.begun is not None:
+            task.begun()
         verdict, alive = await self._ask(worker, request, task.limits)
         if not alive:
             # Nothing may write in the outbox any more while it is read.

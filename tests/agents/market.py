@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from agents.effects import Effect, Send
-from agents.events import Event, NotRan, Ran
+from agents.events import Event, Launched, NotRan, Ran, Timer, Woke
 from agents.reports import Ended, Report
 from agents.request import Request
 from agents.shop import Sheet, Shop
@@ -118,6 +118,8 @@ def on(peer: Peer, hears: Callable[[Event], Event] = same, says: Callable[[Effec
 
 def sick(event: Event) -> Event:
     """No run ever begins here."""
+    if isinstance(event, Launched):
+        return Woke(Timer(event.about, "nothing has happened"))
     return NotRan(event.about, "could_not_start") if isinstance(event, Ran) else event
 
 

@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from market import Market, customer, on, seller, slow
+from market import Market, customer, on, seller, sick, slow
 from test_disputes import Trial, pool, trial
 
 from agents import juror, juror_stages
@@ -21,7 +21,7 @@ from agents.reports import Checked, DisputeOpened, Verdict
 from agents.request import CheckBy
 from protocol.identity import Address
 from protocol.judging import CUT_OFF, UNSHOWN
-from protocol.messages import CannotRecheck, Exhibit, Recheck, Rechecked, Summons, sealed
+from protocol.messages import Abandoned, Begun, CannotRecheck, Exhibit, Recheck, Rechecked, Summons, sealed
 from protocol.terms import pool_hash
 from protocol.vault_state import DealState, State
 from protocol.vault_state import Outcome as Ruling
@@ -111,6 +111,15 @@ def test_a_result_that_three_mediators_find_wrong_each_in_its_own_way_is_accused
     jurors = pool("guesser", "guesser", "honest")
     tried = Trial(Market(customer(), seller("cheat", 100, kind="liar"), *jurors), check_by=CheckBy.MEDIATORS)
     assert verdicts(tried) == [Verdict.REJECTED]
+
+
+def test_a_provider_that_cannot_begin_has_signed_nothing_and_loses_nothing() -> None:
+    """Whoever writes a job may choose one that starts nowhere, to earn timeout stakes with it."""
+    market = Market(customer(), on(seller("cheat", 100), sick), *pool("honest"))
+    tried = Trial(market)
+    assert market.said(Abandoned)
+    assert not market.said(Begun)
+    assert tried.gains() == (0, 0)
 
 
 # --- cut off by time -------------------------------------------------------------------------------------------------

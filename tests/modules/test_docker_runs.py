@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -211,12 +212,23 @@ async def test_a_module_that_cannot_be_built_says_what_the_dockerfile_said(
         'name = "mine"\nversion = "v1"\nsummary = "a test"\nexecutor = "docker"\n[docker]\nbuild = "."\n'
     )
     write(bind(load(folder).manifest), tmp_path / "inputs")
-    task = Task("job", load(folder), tmp_path / "inputs", tmp_path / "result", LIMITS, b"")
+    begun: list[str] = []
+    task = Task(
+        "job", load(folder), tmp_path / "inputs", tmp_path / "result", LIMITS, b"", begun=lambda: begun.append("")
+    )
     outcome = await containers.run(task)
     assert isinstance(outcome, Failed)
     assert outcome.reason == "could_not_start"
     assert "the reason" in outcome.detail
+    assert not begun
     assert (task.output / "exit_code").read_text() == "126\n"
+
+
+async def test_a_run_has_begun_once_its_container_runs(containers: DockerExecutor, script: MakeScript) -> None:
+    begun: list[str] = []
+    outcome = await containers.run(replace(script("print('here')"), begun=lambda: begun.append("")))
+    assert isinstance(outcome, Finished)
+    assert len(begun) == 1
 
 
 async def test_a_command_that_is_not_there_is_a_run_that_could_not_start(

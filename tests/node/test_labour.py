@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agents.effects import Execute, Fetch
-from agents.events import Fetched, NotFetched, NotRan, Ran
+from agents.events import Fetched, Launched, NotFetched, NotRan, Ran
 from content.adding import add_path
 from content.blocks import MemoryBlocks
 from content.cid import Cid, Codec
@@ -95,7 +95,7 @@ async def pool(tmp_path: Path) -> AsyncIterator[WasmPool]:
 async def test_a_fault_that_nobody_thought_of_is_told_to_the_agent(tmp_path: Path) -> None:
     shop = workshop(tmp_path, {"wasm": Torn()})
     job = job_for(shop, tmp_path, find("cowsay:v0.1"), "hello")
-    ran = await labour.execute(shop, Execute(ABOUT, job))
+    ran = await labour.execute(shop, Execute(ABOUT, job), [].append)
     assert ran == NotRan(ABOUT, "KeyError: 'nobody has thought of this'")
     absent = str(Cid.of(Codec.RAW, b"absent"))
     fetched = await labour.fetch(shop, Fetch(ABOUT, absent, Address(bytes(20)), 1))
@@ -106,7 +106,7 @@ async def test_a_fault_that_nobody_thought_of_is_told_to_the_agent(tmp_path: Pat
 async def test_a_run_that_is_cut_off_by_time_leaves_the_same_result_on_every_machine(tmp_path: Path) -> None:
     shop = workshop(tmp_path, {"wasm": Slow()})
     job = job_for(shop, tmp_path, find("cowsay:v0.1"), "hello")
-    ran = await labour.execute(shop, Execute(ABOUT, job))
+    ran = await labour.execute(shop, Execute(ABOUT, job), [].append)
     assert isinstance(ran, Ran)
     assert (ran.run.cid, ran.run.exit_code, ran.run.failure) == (CUT_OFF, 124, "out_of_time: it ran for 30 s")
     assert (ran.run.units, ran.run.milliseconds) == (12, 30_000)
@@ -134,6 +134,19 @@ async def test_a_module_that_names_a_number_of_thousands_of_digits_is_not_runnab
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / "module.toml").write_bytes(b"a = " + b"1" * 5000)
     odd = replace(job, module_cid=str(add_path(tmp_path / "odd", shop.blocks)))
-    answer = await labour.execute(shop, Execute(ABOUT, odd))
+    answer = await labour.execute(shop, Execute(ABOUT, odd), [].append)
     assert isinstance(answer, Ran)
     assert answer.run.failure.startswith("not runnable: ")
+
+
+async def test_the_agent_hears_when_its_program_has_begun_and_not_of_one_that_never_does(
+    tmp_path: Path, pool: WasmPool
+) -> None:
+    shop = workshop(tmp_path, {"wasm": pool})
+    job = job_for(shop, tmp_path, find("cowsay:v0.1"), "hello")
+    heard: list[Launched] = []
+    assert isinstance(await labour.execute(shop, Execute(ABOUT, job), heard.append), Ran)
+    assert heard == [Launched(ABOUT)]
+    shop.executors = {"wasm": Torn()}
+    await labour.execute(shop, Execute(ABOUT, job), heard.append)
+    assert len(heard) == 1
