@@ -16,6 +16,7 @@
 
 A delivery that the provider claims on chain must be answered in time, or the stake is lost too. Until that moment the
 result is awaited, fetched and checked as usual; then it is paid for if it is here, and contested if not, or if wrong.
+A run that says itself that it was cut off by time goes from CHECKING to CLAIMING where a check ended in time.
 REFUSING accuses before the vault. From then on `agents.dispute` goes before the jury, in either stage.
 """
 
