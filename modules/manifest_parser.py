@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tomllib
 from pathlib import Path, PurePosixPath
 from typing import Final, Literal, cast
@@ -231,7 +230,9 @@ def _pricing(table: Table) -> Pricing:
 
 def _verification(table: Table) -> Verification:
     compare = cast(CompareMode, table.choice("compare", COMPARE_MODES, default="exact"))
-    tolerance = table.number("tolerance", 0.0, least=0.0, most=math.inf)
+    tolerance = table.number("tolerance", 0.0, least=0.0, most=1.0)
+    if tolerance == 1.0:
+        table.refuse("tolerance", "is 1, with which any result agrees with any other; it must be less")
     if compare == "exact" and tolerance:
         table.refuse("tolerance", 'makes no sense with compare = "exact"; remove it or compare another way')
     table.nothing_else()

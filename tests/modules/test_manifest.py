@@ -136,6 +136,9 @@ WRONG = [
     ('compare = "exact"', 'compare = "exactly"', 22, ["did you mean exact?"]),
     ('compare = "exact"', 'compare = "exact"\ntolerance = 0.5', 23, ["makes no sense"]),
     ('compare = "exact"', 'compare = "numeric"\ntolerance = -1', 23, ["from 0.0"]),
+    ('compare = "exact"', 'compare = "image"\ntolerance = 5', 23, ["to 1.0"]),
+    ('compare = "exact"', 'compare = "numeric"\ntolerance = 1e308', 23, ["to 1.0"]),
+    ('compare = "exact"', 'compare = "text"\ntolerance = 1.0', 23, ["any result agrees"]),
     ("[wasm]", "[wasm", 11, ["is not TOML"]),
     ("[wasm]", "[wasm]\n[wasm]", 12, ["is not TOML"]),
 ]
