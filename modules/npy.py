@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from modules.budget import Budget
 from modules.errors import ResultFault
 
 MAGIC: Final = b"\x93NUMPY"
@@ -73,30 +74,36 @@ def read_npy(data: bytes) -> Array:
     return Array(shape, kind, _values(body, header["kind"], size, big=header["order"] == ">"))
 
 
-def read_npz(data: bytes, at_most: int) -> dict[str, Array]:
+def read_npz(data: bytes, at_most: int, budget: Budget) -> dict[str, Array]:
     """The arrays of an archive by name, ``at_most`` bytes of them unpacked. Raises `ResultFault`."""
-    found: dict[str, Array] = {}
-    left = at_most
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = archive.infolist()
-            if len(members) > MAX_MEMBERS:
-                raise ResultFault("holds too many arrays")
-            for member in members:
-                with archive.open(member) as file:
-                    content = file.read(left + 1)  # what is declared may be a lie; what is read is counted
-                left -= len(content)
-                if left < 0 or member.filename in found:
-                    raise ResultFault("unpacks into too much, or into the same name twice")
-                found[member.filename] = read_npy(content)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
-        raise ResultFault(f"is no .npz file ({error})") from None
+        return _unpacked(data, at_most, budget)
+    except (ResultFault, MemoryError):
+        raise
+    except Exception as error:  # besides its own, the errors of every way of packing come out of this library
+        raise ResultFault(f"is no .npz file ({type(error).__name__} {error})") from None
+
+
+def _unpacked(data: bytes, left: int, budget: Budget) -> dict[str, Array]:
+    found: dict[str, Array] = {}
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = archive.infolist()
+        if len(members) > MAX_MEMBERS:
+            raise ResultFault("holds too many arrays")
+        for member in members:
+            with archive.open(member) as file:
+                content = file.read(left + 1)  # what is declared may be a lie; what is read is counted
+            left -= len(content)
+            budget.take(len(content))
+            if left < 0 or member.filename in found:
+                raise ResultFault("unpacks into too much, or into the same name twice")
+            found[member.filename] = read_npy(content)
     return found
 
 
 def _values(body: memoryview, kind: str, size: int, *, big: bool) -> Sequence[float]:
-    if (kind, size) == ("f", 2):  # half precision, which the array module does not know
-        return struct.unpack(f"{'>' if big else '<'}{len(body) // 2}e", body)
+    if (kind, size) == ("f", 2):
+        return halves(body, big=big)
     code = _CODES.get((kind, size))
     if code is None:
         raise ResultFault("holds numbers of a size that is not read")
@@ -105,3 +112,8 @@ def _values(body: memoryview, kind: str, size: int, *, big: bool) -> Sequence[fl
     if big != (sys.byteorder == "big") and size > 1:
         values.byteswap()
     return values
+
+
+def halves(body: memoryview, *, big: bool) -> array[float]:
+    """Numbers of half precision, which the array module does not know, as floats of four bytes: those hold them all."""
+    return array("f", (value for (value,) in struct.iter_unpack(">e" if big else "<e", body)))

@@ -7,15 +7,14 @@ tensor's name to its type, shape and place; the numbers, little-endian.
 from __future__ import annotations
 
 import math
-import struct
 import sys
 from array import array
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from modules.bounded_json import loads
 from modules.errors import ResultFault
-from modules.npy import Array
+from modules.npy import Array, halves
 
 MAX_HEADER: Final = 1024 * 1024
 MAX_TENSORS: Final = 10_000
@@ -25,40 +24,77 @@ _CODES: Final = {"F64": "d", "F32": "f", "I64": "q", "I32": "i", "I16": "h", "I8
 _SIZES: Final = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 
 
-def read_safetensors(data: bytes) -> dict[str, Array]:
-    """The tensors by name. Raises `ResultFault` for anything that isn't such a file."""
+class Tensors(Mapping[str, Array]):
+    """The tensors of a file by name; each is made into numbers when it is asked for, and kept by nobody here."""
+
+    def __init__(self, places: dict[str, tuple[tuple[int, ...], str, int, int]], body: memoryview) -> None:
+        self._places = places
+        self._body = body
+
+    def __getitem__(self, name: str) -> Array:
+        shape, kind, begin, end = self._places[name]
+        return Array(shape, kind, _values(self._body[begin:end], kind))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+def read_safetensors(data: bytes) -> Tensors:
+    """The tensors by name. Raises `ResultFault` for anything that isn't such a file.
+
+    As the format asks, they lie one behind the other, and all that is behind the header is theirs: places that overlap
+    would make a small file into any amount of numbers.
+    """
     if len(data) < 8:
         raise ResultFault("is no .safetensors file")
     length = int.from_bytes(data[:8], "little")
     if length > min(MAX_HEADER, len(data) - 8):
         raise ResultFault("has a header that is too long")
     try:
-        header = loads(data[8 : 8 + length].decode())
+        header = loads(data[8 : 8 + length].decode(), object_pairs_hook=_once_each)
     except (ValueError, RecursionError):
         raise ResultFault("has a header that can't be read") from None
     if not isinstance(header, dict) or len(header) > MAX_TENSORS:
         raise ResultFault("holds too many tensors, or none")
     body = memoryview(data)[8 + length :]
-    return {name: _tensor(about, body) for name, about in header.items() if name != METADATA}
+    places = {name: _place(about) for name, about in header.items() if name != METADATA}
+    at = 0
+    for _, _, begin, end in sorted(places.values(), key=lambda place: place[2:]):
+        if begin != at:
+            raise ResultFault("holds tensors that overlap, or bytes of none")
+        at = end
+    if at != len(body):
+        raise ResultFault("has another size than its tensors")
+    return Tensors(places, body)
 
 
-def _tensor(about: object, body: memoryview) -> Array:
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands there twice")
+    return found
+
+
+def _place(about: object) -> tuple[tuple[int, ...], str, int, int]:
     match about:
         case {"dtype": str(kind), "shape": [*shape], "data_offsets": [int(begin), int(end)]} if (
             kind in _SIZES
             and len(shape) <= MAX_DIMENSIONS
             and all(type(side) is int and 0 <= side < 1 << 40 for side in shape)
-            and 0 <= begin <= end <= len(body)
+            and 0 <= begin <= end
             and math.prod(shape) * _SIZES[kind] == end - begin
         ):
-            return Array(tuple(shape), kind, _values(body[begin:end], kind))
+            return tuple(shape), kind, begin, end
         case _:
             raise ResultFault("holds a tensor that is not described as one")
 
 
 def _values(part: memoryview, kind: str) -> Sequence[float]:
     if kind == "F16":
-        return struct.unpack(f"<{len(part) // 2}e", part)
+        return halves(part, big=False)
     values = array(_CODES.get(kind, "f"))
     if kind == "BF16":  # the upper half of a float of four bytes
         wide = bytearray(2 * len(part))
