@@ -11,7 +11,8 @@ import trio
 
 from content.adding import add_path
 from content.blocks import MemoryBlocks
-from modules.compare import Different, Result, Same, compare
+from modules.compare import Different, Result, Same
+from modules.compare_apart import compare_apart
 from modules.executor import Executor, Failed, Limits, Outcome, Task
 from modules.inputs import BoundInputs, write
 from modules.module import Module
@@ -63,19 +64,18 @@ async def check(executor: Executor, module: Module, bound: BoundInputs, place: P
         outcome = await executor.run(Task(f"check-{number + 1}", module, place / "inputs", output, limits, b"check"))
         cid = await trio.to_thread.run_sync(lambda folder=output: add_path(folder, MemoryBlocks()))
         runs.append(Seen(outcome, str(cid), output))
-    return _judge(module, tuple(runs))
+    return await _judge(module, tuple(runs))
 
 
-def _judge(module: Module, runs: tuple[Seen, ...]) -> Verdict:
+async def _judge(module: Module, runs: tuple[Seen, ...]) -> Verdict:
     first = runs[0]
     found: list[str] = []
     agrees = True
     for other in runs[1:]:
         if other.cid == first.cid:
             continue
-        verdict = compare(
-            module.manifest.verification, Result(first.cid, first.folder), Result(other.cid, other.folder)
-        )
+        results = Result(first.cid, first.folder), Result(other.cid, other.folder)
+        verdict = await compare_apart(module.manifest.verification, *results)
         agrees = agrees and isinstance(verdict, Same)
         exact = compare_bytes(first, other)
         found += [line for line in exact if line not in found]

@@ -63,6 +63,7 @@ async def unrepeatable(executors: Mapping[str, Executor], modules: Sequence[Modu
 
 async def _try(executors: Mapping[str, Executor], module: Module) -> bool | None:
     from modules.checking import check
+    from modules.compare import CannotCompare
     from modules.inputs import bind
 
     executor = executors.get(module.manifest.executor)
@@ -72,7 +73,7 @@ async def _try(executors: Mapping[str, Executor], module: Module) -> bool | None
         bound = bind(module.manifest, None, {}, {})
         with tempfile.TemporaryDirectory(prefix="lilypad-check-") as folder:
             verdict = await check(executor, module, bound, Path(folder), TIMES)
-    except ModuleFault:
+    except (ModuleFault, CannotCompare):
         return None
     if verdict.failed:
         return None  # says nothing of a module that wants other inputs

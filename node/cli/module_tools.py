@@ -90,6 +90,7 @@ def check(
 
     async def run() -> Verdict:
         from modules.checking import check
+        from modules.compare import CannotCompare
         from modules.errors import ModuleFault
         from node.executors import Trade, open_executors
 
@@ -97,7 +98,7 @@ def check(
         try:
             async with open_executors(Trade(executors=(name,)), 1) as executors:
                 return await check(executors[name], module, bound, Path(folder), times)
-        except ModuleFault as fault:
+        except (ModuleFault, CannotCompare) as fault:
             raise UserError(ExitCode.USAGE, str(fault)) from None
 
     with tempfile.TemporaryDirectory(prefix="lilypad-check-") as folder:
