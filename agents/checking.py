@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agents.effects import Effect, Tell
-from agents.events import Compared, Event, Fetched, Got, NotFetched, NotRan, Ran, Timer, Unreached, Woke
+from agents.events import Compared, Event, Fetched, Got, NotCompared, NotFetched, NotRan, Ran, Timer, Unreached, Woke
 from agents.juror_stages import OUT_OF_TIME
 from agents.machine import Step
 from agents.purchase_stages import (
@@ -98,6 +98,8 @@ def step(it: Purchase, stage: Checking, now: float, event: Event) -> Step[Purcha
             if mine != stage.own.cid:  # that of an earlier one
                 return Step(it)
             return _agrees(it, stage, now, stage.own) if same else _differs(it, stage, now, stage.own, how)
+        case NotCompared(about, reason=reason) if about == rerun(it.id) and stage.own is not None:
+            return _next(it, stage, now, f"the results can't be compared here: {reason}")  # who ran it is paid
         case Woke(Timer(phase=phase)) if phase == stage.turn:
             return _did_not(it, stage, now, "no answer in time")
         case Got(sender, Delivered() | Asking()) if sender == it.provider:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated
 
 from agents.effects import Compare, Effect, Fetch, Send, Tell, Transact, WakeAt
-from agents.events import Compared, Event, Fetched, Got, NotFetched, Refused, Timer, Woke
+from agents.events import Compared, Event, Fetched, Got, NotCompared, NotFetched, Refused, Timer, Woke
 from agents.juror_stages import OPEN_AT
 from agents.machine import Step
 from agents.reports import JuryDrawn, Ruled, Voted
@@ -209,7 +209,7 @@ def step(it: Dispute, now: float, event: Event) -> Step[Dispute]:
             return _heard(it, now, sender, message)
         case Fetched(cid=cid) if any(w.cid == cid for w in it.witnesses):
             return Step(it, (Compare(weighing(it.id), it.job, it.expected, cid),))
-        case NotFetched(cid=cid) if any(w.cid == cid for w in it.witnesses):
+        case NotFetched(cid=cid) | NotCompared(theirs=cid) if any(w.cid == cid for w in it.witnesses):
             return Step(it, (WakeAt(now + AGAIN, _timer(it, f"weigh:{cid}")),))
         case Compared(theirs=cid, same=True):
             return _agreed(it, [w.seat for w in it.witnesses if w.cid == cid])

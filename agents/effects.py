@@ -142,7 +142,10 @@ class Execute:
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """Compare two results of a job, which are here, as its module's manifest says; the answer is `Compared`."""
+    """Compare two results of a job, which are here, as its module's manifest says.
+
+    The answer is `Compared`, or `NotCompared` where this machine can't.
+    """
 
     about: bytes
     job: Job

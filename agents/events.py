@@ -184,6 +184,16 @@ class Compared:
     """What differs, in words; empty if they are the same."""
 
 
+@dataclass(frozen=True, slots=True)
+class NotCompared:
+    """This machine could not compare them, here and now, which says nothing of either."""
+
+    about: bytes
+    theirs: str
+    """CID of the second of the two."""
+    reason: str
+
+
 Event = (
     Began
     | Jumped
@@ -203,4 +213,5 @@ Event = (
     | Ran
     | NotRan
     | Compared
+    | NotCompared
 )

@@ -22,6 +22,7 @@ from agents.events import (
     Got,
     Heard,
     Jumped,
+    NotCompared,
     NotFetched,
     NotRan,
     Ran,
@@ -173,7 +174,7 @@ class JobCreator:
                 return self._deal_event(now, event, deal)
             case Woke(Timer(about=about)) | Refused(about=about) | Fetched(about=about) | NotFetched(about=about):
                 return self._deal_event(now, event, about[:32])
-            case Ran(about=about) | NotRan(about=about) | Compared(about=about):
+            case Ran(about=about) | NotRan(about=about) | Compared(about=about) | NotCompared(about=about):
                 return self._deal_event(now, event, about[:32])
             case _:
                 return []

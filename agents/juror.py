@@ -32,7 +32,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agents.effects import Save, Send, WakeAt, Watch
-from agents.events import ChainSaw, Compared, Event, Fetched, Got, NotFetched, NotRan, Ran, Refused, Timer, Woke
+from agents.events import (
+    ChainSaw,
+    Compared,
+    Event,
+    Fetched,
+    Got,
+    NotCompared,
+    NotFetched,
+    NotRan,
+    Ran,
+    Refused,
+    Timer,
+    Woke,
+)
 from agents.juror_stages import (
     DECIDE_AT,
     OPEN_AT,
@@ -129,6 +142,8 @@ def step(case: Case, now: float, event: Event) -> Step[Case]:
             return enter(case, Comparing(cid)) if is_tolerant(case.job) else _wrong(case)
         case Comparing(theirs), Compared(theirs=cid, same=same) if cid == theirs:
             return _compared(case, theirs, same)
+        case Comparing(theirs), NotCompared(theirs=cid) if cid == theirs:
+            return _without_proof(case)  # a fault of this machine's, of which no accusation may come
         case Collecting(), NotFetched(cid=cid) if cid == case.claimed:
             return Step(replace(case, tries=case.tries + 1), (WakeAt(now + REFETCH, case.timer("collect")),))
         case Collecting(), Woke(Timer(phase="collect")):

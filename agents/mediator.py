@@ -20,6 +20,7 @@ from agents.events import (
     Fetched,
     Got,
     Heard,
+    NotCompared,
     NotFetched,
     NotRan,
     Ran,
@@ -158,6 +159,7 @@ class Mediator:
                 | Ran(about)
                 | NotRan(about)
                 | Compared(about)
+                | NotCompared(about)
                 | Refused(about)
             ):
                 return self._judge(now, about[:32], event) if len(about) > 32 else []

@@ -27,7 +27,19 @@ from dataclasses import replace
 from agents import checking, contesting, ending
 from agents import dispute as disputes
 from agents.effects import Fetch, Save, Send, Share, Tell, Transact, WakeAt, Watch
-from agents.events import OWN_FUNDS, ChainSaw, Compared, Event, Fetched, Got, NotFetched, Refused, Timer, Woke
+from agents.events import (
+    OWN_FUNDS,
+    ChainSaw,
+    Compared,
+    Event,
+    Fetched,
+    Got,
+    NotCompared,
+    NotFetched,
+    Refused,
+    Timer,
+    Woke,
+)
 from agents.machine import Step
 from agents.purchase_stages import (
     LOCK_MARGIN,
@@ -113,7 +125,9 @@ def step(it: Purchase, now: float, event: Event) -> Step[Purchase]:
             return contesting.step(it, now, event)
         case Refused(about=about) if len(about) > len(it.id) and it.dispute is not None:
             return contesting.step(it, now, event)
-        case Fetched(about) | NotFetched(about) | Compared(about) if about == disputes.weighing(it.id):
+        case Fetched(about) | NotFetched(about) | Compared(about) | NotCompared(about) if about == disputes.weighing(
+            it.id
+        ):
             return contesting.step(it, now, event)
         case Refused(about, call, reason):
             return _refused(it, now, about, call, reason)

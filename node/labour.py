@@ -1,12 +1,13 @@
-"""What an agent hears of what it wanted fetched or run: an answer always, since its silence would cost it its stake."""
+"""What an agent hears of what it wanted fetched, run or compared: an answer always, or its silence would cost its stake."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
 
-from agents.effects import Execute, Fetch
-from agents.events import Fetched, Launched, NotFetched, NotRan, Ran
+from agents.effects import Compare, Execute, Fetch
+from agents.events import Compared, Fetched, Launched, NotCompared, NotFetched, NotRan, Ran
+from modules.compare import CannotCompare
 from node.workshop import SickExecutor, Workshop
 from protocol.errors import PeerFault
 
@@ -35,6 +36,19 @@ async def execute(workshop: Workshop, effect: Execute, hear: Callable[[Launched]
     except Exception as fault:
         log.exception("a run has failed")
         return NotRan(effect.about, _named(fault))
+
+
+async def compare(workshop: Workshop, effect: Compare) -> Compared | NotCompared:
+    """Compare two results."""
+    try:
+        how = await workshop.compare(effect.job, effect.mine, effect.theirs)
+        return Compared(effect.about, effect.mine, effect.theirs, not how, how[:200])
+    except CannotCompare as fault:
+        log.warning("two results can't be compared by this machine's own fault: %s", fault)
+        return NotCompared(effect.about, effect.theirs, str(fault)[:200])
+    except Exception as fault:
+        log.exception("comparing two results has failed")
+        return NotCompared(effect.about, effect.theirs, _named(fault))
 
 
 def _named(fault: Exception) -> str:

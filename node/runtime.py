@@ -40,7 +40,7 @@ from agents.effects import (
     WakeAt,
     Watch,
 )
-from agents.events import Began, Compared, Decided, Event, Jumped, Timer, Woke
+from agents.events import Began, Decided, Event, Jumped, Timer, Woke
 from node import labour
 from node.chain_link import ChainLink, Hear
 from node.clock import Clock
@@ -211,8 +211,7 @@ class Runtime:
         hear(await labour.execute(self._workshop, effect, hear))
 
     async def _compare(self, hear: Hear, effect: Compare) -> None:
-        how = await self._workshop.compare(effect.job, effect.mine, effect.theirs)
-        hear(Compared(effect.about, effect.mine, effect.theirs, not how, how[:200]))
+        hear(await labour.compare(self._workshop, effect))
 
     async def _fire_timers(self) -> None:
         while True:

@@ -21,7 +21,8 @@ from content.reading import cat, look, resolve
 from content.unixfs import Directory
 from content.walk import walk
 from modules.collecting import start_over
-from modules.compare import Different, Result, compare
+from modules.compare import CannotCompare, Different, Result
+from modules.compare_apart import compare_apart
 from modules.executor import EXIT_CODES, Executor, Failed, Finished, Limits, Task
 from modules.module import Module, load
 from node.keyring import Keyring
@@ -72,6 +73,8 @@ class Workshop:
         self.executors = executors
         self._folder = folder
         self._carry = carry
+        self._comparing = trio.Lock()
+        """One at a time: what strangers made may take all of a comparison's memory and time."""
 
     async def fetch(self, cid_text: str, whose: Address, gateway: int, most_bytes: int) -> int:
         """Have every block of a DAG here, verified; raises `PeerFault` where the source does not give it.
@@ -192,28 +195,47 @@ class Workshop:
         return module
 
     async def compare(self, job: Job, mine: str, theirs: str) -> str:
-        """What differs between two results that are here, as the job's module compares; empty if they agree."""
+        """What differs between two results that are here, as the job's module compares; empty if they agree.
+
+        Raises `CannotCompare` where that is not the doing of their result.
+        """
         if mine == theirs:
             return ""
-        place = Path(await trio.to_thread.run_sync(lambda: tempfile.mkdtemp(dir=self._folder, prefix="compare-")))
-        try:
-            return await trio.to_thread.run_sync(self._compare_in, place, job, mine, theirs)
-        except (PeerFault, OSError) as fault:  # a result that can't be read agrees with none
-            return f"they can't be compared: {fault}"[:200]
-        finally:
-            with trio.CancelScope(shield=True):
-                await trio.to_thread.run_sync(lambda: shutil.rmtree(place, ignore_errors=True))
+        async with self._comparing:
+            try:
+                place = Path(
+                    await trio.to_thread.run_sync(lambda: tempfile.mkdtemp(dir=self._folder, prefix="compare-"))
+                )
+            except OSError as error:
+                raise CannotCompare(f"there is no room for the results: {error}") from None
+            try:
+                return await self._compare_in(place, job, mine, theirs)
+            finally:
+                with trio.CancelScope(shield=True):
+                    await trio.to_thread.run_sync(lambda: shutil.rmtree(place, ignore_errors=True))
 
-    def _compare_in(self, place: Path, job: Job, mine: str, theirs: str) -> str:
-        content = ContentLimits(max_bytes=job.resources.disk_mib * MIB + 256 * MIB)
-        for name, cid in (("module", job.module_cid), ("mine", mine), ("theirs", theirs)):
-            export(Cid.parse(cid), self.everything, place / name, content)
+    async def _compare_in(self, place: Path, job: Job, mine: str, theirs: str) -> str:
+        try:
+            module = await trio.to_thread.run_sync(self._lay_out_to_compare, place, job, mine)
+        except (PeerFault, OSError, MissingBlock) as error:
+            raise CannotCompare(f"the module or our own result can't be laid out: {error}"[:200]) from None
+        try:
+            await trio.to_thread.run_sync(export, Cid.parse(theirs), self.everything, place / "theirs", _content(job))
+        except PeerFault as fault:
+            return f"their result is none: {fault}"[:200]
+        except (OSError, MissingBlock) as error:
+            raise CannotCompare(f"their result can't be laid out: {error}"[:200]) from None
+        results = Result(mine, place / "mine"), Result(theirs, place / "theirs")
+        found = await compare_apart(module.manifest.verification, *results)
+        return str(found) if isinstance(found, Different) else ""
+
+    def _lay_out_to_compare(self, place: Path, job: Job, mine: str) -> Module:
+        for name, cid in (("module", job.module_cid), ("mine", mine)):
+            export(Cid.parse(cid), self.everything, place / name, _content(job))
         module = load(place / "module")
         if module.digest != job.module:
             raise NotRunnable(f"the module's digest is {module.digest}, the deal says {job.module}")
-        verification = module.manifest.verification
-        found = compare(verification, Result(mine, place / "mine"), Result(theirs, place / "theirs"))
-        return str(found) if isinstance(found, Different) else ""
+        return module
 
     def doubt(self, cid_text: str) -> str:
         """Why a DAG that is here does not look like a result directory; empty if it does."""
@@ -243,6 +265,10 @@ class Workshop:
     def _publish_nothing(self, output: Path, exit_code: int) -> Cid:
         start_over(output, exit_code)
         return add_path(output, self.blocks)
+
+
+def _content(job: Job) -> ContentLimits:
+    return ContentLimits(max_bytes=job.resources.disk_mib * MIB + 256 * MIB)
 
 
 def _is_ours(outcome: Failed, job: Job) -> bool:
