@@ -17,6 +17,7 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from modules.budget import Budget
 from modules.compare import Comparison, Different, Result, Same, compare
@@ -257,8 +258,7 @@ def test_resemblance_is_symmetric_and_between_nothing_and_all(left: str, right: 
 
 
 def png(draw: Callable[[int, int], tuple[int, int, int]], size: int = 96, form: str = "PNG") -> bytes:
-    image_module = pytest.importorskip("PIL.Image", reason="needs Pillow, an extra")
-    image = image_module.new("RGB", (size, size))
+    image = Image.new("RGB", (size, size))
     image.putdata([draw(x, y) for y in range(size) for x in range(size)])
     buffer = io.BytesIO()
     image.save(buffer, form)

@@ -12,6 +12,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from PIL import Image, ImageDraw
 
 from modules.budget import Budget
 from modules.compare import Comparison, Different, Result, Same, compare
@@ -19,8 +20,6 @@ from modules.compare_image import LEAST_WORK, MAX_FRAMES, difference, image_file
 from modules.errors import ResultFault
 from modules.manifest import Verification
 
-image_module = pytest.importorskip("PIL.Image")
-draw_module = pytest.importorskip("PIL.ImageDraw")
 SIDE = 128
 
 
@@ -32,8 +31,8 @@ def saved(image: Any, form: str = "PNG", **how: Any) -> bytes:
 
 def blobs(seed: int) -> Any:
     rng = Random(seed)
-    image = image_module.new("RGB", (SIDE, SIDE), tuple(rng.randrange(256) for _ in "rgb"))
-    draw = draw_module.Draw(image)
+    image = Image.new("RGB", (SIDE, SIDE), tuple(rng.randrange(256) for _ in "rgb"))
+    draw = ImageDraw.Draw(image)
     for _ in range(30):
         x, y, size = rng.randrange(SIDE), rng.randrange(SIDE), rng.randrange(5, 45)
         draw.ellipse((x - size, y - size, x + size, y + size), fill=tuple(rng.randrange(256) for _ in "rgb"))
@@ -53,7 +52,7 @@ def compared(place: Path, name: str, one: bytes, other: bytes, tolerance: float 
 
 
 def deep_png(image: Any) -> bytes:
-    wide = image_module.new("I;16", image.size)
+    wide = Image.new("I;16", image.size)
     wide.putdata([256 + value * 250 for value in image.convert("L").tobytes()])
     return saved(wide)
 
@@ -82,16 +81,16 @@ def test_what_is_transparent_is_seen_on_black_and_on_white(tmp_path: Path) -> No
     gone = whole.copy()
     gone.putalpha(0)
     assert compared(tmp_path / "gone", "a.png", saved(whole), saved(gone)) == Different(("outputs/a.png",))
-    black, white = (image_module.new("RGBA", (SIDE, SIDE), (shade,) * 3 + (255,)) for shade in (0, 255))
-    nothing = image_module.new("RGBA", (SIDE, SIDE), (0, 0, 0, 0))
+    black, white = (Image.new("RGBA", (SIDE, SIDE), (shade,) * 3 + (255,)) for shade in (0, 255))
+    nothing = Image.new("RGBA", (SIDE, SIDE), (0, 0, 0, 0))
     for number, ground in enumerate((black, white)):
         assert difference(ground, nothing) == 1.0, number
-    other = image_module.new("RGBA", (SIDE, SIDE), (9, 9, 9, 0))
+    other = Image.new("RGBA", (SIDE, SIDE), (9, 9, 9, 0))
     assert compared(tmp_path / "colour", "a.png", saved(nothing), saved(other)) == Same(), "nobody sees that colour"
 
 
 def test_a_picture_that_a_tag_turns_is_compared_as_it_is_seen(tmp_path: Path) -> None:
-    exif = image_module.Exif()
+    exif = Image.Exif()
     exif[0x112] = 3
     whole, turned = blobs(1), blobs(1).rotate(180)
     upside_down = saved(whole, "JPEG", quality=95, exif=exif)
@@ -100,20 +99,20 @@ def test_a_picture_that_a_tag_turns_is_compared_as_it_is_seen(tmp_path: Path) ->
 
 
 def test_a_few_lines_on_an_empty_page_are_not_an_empty_page(tmp_path: Path) -> None:
-    page = image_module.new("RGB", (256, 256), "white")
+    page = Image.new("RGB", (256, 256), "white")
     text = page.copy()
-    draw_module.Draw(text).text((20, 100), "pay Alice 100 dollars", fill="black")
+    ImageDraw.Draw(text).text((20, 100), "pay Alice 100 dollars", fill="black")
     assert compared(tmp_path / "page", "a.png", saved(text), saved(page)) == Different(("outputs/a.png",))
-    falls, flat = image_module.new("L", (256, 256)), image_module.new("L", (256, 256), 128)
+    falls, flat = Image.new("L", (256, 256)), Image.new("L", (256, 256), 128)
     falls.putdata([160 - x // 4 for _ in range(256) for x in range(256)])
     assert compared(tmp_path / "ramp", "a.png", saved(falls), saved(flat)) == Different(("outputs/a.png",))
-    rises = falls.transpose(image_module.Transpose.FLIP_LEFT_RIGHT)
+    rises = falls.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     assert compared(tmp_path / "rise", "a.png", saved(rises), saved(flat)) == Different(("outputs/a.png",))
 
 
 def test_the_noise_of_another_machine_does_not_matter(tmp_path: Path) -> None:
     rng = Random(4)
-    for number, image in enumerate((blobs(3), image_module.new("RGB", (SIDE, SIDE), (90, 120, 140)))):
+    for number, image in enumerate((blobs(3), Image.new("RGB", (SIDE, SIDE), (90, 120, 140)))):
         noisy = image.copy()
         noisy.frombytes(bytes(max(0, min(255, part + rng.randint(-3, 3))) for part in image.tobytes()))
         assert compared(tmp_path / str(number), "a.png", saved(image), saved(noisy), 0.05) == Same()
@@ -149,7 +148,7 @@ def test_a_picture_shown_before_a_film_is_a_frame_too(tmp_path: Path) -> None:
 
 
 def test_a_film_of_frames_without_end_is_left_at_the_last_that_is_compared(tmp_path: Path) -> None:
-    tiny = [image_module.new("RGB", (8, 8), (i % 256, i // 256, 0)) for i in range(MAX_FRAMES + 1)]
+    tiny = [Image.new("RGB", (8, 8), (i % 256, i // 256, 0)) for i in range(MAX_FRAMES + 1)]
     (tmp_path / "a.gif").write_bytes(film("GIF", *tiny[:-1]))
     (tmp_path / "b.gif").write_bytes(film("GIF", *tiny))
     assert sum(1 for _ in open_frames(tmp_path / "a.gif", Budget(1 << 30))) == MAX_FRAMES
@@ -180,7 +179,7 @@ def test_an_empty_profile_behind_the_pixels_breaks_nothing_but_its_own_picture(t
     head = struct.pack(">IIBBBBB", 64, 64, 8, 2, 0, 0, 0)
     bad = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(64 * 193)))
     bad += chunk(b"iCCP", b"") + chunk(b"IEND", b"")
-    verdict = compared(tmp_path, "a.png", saved(image_module.new("RGB", (64, 64), "red")), bad)
+    verdict = compared(tmp_path, "a.png", saved(Image.new("RGB", (64, 64), "red")), bad)
     assert verdict == Different(("outputs/a.png",))
 
 

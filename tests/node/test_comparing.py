@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from PIL import Image
 
 from agents.effects import Compare
 from agents.events import Compared, Event, NotCompared
@@ -126,11 +127,10 @@ async def test_a_machine_that_lacks_something_does_not_say_that_they_differ(
 
 
 async def test_without_what_reads_pictures_none_differ(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    image_module = pytest.importorskip("PIL.Image")
     cids = []
     for shade in (200, 201):
         buffer = io.BytesIO()
-        image_module.new("RGB", (64, 64), (shade, 0, 0)).save(buffer, "PNG")
+        Image.new("RGB", (64, 64), (shade, 0, 0)).save(buffer, "PNG")
         cids.append(bench.result("a.png", buffer.getvalue()))
     job = bench.job("image")
     event = await bench.hear(job, *cids)
