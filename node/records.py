@@ -6,6 +6,7 @@ The file is JSON: the fields of `protocol.record.Record` under their names, ever
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from agents.dispute import Past
@@ -86,10 +87,26 @@ def write(record: Record) -> str:
     return json.dumps(_shown(wire_converter().unstructure(record, Record)), indent=1) + "\n"
 
 
-def read(text: str) -> Record:
-    """A record out of a file that may come from anybody; raises `UserError`."""
+def read_file(file: Path) -> Record:
+    """A record out of a file that may come from anybody, of which no more is read than a record has; `UserError`."""
+    try:
+        with file.open("rb") as source:
+            data = source.read(MOST_BYTES + 1)
+        _bounded(data)
+        text = data.decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(ExitCode.USAGE, f"{file} can't be read: {error}", "check the path") from None
+    return read(text)
+
+
+def _bounded(text: str | bytes) -> None:
     if len(text) > MOST_BYTES:
         raise UserError(ExitCode.USAGE, f"a record has at most {MOST_BYTES} bytes", "check the file")
+
+
+def read(text: str) -> Record:
+    """A record out of text that may come from anybody; raises `UserError`."""
+    _bounded(text)
     try:
         found: Record = structure(_meant(loads(text)), Record)
     except (ValueError, RecursionError, Malformed) as error:

@@ -1,14 +1,15 @@
 """The record of one dispute: all that anybody needs to check, without a node and without trust, how it was decided.
 
 It holds what both parties signed, what the provider claimed, which jury sat and by what seed, and what each juror
-signed. `findings` checks every step and says in words what it found. What a record can't show is said too: that the
-chain's blocks had these hashes, and who had a stake when a jury was drawn, is for a chain to tell.
+signed. `findings` checks every step and says in words what it found. What a record can't show is said too, as a finding
+of its own kind: that the chain's blocks had these hashes, who had a stake when a jury was drawn, and that nobody else
+ruled, is for a chain to tell.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from eth_hash.auto import keccak
 
@@ -101,7 +102,10 @@ class Finding:
     """One thing that was checked."""
 
     holds: bool
+    """Nothing in the record speaks against it."""
     what: str
+    shown: bool = True
+    """The record by itself is enough to say so; else it only may be."""
 
 
 def findings(record: Record, recover: Recover) -> list[Finding]:
@@ -109,7 +113,7 @@ def findings(record: Record, recover: Recover) -> list[Finding]:
     domain = Domain(record.chain_id, record.vault)
     name = record.deal.id(domain)
     found = [
-        _signed("the provider signed the deal", recover, digest(domain, record.deal), record.bond, record.deal.rp),
+        _signed("the provider signed the deal", recover, domain, record.deal, record.bond, record.deal.rp),
         Finding(record.deal.terms == agreement(record.table, record.job), "the job is the one that was sold"),
         Finding(record.deal.pool == pool_hash(record.mediators), "the pool is the one that both sides named"),
         Finding(
@@ -123,11 +127,13 @@ def findings(record: Record, recover: Recover) -> list[Finding]:
     if record.signature:
         result = Result(name, record.sealed, record.exit_code, record.units)
         what = "the provider signed the result"
-        found.append(_signed(what, recover, digest(domain, result), record.signature, record.deal.rp))
+        found.append(_signed(what, recover, domain, result, record.signature, record.deal.rp))
     elif not record.contested:
         found.append(Finding(False, "an accusation needs the provider's signed result, and there is none"))
+    before = 0
     for hearing in record.hearings:
-        found += _heard(record, hearing, domain, recover)
+        found += [*_seated(record, hearing, before), *_heard(record, hearing, domain, recover)]
+        before |= hearing.sitting
     return [*found, _ended(record)]
 
 
@@ -142,15 +148,42 @@ def _seats(bits: int) -> list[int]:
     return [seat for seat in range(bits.bit_length()) if bits >> seat & 1]
 
 
-def _signed(what: str, recover: Recover, digest32: bytes, signature: bytes, by: Address) -> Finding:
+def _signed(what: str, recover: Recover, domain: Domain, struct: Any, signature: bytes, by: Address) -> Finding:
     try:
-        return Finding(recover(digest32, signature) == by, f"{what} ({show(by)})")
+        return Finding(recover(digest(domain, struct), signature) == by, f"{what} ({show(by)})")
     except PeerFault as fault:
         return Finding(False, f"{what} ({show(by)}): {fault}")
 
 
+def _title(hearing: Hearing) -> str:
+    return "the appeal's jury" if hearing.round else "the jury"
+
+
+def _wanted(record: Record, hearing: Hearing) -> int:
+    """How many seats this jury has: n, or 2n + 1 in an appeal."""
+    return 2 * record.deal.jurors + 1 if hearing.round else record.deal.jurors
+
+
+def _seated(record: Record, hearing: Hearing, before: int) -> list[Finding]:
+    """What is wrong with who sat, whatever block drew them; ``before`` are all who sat earlier."""
+    title, found = _title(hearing), []
+    if hearing.round > 1:
+        found.append(f"there is no round {hearing.round}")
+    if hearing.before != before:
+        found.append(f"{title} says that others sat before it than did")
+    if hearing.sitting >> len(record.mediators):
+        found.append(f"{title} has seats that the pool has not")
+    if hearing.sitting.bit_count() > _wanted(record, hearing):
+        found.append(f"{title} has {hearing.sitting.bit_count()} seats; it may have {_wanted(record, hearing)}")
+    if hearing.round and hearing.sitting & before:
+        found.append(f"{title} has members who sat before")
+    if len({said.seat for said in hearing.testimony}) < len(hearing.testimony):
+        found.append(f"a juror of {title.removeprefix('the ')} is heard twice")
+    return [Finding(False, what) for what in found]
+
+
 def _heard(record: Record, hearing: Hearing, domain: Domain, recover: Recover) -> list[Finding]:
-    title = "the appeal's jury" if hearing.round else "the jury"
+    title = _title(hearing)
     found = [_drawn(record, hearing, domain, title)]
     cast: dict[tuple[int, bytes], set[int]] = {}
     for said in hearing.testimony:
@@ -164,7 +197,7 @@ def _heard(record: Record, hearing: Hearing, domain: Domain, recover: Recover) -
             continue
         vote = Vote(record.deal.id(domain), hearing.round, said.ruling, said.grounds)
         ruling = Ruling(said.ruling).name if said.ruling in list(Ruling) else str(said.ruling)
-        found.append(_signed(f"{juror} voted {ruling}", recover, digest(domain, vote), said.vote, who))
+        found.append(_signed(f"{juror} voted {ruling}", recover, domain, vote, said.vote, who))
         flaw = _flaw(record, said, who)
         own = f"its own run, {said.cid}, to which it had committed" if said.cid else "what it was shown"
         if said.grounds == UNSHOWN:
@@ -182,20 +215,31 @@ def _heard(record: Record, hearing: Hearing, domain: Domain, recover: Recover) -
 
 
 def _drawn(record: Record, hearing: Hearing, domain: Domain, title: str) -> Finding:
+    """That the hash of its block seats this jury, as far as a record can show it.
+
+    Who is earlier in the order and did not sit must have been a party, which shows, or have lacked the stake, which
+    only the chain of that time can tell: with any other hash there would be such members, too.
+    """
     pool = b"".join(record.mediators)
-    sitting = _seats(hearing.sitting)
     if len(record.mediators) == record.deal.jurors and not hearing.round:
-        return Finding(set(sitting) <= set(range(len(record.mediators))), f"{title} is the whole pool")
-    if hearing.block_hash == NO_HASH:
-        return Finding(True, f"{title} was drawn by the hash of block {hearing.block}, which the record does not have")
-    seed = keccak(record.deal.id(domain) + hearing.block_hash)
-    order = [position for position, _ in jury_order(pool, seed) if not hearing.before >> position & 1]
-    drawn = [position for position in order if (hearing.sitting & ~hearing.before) >> position & 1]
-    passed = [position for position in order[: order.index(drawn[-1]) + 1] if position not in drawn] if drawn else []
-    text = f"{title} is what the hash of block {hearing.block} draws from the pool"
+        text, order = f"{title} is the whole pool", list(range(len(record.mediators)))
+    elif hearing.block_hash == NO_HASH:
+        text = f"{title} was drawn by the hash of block {hearing.block}, which the record does not have"
+        return Finding(True, text, shown=False)
+    else:
+        text = f"{title} is what the hash of block {hearing.block} draws from the pool"
+        seed = keccak(record.deal.id(domain) + hearing.block_hash)
+        order = [position for position, _ in jury_order(pool, seed)]
+    parties = (record.deal.jc, record.deal.rp)
+    free = [at for at in order if not hearing.before >> at & 1 and record.mediators[at] not in parties]
+    drawn = [at for at in free if hearing.sitting >> at & 1]
+    is_full = hearing.sitting.bit_count() >= _wanted(record, hearing)
+    # a jury with a seat left went through all of the pool
+    asked = free[: free.index(drawn[-1]) + 1 if drawn else 0] if is_full else free
+    passed = len(asked) - len(drawn)
     if passed:
-        text += f"; {len(passed)} earlier in the order were passed over, for want of stake or as parties"
-    return Finding((bool(drawn) or not sitting) and max(sitting, default=0) < len(record.mediators), text)
+        text += f", if {passed} earlier in the order had no stake at that time"
+    return Finding(True, text, shown=not passed)
 
 
 def _flaw(record: Record, said: Testified, who: Address) -> str:
@@ -216,12 +260,13 @@ def _flaw(record: Record, said: Testified, who: Address) -> str:
 
 
 def _ended(record: Record) -> Finding:
-    outcome = Outcome(record.outcome) if record.outcome in list(Outcome) else Outcome.NONE
+    known = record.outcome in list(Outcome)
+    outcome = Outcome(record.outcome) if known else Outcome.NONE
     ruled = [hearing.ruling for hearing in record.hearings if hearing.ruling]
-    if ruled and outcome in (Outcome.RIGHT, Outcome.WRONG, Outcome.NOT_FETCHABLE):
-        return Finding(bool(ruled) and ruled[-1] == outcome, f"the deal ended as last ruled: {outcome.name}")
-    if not ruled and outcome == record.deal.silence != Silence.SPLIT:
-        return Finding(True, f"no jury ruled, and the deal ended by its default: {outcome.name}")
-    if outcome is Outcome.SPLIT:
-        return Finding(not ruled, "no jury ruled, and the deal ended by its default: half the pay each")
-    return Finding(outcome is not Outcome.NONE, f"the deal ended: {outcome.name}")
+    if ruled:
+        return Finding(ruled[-1] == outcome, f"the deal ended as last ruled: {outcome.name}")
+    default = Outcome.SPLIT if record.deal.silence == Silence.SPLIT else Outcome(record.deal.silence)
+    if outcome is default:
+        half = ": half the pay each" if default is Outcome.SPLIT else f": {outcome.name}"
+        return Finding(True, f"no jury ruled, and the deal ended by its default{half}", shown=False)
+    return Finding(False, f"the deal ended {outcome.name if known else record.outcome}, which no jury ruled")

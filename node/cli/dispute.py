@@ -7,28 +7,32 @@ from pathlib import Path
 
 import typer
 
+from node.cli.progress import printable
 from node.config import Config
 from node.errors import ExitCode, UserError
+from protocol.errors import PeerFault
 
 
 def verify(_: Config, file: Path, json: bool) -> None:
     """Check every step of a record; ends with 6 where one does not hold."""
-    from node.records import read
+    from node.records import read_file
     from protocol.record import findings
     from protocol.signing import recover_address
 
     try:
-        text = file.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(ExitCode.USAGE, f"{file} can't be read: {error}", "check the path") from None
-    found = findings(read(text), recover_address)
+        found = findings(read_file(file), recover_address)
+    except PeerFault as fault:
+        raise UserError(ExitCode.USAGE, f"this is no record of a dispute: {fault}"[:300], "check the file") from None
     holds = all(finding.holds for finding in found)
+    open_ones = sum(not finding.shown for finding in found)
     if json:
-        rows = [{"holds": finding.holds, "what": finding.what} for finding in found]
-        print(json_format.dumps({"holds": holds, "findings": rows}, indent=2))
+        rows = [{"holds": finding.holds, "shown": finding.shown, "what": finding.what} for finding in found]
+        print(json_format.dumps({"holds": holds, "shown": not open_ones, "findings": rows}, indent=2))
     else:
         for finding in found:
-            print(f"{'ok ' if finding.holds else 'NOT'}  {finding.what}")
-        print(f"{len(found)} checks: {'all hold' if holds else 'this record does not hold'}")
+            mark = "NOT" if not finding.holds else "ok " if finding.shown else "?  "
+            print(f"{mark}  {printable(finding.what)}")
+        rest = f", but {open_ones} of them (?) no record can show, only the chain" if open_ones else ""
+        print(f"{len(found)} checks: {f'all hold{rest}' if holds else 'this record does not hold'}")
     if not holds:
         raise typer.Exit(ExitCode.NOT_VERIFIED)

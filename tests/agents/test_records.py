@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 
 import pytest
+import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,9 +22,12 @@ from test_disputes import Trial, pool
 from agents.effects import Effect, Save
 from agents.events import Event
 from agents.purchase_stages import Over, Purchase
+from node.cli.dispute import verify
+from node.config import Config
 from node.errors import UserError
-from node.records import hearing, read, write
+from node.records import hearing, read, read_file, write
 from protocol.record import Record, findings
+from protocol.signing import recover_address
 from protocol.vault_state import Outcome
 from simulator.population import APPEALING, RULES
 from simulator.signatures import recover
@@ -150,6 +157,96 @@ def test_a_record_that_was_changed_anywhere_does_not_hold() -> None:
         assert "rests on nothing" in " ".join(finding.what for finding in findings(each, recover))
     for number, each in enumerate(changed):
         assert not all(finding.holds for finding in findings(each, recover)), f"change {number} was not noticed"
+
+
+def refuted(record: Record) -> list[str]:
+    return [finding.what for finding in findings(record, recover) if not finding.holds]
+
+
+def open_ones(record: Record) -> list[str]:
+    return [finding.what for finding in findings(record, recover) if finding.holds and not finding.shown]
+
+
+def test_a_ruling_that_no_jury_made_does_not_hold() -> None:
+    record = recorded(*("honest",) * 7)
+    (last,) = record.hearings
+    assert refuted(record) == open_ones(record) == []
+    silent = replace(last, ruling=0, testimony=())
+    for outcome in set(Outcome) - {Outcome.SPLIT}:
+        assert refuted(replace(record, hearings=(), outcome=outcome)), outcome
+        assert refuted(replace(record, hearings=(silent,), outcome=outcome)), outcome
+    for outcome in (*set(Outcome) - {Outcome.WRONG}, 200):
+        assert refuted(replace(record, outcome=outcome)), outcome
+    # that everybody was silent may be; that they were no file can show
+    split = replace(record, hearings=(silent,), outcome=Outcome.SPLIT)
+    assert refuted(split) == []
+    assert "by its default: half the pay each" in " ".join(open_ones(split))
+
+
+def test_a_jury_has_no_more_seats_than_the_deal_gives_it() -> None:
+    record = recorded(*("honest",) * 7)
+    (last,) = record.hearings
+    assert refuted(replace(record, hearings=(replace(last, sitting=0x7F),)))
+    assert refuted(replace(record, hearings=(replace(last, sitting=last.sitting | 1 << 30),)))
+    assert refuted(replace(record, hearings=(replace(last, before=last.sitting),)))
+    assert refuted(replace(record, hearings=(replace(last, round=2),)))
+    assert refuted(replace(record, hearings=(replace(last, testimony=(*last.testimony, last.testimony[0])),)))
+    again = replace(last, round=1, before=last.sitting)
+    assert any("sat before" in what for what in refuted(replace(record, hearings=(last, again))))
+
+
+def test_a_block_that_would_have_seated_others_is_not_said_to_have_seated_these() -> None:
+    record = recorded(*("honest",) * 7)
+    (last,) = record.hearings
+    told = 0
+    for seed in range(20):
+        other = replace(record, hearings=(replace(last, block_hash=bytes([seed + 1]) * 32),))
+        told += any("draws from the pool, if" in what for what in open_ones(other))
+    assert told > 15, "one of 35 draws seats the same three"
+    unknown = replace(record, hearings=(replace(last, block_hash=bytes(32)),))
+    assert any("does not have" in what for what in open_ones(unknown))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"grounds": b"x" * 31}, {"grounds": b""}, {"salt": b""}, {"vote": b"x"}, {"seat": 255}, {"ruling": 200}],
+)
+def test_testimony_that_is_no_testimony_is_a_finding(changes: dict[str, object]) -> None:
+    record = recorded(*("honest",) * 7)
+    (last,) = record.hearings
+    changed = replace(last.testimony[0], **changes)
+    record = read(write(replace(record, hearings=(replace(last, testimony=(changed, *last.testimony[1:])),))))
+    said = " ".join(finding.what for finding in findings(record, recover_address))
+    assert "salt" in changes or refuted(record)
+    assert said
+
+
+def test_a_file_is_not_read_beyond_what_a_record_may_have(tmp_path: Path) -> None:
+    place = tmp_path / "endless"
+    os.mkfifo(place)
+
+    def pour() -> None:
+        with place.open("wb", buffering=0) as pipe, suppress(BrokenPipeError):
+            while True:
+                pipe.write(bytes(1 << 16))
+
+    Thread(target=pour, daemon=True).start()
+    with pytest.raises(UserError, match="at most"):
+        read_file(place)
+    (tmp_path / "text").write_bytes(b"\xff")
+    with pytest.raises(UserError, match="can't be read"):
+        read_file(tmp_path / "text")
+
+
+def test_what_jurors_and_files_say_stays_on_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = replace(recorded(*("honest",) * 3), cid="\x1b[1A\x1b[2Kok   everything\nok   fine")
+    (tmp_path / "record").write_text(write(record))
+    with pytest.raises(typer.Exit):
+        verify(Config(tmp_path, ""), tmp_path / "record", json=False)
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert "\nok   fine" not in out
+    assert "\\x1b[1A" in out
 
 
 @settings(max_examples=60, deadline=None)
