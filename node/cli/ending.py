@@ -9,6 +9,7 @@ from typing import Any, NoReturn, TypeVar
 
 import typer
 
+from node.cli.progress import printable
 from node.errors import ExitCode, UserError
 
 Value = TypeVar("Value")
@@ -83,9 +84,9 @@ def fail(error: BaseException) -> NoReturn:
 
 def complain(what: str, mend: str = "") -> None:
     """One line on stderr, and one with what mends it."""
-    print(f"lilypad: {' '.join(what.split())}", file=sys.stderr)
+    print(f"lilypad: {printable(' '.join(what.split()))}", file=sys.stderr)
     if mend:
-        print(f"  → {mend}", file=sys.stderr)
+        print(f"  → {printable(mend)}", file=sys.stderr)
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

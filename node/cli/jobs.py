@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from node.cli.ending import run_trio
-from node.cli.progress import Progress, short, tell
+from node.cli.progress import Progress, printable, short, tell
 from node.cli.tables import print_event, print_table
 from node.config import Config
 from node.errors import ExitCode, UserError
@@ -46,10 +46,14 @@ def show(config: Config, job: str, json: bool, record: Path | None) -> None:
     if json:
         print(json_format.dumps(document, indent=2))
         return
-    print(f"{document['module']['name']}:{document['module']['version']}  {document['outcome']}  {document['reason']}")
-    print(f"provider {document['provider']}  agreed {document['price']['agreed']}  paid {document['price']['paid']}")
-    print(f"result {document['result']['cid']}  exit code {document['result']['exit_code']}")
-    print(f"deal {document['deal']}  {document['chain']['gas']:,} gas")
+    module, price, result = document["module"], document["price"], document["result"]
+    for line in (
+        f"{module['name']}:{module['version']}  {document['outcome']}  {document['reason']}",
+        f"provider {document['provider']}  agreed {price['agreed']}  paid {price['paid']}",
+        f"result {result['cid']}  exit code {result['exit_code']}",
+        f"deal {document['deal']}  {document['chain']['gas']:,} gas",
+    ):
+        print(printable(line))
 
 
 def logs(config: Config, job: str, follow: bool, json_lines: bool) -> None:
@@ -73,7 +77,7 @@ def _log(event: dict[str, Any], json_lines: bool) -> None:
         print_event(event)
         return
     moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event["at"])) + f"{event['at'] % 1:.3f}"[1:]
-    print(f"{moment}  {event['event']:12} {_explained(event) or tell(event)}".rstrip(), flush=True)
+    print(printable(f"{moment}  {event['event']:12} {_explained(event) or tell(event)}".rstrip()), flush=True)
 
 
 def _write_record(config: Config, job: str, place: Path) -> None:
@@ -93,7 +97,7 @@ def explain(config: Config, job: str, json: bool) -> None:
     for event in story:
         line = _explained(event)
         if line:
-            print(f"{event['at'] - began:7.2f} s  {line}")
+            print(f"{event['at'] - began:7.2f} s  {printable(line)}")
 
 
 def _explained(event: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as json_format
 
 from modules.catalogue import find, references
+from node.cli.progress import printable
 from node.cli.tables import print_table
 from node.config import Config
 from node.preparing import find_module
@@ -49,7 +50,7 @@ def show(config: Config, reference: str, json: bool) -> None:
         }
         print(json_format.dumps(document, indent=2))
         return
-    print(f"{manifest.reference}: {manifest.summary}\n{module.digest}\n")
+    print(f"{manifest.reference}: {printable(manifest.summary)}\n{module.digest}\n")
     rows = []
     for name, each in inputs.items():
         default = "(must be given)" if each["required"] else ("" if each["default"] is None else repr(each["default"]))

@@ -22,7 +22,7 @@ class Progress:
             return
         moment = f"{time.monotonic() - self._began:6.2f} s"
         shown = f"\033[2m{moment}\033[0m" if self._colours else moment
-        print(f"{shown}  {text}", file=sys.stderr, flush=True)
+        print(f"{shown}  {printable(text)}", file=sys.stderr, flush=True)
 
     def event(self, event: dict[str, Any]) -> None:
         """One event of a job's story."""
@@ -58,6 +58,17 @@ def tell(event: dict[str, Any]) -> str:
         case "transaction":
             return f"transaction {event['call']}: {event['gas']:,} gas"
     return ""
+
+
+def printable(text: object) -> str:
+    """One line of a terminal, whoever wrote it: what ends the line, moves the cursor or turns the text is escaped.
+
+    Reasons, names and CIDs come from peers; raw, one of them could write lines that look like ours.
+    """
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape", "surrogatepass").decode()
+        for letter in str(text)
+    )
 
 
 def short(peer: str) -> str:
