@@ -28,17 +28,21 @@ from modules.safetensors import read_safetensors
 
 MAX_BYTES: Final = 32 * 1024 * 1024
 """Of each file, and of what an archive unpacks into; a larger one must be the same to the byte."""
+MAX_TENSOR_BYTES: Final = 256 * 1024 * 1024
+"""Of each file of tensors: what is trained is large, and its lengths are soon measured."""
 MAX_TEXT_BYTES: Final = 4 * 1024 * 1024
 """Of each file of text: a number in text takes some thirty times as long as one in an array."""
-MAX_WORK: Final = 512 * 1024 * 1024
-"""Of all differing files of both results together: a byte counts 1, a number in an array another 8."""
+MAX_WORK: Final = 1024 * 1024 * 1024
+"""Of all differing files of both results together: a byte counts 1, a number in an array another 8, in a tensor 1."""
 NUMBER_WORK: Final = 8
+TENSOR_WORK: Final = 1
 TEXT_WORK: Final = 16
 """What a byte of text counts."""
 _NUMBER: Final = re.compile(
     r"[-+]?(?:[0-9]{1,400}(?:\.[0-9]{0,400})?|\.[0-9]{1,400})(?:[eE][-+]?[0-9]{1,5})?"
     r"|[-+]?(?<![A-Za-z])(?i:nan|inf(?:inity)?)\b"
 )
+_BOUNDS: Final = {".npy": (MAX_BYTES, 1), ".npz": (MAX_BYTES, 1), ".safetensors": (MAX_TENSOR_BYTES, 1)}
 _CHUNK: Final = 1 << 16
 """Elements of a tensor that are taken at a time."""
 _SHRUNK: Final = 2.0**-40
@@ -58,11 +62,11 @@ def numeric_files(one: Path, other: Path, tolerance: float, budget: Budget | Non
     """
     budget = budget or Budget(MAX_WORK)
     kind = one.suffix.lower()
-    array = kind in (".npy", ".npz", ".safetensors")
+    most, work = _BOUNDS.get(kind, (MAX_TEXT_BYTES, TEXT_WORK))
     sizes = one.stat().st_size, other.stat().st_size
-    if max(sizes) > (MAX_BYTES if array else MAX_TEXT_BYTES):
+    if max(sizes) > most:
         raise ResultFault("is larger than what is compared")
-    budget.take(sum(sizes) * (1 if array else TEXT_WORK))
+    budget.take(sum(sizes) * work)
     left, right = one.read_bytes(), other.read_bytes()
     match kind:
         case ".json":
@@ -110,13 +114,13 @@ def _is_equal(left: str, right: str) -> bool:
 
 def arrays_agree(left: Array, right: Array, tolerance: float, budget: Budget) -> bool:
     """The same shape, the same kind of number, and every element within the tolerance."""
-    if not _alike(left, right, budget):
+    if not _alike(left, right, budget, NUMBER_WORK):
         return False
     return all(a == b or numbers_agree(a, b, tolerance) for a, b in zip(left.values, right.values, strict=True))
 
 
-def _alike(left: Array, right: Array, budget: Budget) -> bool:
-    budget.take((len(left.values) + len(right.values)) * NUMBER_WORK)
+def _alike(left: Array, right: Array, budget: Budget, work: int) -> bool:
+    budget.take((len(left.values) + len(right.values)) * work)
     return (left.shape, left.kind) == (right.shape, right.kind) and len(left.values) == len(right.values)
 
 
@@ -136,7 +140,7 @@ def _tensors_agree(left: Mapping[str, Array], right: Mapping[str, Array], tolera
 def _tensor_agrees(left: Array, right: Array, tolerance: float, budget: Budget) -> bool:
     if tolerance == 0.0:
         return arrays_agree(left, right, 0.0, budget)
-    if not _alike(left, right, budget):
+    if not _alike(left, right, budget, TENSOR_WORK):
         return False
     apart, longer = _distance(left.values, right.values, 1.0)
     if math.isinf(longer):

@@ -10,7 +10,7 @@ import math
 import sys
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, overload
 
 from modules.bounded_json import loads
 from modules.errors import ResultFault
@@ -19,13 +19,40 @@ from modules.npy import Array, halves
 MAX_HEADER: Final = 1024 * 1024
 MAX_TENSORS: Final = 10_000
 MAX_DIMENSIONS: Final = 32
+_PIECE: Final = 1 << 16
 METADATA: Final = "__metadata__"
 _CODES: Final = {"F64": "d", "F32": "f", "I64": "q", "I32": "i", "I16": "h", "I8": "b", "U8": "B", "BOOL": "B"}
 _SIZES: Final = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 
 
+class Numbers(Sequence[float]):
+    """The numbers of a tensor, made out of its bytes a piece at a time: all at once take several times the file."""
+
+    def __init__(self, body: memoryview, kind: str) -> None:
+        self._body = body
+        self._kind = kind
+        self._size = _SIZES[kind]
+
+    def __len__(self) -> int:
+        return len(self._body) // self._size
+
+    @overload
+    def __getitem__(self, at: int) -> float: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[float]: ...
+    def __getitem__(self, at: int | slice) -> float | Sequence[float]:
+        if isinstance(at, int):
+            return self[at : at + 1][0]
+        start, stop, _ = at.indices(len(self))
+        return _values(self._body[start * self._size : stop * self._size], self._kind)
+
+    def __iter__(self) -> Iterator[float]:
+        for at in range(0, len(self), _PIECE):
+            yield from self[at : at + _PIECE]
+
+
 class Tensors(Mapping[str, Array]):
-    """The tensors of a file by name; each is made into numbers when it is asked for, and kept by nobody here."""
+    """The tensors of a file by name."""
 
     def __init__(self, places: dict[str, tuple[tuple[int, ...], str, int, int]], body: memoryview) -> None:
         self._places = places
@@ -33,7 +60,7 @@ class Tensors(Mapping[str, Array]):
 
     def __getitem__(self, name: str) -> Array:
         shape, kind, begin, end = self._places[name]
-        return Array(shape, kind, _values(self._body[begin:end], kind))
+        return Array(shape, kind, Numbers(self._body[begin:end], kind))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)
@@ -99,7 +126,7 @@ def _values(part: memoryview, kind: str) -> Sequence[float]:
     if kind == "BF16":  # the upper half of a float of four bytes
         wide = bytearray(2 * len(part))
         wide[2::4], wide[3::4] = part[0::2], part[1::2]
-        values.frombytes(bytes(wide))
+        values.frombytes(wide)
     else:
         values.frombytes(part)
     if sys.byteorder == "big":
