@@ -48,15 +48,17 @@ async def compare_apart(verification: Verification, mine: Result, theirs: Result
 
 async def _answer(words: tuple[str, ...]) -> tuple[bytes, int]:
     """The last of what the process says, and its exit code."""
-    environment = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "LANG") if name in os.environ}
-    command = [sys.executable, "-P", "-s", "-m", "modules.compare_child", *words]
+    # where this process has found its libraries, the other must find them too
+    environment = {name: os.environ[name] for name in ("HOME", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
+    places = [str(_HOUSE), *filter(None, [os.environ.get("PYTHONPATH")])]
+    command = [sys.executable, "-P", "-m", "modules.compare_child", *words]
     try:
         process = await trio.lowlevel.open_process(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**environment, "PYTHONPATH": str(_HOUSE)},
+            env={**environment, "PYTHONPATH": os.pathsep.join(places)},
             start_new_session=True,
         )
     except OSError as error:

@@ -64,7 +64,10 @@ def main(mode: str, tolerance: str, mine: str, theirs: str) -> None:
     except Exception as error:  # no file's fault: what those break is a difference
         say(cannot=f"{type(error).__name__}: {error}"[:MAX_SHOWN])
     else:
-        say(differs=found.paths, why=found.why) if isinstance(found, Different) else say(same=True)
+        if isinstance(found, Different):  # short, however long a stranger's names are: the last line must arrive whole
+            say(differs=[path[:MAX_SHOWN] for path in found.paths], why=found.why)
+        else:
+            say(same=True)
 
 
 if __name__ == "__main__":

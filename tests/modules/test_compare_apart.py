@@ -63,6 +63,20 @@ def ends_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deed: str) -> Non
     monkeypatch.setattr(apart, "_HOUSE", package.parent)
 
 
+async def test_names_however_long_do_not_crowd_out_what_it_says(tmp_path: Path) -> None:
+    results = []
+    for side in "ab":
+        # names that JSON writes with six letters each, and a path near what a path can be
+        inner = tmp_path / side / "outputs" / Path(*["\x01" * 240] * 14)
+        inner.mkdir(parents=True)
+        for number in range(40):
+            (inner / f"{number}").write_text(side)
+        results.append(Result(side, tmp_path / side))
+    verdict = await compare_apart(NUMERIC, *results)
+    assert isinstance(verdict, Different)
+    assert len(verdict.paths) == 20
+
+
 @pytest.mark.parametrize(
     "deed",
     [
