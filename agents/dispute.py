@@ -38,6 +38,8 @@ SUMMON_EVERY = 5.0
 SUMMON_MOST = 20.0
 AGAIN = 4.0
 """Seconds after which a call that the vault refused is asked again."""
+COMPARE_AGAIN = 60.0
+"""Seconds after which a comparison is tried again that this machine could not make: it is work, and may never go."""
 STRAGGLERS = 3.0
 """Seconds that a quorum waits for the other jurors' votes: those who worked are paid only if they are in the call."""
 PROMISES_AT = 0.15
@@ -209,8 +211,10 @@ def step(it: Dispute, now: float, event: Event) -> Step[Dispute]:
             return _heard(it, now, sender, message)
         case Fetched(cid=cid) if any(w.cid == cid for w in it.witnesses):
             return Step(it, (Compare(weighing(it.id), it.job, it.expected, cid),))
-        case NotFetched(cid=cid) | NotCompared(theirs=cid) if any(w.cid == cid for w in it.witnesses):
+        case NotFetched(cid=cid) if any(w.cid == cid for w in it.witnesses):
             return Step(it, (WakeAt(now + AGAIN, _timer(it, f"weigh:{cid}")),))
+        case NotCompared(theirs=cid) if any(w.cid == cid for w in it.witnesses):
+            return Step(it, (WakeAt(now + COMPARE_AGAIN, _timer(it, f"weigh:{cid}")),))
         case Compared(theirs=cid, same=True):
             return _agreed(it, [w.seat for w in it.witnesses if w.cid == cid])
         case Woke(Timer(phase=phase)) if it.state == State.JURY:
