@@ -207,7 +207,7 @@ def _heard(record: Record, hearing: Hearing, domain: Domain, recover: Recover) -
             cast.setdefault(ballot(said.ruling, said.grounds), set()).add(said.seat)
     if hearing.ruling:
         most = max((len(seats) for (ruling, _), seats in cast.items() if ruling == hearing.ruling), default=0)
-        enough = most >= needed(record.deal, hearing.round)
+        enough = 0 < most >= needed(record.deal, hearing.round)
         name = Outcome(hearing.ruling).name if hearing.ruling in list(Outcome) else str(hearing.ruling)
         needs = needed(record.deal, hearing.round)
         found.append(Finding(enough, f"{title} ruled {name} by {most} equal votes, of {needs} needed"))
