@@ -24,8 +24,8 @@ import trio
 from modules.compare import CannotCompare, Comparison, Different, Result, Same
 from modules.manifest import Verification
 
-DEADLINE: Final = 600.0
-"""Seconds. What a file makes long ends by the processor time of `modules.compare_child`; this is for busy machines."""
+DEADLINE: Final = 1200.0
+"""Seconds. What a file makes long must end by the processor time of `modules.compare_child`, on a busy machine too."""
 _TAIL: Final = 256 * 1024
 """Bytes kept of what it says: more than its last two lines can have."""
 _HOUSE: Final = Path(__file__).resolve().parents[1]

@@ -7,7 +7,6 @@ the files are made of is a stranger's, and so may be what becomes of this proces
 from __future__ import annotations
 
 import json
-import os
 import resource
 import sys
 from pathlib import Path
@@ -21,11 +20,10 @@ MEMORY: Final = 2 << 30
 """Bytes of address space."""
 CPU: Final = 240
 """Seconds of processor time; far more than the work that a comparison may be takes anywhere."""
-FILES: Final = 64
+FILES: Final = 256
+"""A folder is open for each level of those that are walked."""
 MAX_SHOWN: Final = 200
 """Characters of a path that are told."""
-MEEK: Final = 10
-"""What is computed here is in nobody's way: a node's other work is more urgent."""
 
 
 def limit() -> None:
@@ -43,7 +41,6 @@ def limit() -> None:
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
     if hard == resource.RLIM_INFINITY or hard > CPU + 10:
         resource.setrlimit(resource.RLIMIT_CPU, (CPU, CPU + 10))
-    os.nice(MEEK)
 
 
 def say(**document: object) -> None:

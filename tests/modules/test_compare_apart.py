@@ -63,6 +63,16 @@ def ends_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deed: str) -> Non
     monkeypatch.setattr(apart, "_HOUSE", package.parent)
 
 
+async def test_folders_however_deep_are_a_difference_and_no_want_of_this_machine(tmp_path: Path) -> None:
+    one = result(tmp_path / "one", "a", b"1")
+    for depth in (20, 60, 80):
+        other = result(tmp_path / f"{depth}", "a", b"1")
+        (tmp_path / f"{depth}" / "outputs" / Path(*["d"] * depth)).mkdir(parents=True)
+        verdict = await compare_apart(NUMERIC, one, other)
+        assert isinstance(verdict, Different)
+        assert (await compare_apart(NUMERIC, other, one)) == verdict
+
+
 async def test_names_however_long_do_not_crowd_out_what_it_says(tmp_path: Path) -> None:
     results = []
     for side in "ab":
