@@ -69,7 +69,7 @@ def compare(verification: Verification, mine: Result, theirs: Result, begin: Beg
 
     What a file breaks, whatever it is, is a difference in that file. Files are a stranger's and their readers are not
     all ours, so who runs this calls it in a process of its own (`modules.compare_apart`). Raises `UnknownComparison`
-    where a mode's library is not installed, `FolderFault`, `OSError`.
+    where a mode's library is not installed, `FolderFault` for a result that is none, `OSError`.
     """
     if mine.cid == theirs.cid:
         return Same()
@@ -134,6 +134,8 @@ def _differences(one: Path, other: Path, ignored: set[str]) -> Iterator[str]:
 
 
 def _entries(folder: Path) -> dict[str, str]:
+    if not folder.is_dir():
+        raise folders.FolderFault("is no folder")
     return {entry.path: entry.kind for entry in folders.walk(folder, BOUNDS)}
 
 

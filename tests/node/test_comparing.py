@@ -103,6 +103,11 @@ async def test_a_result_that_is_none_differs_and_a_missing_one_is_not_compared(b
     event = await bench.hear(job, mine, "not a cid")
     assert isinstance(event, Compared)
     assert not event.same
+    plain = bench.place / "plain"
+    plain.write_text("a file, and no directory with one")
+    event = await bench.hear(job, mine, str(add_path(plain, bench.blocks)))
+    assert isinstance(event, Compared)
+    assert not event.same
     gone = bench.result("a", b"hello there")
     bench.blocks._blocks.pop(Cid.parse(gone))
     assert isinstance(await bench.hear(job, mine, gone), NotCompared)
@@ -148,5 +153,5 @@ async def test_without_what_reads_pictures_none_differ(bench: Bench, monkeypatch
 
 
 async def test_our_own_mistake_is_answered_too(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
-    event = await bench.hear(bench.job("text"), bench.result("a", b"hello"), None)  # type: ignore[arg-type]
+    event = await bench.hear(None, bench.result("a", b"1"), bench.result("a", b"12"))  # type: ignore[arg-type]
     assert isinstance(event, NotCompared)
