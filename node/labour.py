@@ -1,4 +1,4 @@
-"""What an agent hears of what it wanted fetched, run or compared: an answer always, or its silence would cost its stake."""
+"""What an agent hears of what it wanted fetched, run or compared: always an answer, or silence would cost its stake."""
 
 from __future__ import annotations
 
