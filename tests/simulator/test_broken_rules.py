@@ -75,5 +75,5 @@ def test_a_buyer_that_leaves_a_claim_unanswered_is_caught(monkeypatch: pytest.Mo
 
 
 def test_a_refused_call_that_is_not_asked_again_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(purchase, "_refused", lambda it, now, call, reason: Step(it))
+    monkeypatch.setattr(purchase, "_refused", lambda it, *told: Step(it))
     assert "is left in state" in first_violation()
