@@ -93,8 +93,8 @@ class ChainSaw:
 
     deal: DealId
     standing: DealState
-    at: int = 0
-    """Time of the block in which it stood so, seconds of the chain's clock; 0 where the world doesn't say."""
+    at: int
+    """Time of the block in which it stood so, seconds of the chain's clock."""
     sealed: bytes = b""
     """In a dispute: the sealed CID that it is about, 32 bytes."""
 

@@ -150,8 +150,8 @@ def _saw(it: Purchase, now: float, standing: DealState, at: int) -> Step[Purchas
         case _, DealState(state=State.CLOSED) | DealState(state=State.OPEN, paid=True):
             return enter(it, Over(_ending(it), paid=_paid(it, standing)), now)
         case Locking(), DealState(state=State.NONE):
-            # only a block after `start_by` proves that it never will; a world that names none is asked when it is late
-            never = at > it.deal.start_by or (not at and now > it.deal.start_by + LOCK_MARGIN)
+            # only a block after `start_by` proves that it never will
+            never = at > it.deal.start_by
             return enter(it, Over("the deal did not reach the vault in time"), now) if never else Step(it)
         case _, DealState(state=State.NONE):
             # a reorganisation took it back; the same call goes out again, but may come too late now

@@ -232,8 +232,8 @@ def _saw(sale: Sale, now: float, standing: DealState, at: int) -> Step[Sale]:
         case _, DealState(state=State.CLOSED):
             return _enter(sale, Over("closed"), now)
         case Bound(), DealState(state=State.NONE):
-            # only a block after `start_by` proves that it never will; a world that names none is asked when it is late
-            never = at > sale.deal.start_by or (not at and now > sale.deal.start_by + LOCK_MARGIN)
+            # only a block after `start_by` proves that it never will
+            never = at > sale.deal.start_by
             return _enter(sale, Over("the job creator never locked it"), now) if never else Step(sale)
         case Preparing() | Working() | Waiting() | GivenUp(), DealState(state=State.NONE):
             # a reorganisation took it back; the job creator's call goes out again, but may come too late now

@@ -65,7 +65,8 @@ class Block:
 class Ledger:
     """One chain with one vault."""
 
-    def __init__(self, domain: Domain, windows: Windows, recover: Recover, confirmations: int) -> None:
+    def __init__(self, domain: Domain, windows: Windows, recover: Recover, confirmations: int, birth: int) -> None:
+        """``birth``: the moment of its first block, which holds the deposits."""
         self.vault = Vault(domain, windows, recover, lambda number: keccak(number.to_bytes(8, "big")))
         self.confirmations = confirmations
         self.pool: list[Transaction] = []
@@ -73,12 +74,12 @@ class Ledger:
         """Names of calls that are waiting or mined."""
         self.deposited = 0
         self.number = 0
-        self.time = 0
+        self.time = birth
         self._order = 0
         self.recent: deque[Block] = deque()
         """Blocks that are not yet confirmed, oldest first."""
         self.confirmed = self._state()
-        self.confirmed_time = 0
+        self.confirmed_time = birth
 
     def deposit(self, who: Address, value: int) -> None:
         """Money that somebody brings, before the first block."""

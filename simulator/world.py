@@ -162,7 +162,7 @@ class World:
         self.plan = plan
         self.now = START
         self.peers = {peer.address: peer for peer in peers}
-        self.ledger = Ledger(rules.domain, Windows(1, 7 * 86400), recover, plan.chain.confirmations)
+        self.ledger = Ledger(rules.domain, Windows(1, 7 * 86400), recover, plan.chain.confirmations, int(START))
         self.observers = list(observers)
         self.events = 0
         self.messages = 0

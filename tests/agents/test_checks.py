@@ -188,7 +188,7 @@ def kinds(effects: list[Effect]) -> list[type]:
 
 def saw(request: Recheck, state: State) -> ChainSaw:
     """The chain's word on the deal of a request."""
-    return ChainSaw(request.deal.id(RULES.domain), DealState(state))
+    return ChainSaw(request.deal.id(RULES.domain), DealState(state), int(START))
 
 
 def refusals(effects: list[Effect]) -> list[str]:

@@ -321,14 +321,14 @@ def test_no_made_up_disputes_push_a_real_one_out(strangers: int) -> None:
     (summons, *_) = tried.market.said(Summons)
     agent, now, name = bench(tried), START + 90, summons.deal.id(RULES.domain)
     agent.handle(now, Got(tried.deal.jc, summons))
-    agent.handle(now, ChainSaw(DealId(name), DealState(State.JURY)))
+    agent.handle(now, ChainSaw(DealId(name), DealState(State.JURY), int(now)))
     for number in range(200):
         agent.handle(now, made_up(summons, address(f"stranger {number % strangers}"), number))
     assert name in agent.cases
     late = replace(summons, deal=replace(summons.deal, fee=summons.deal.fee + 1))
     for case in list(agent.cases.values()):
         if case.id != name:
-            agent.handle(now, ChainSaw(DealId(case.id), DealState()))
+            agent.handle(now, ChainSaw(DealId(case.id), DealState(), int(now)))
     agent.handle(now, Got(tried.deal.jc, late))
     for number in range(
         MOST_SUMMONED - 2
