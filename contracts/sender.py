@@ -319,9 +319,8 @@ class Sender:
             except RpcRefused as error:
                 if not any(words in error.message.lower() for words in _UNDERPRICED):
                     self._journal.forget(new)
-                await self._send(
-                    old
-                )  # a pool may have dropped it, and a replacement that is refused brings nothing back
+                # a pool may have dropped it, and a replacement that is refused brings nothing back
+                await self._send(old)
                 raise
 
     async def _find(self, tries: Sequence[Attempt], number: int) -> None:

@@ -58,7 +58,7 @@ class DevServer:
                     connection.receive_data(await stream.receive_some(_CHUNK))
                 elif isinstance(event, h11.Request):
                     if event.method != b"POST":
-                        await self._refuse(connection, stream)
+                        await self._reply(connection, stream, b"", status=405)
                         return
                     body = b""
                 elif isinstance(event, h11.Data):
@@ -78,17 +78,12 @@ class DevServer:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
                 await stream.aclose()
 
-    async def _refuse(self, connection: h11.Connection, stream: trio.SocketStream) -> None:
-        headers = [("allow", "POST"), ("content-length", "0"), ("connection", "close")]
+    async def _reply(
+        self, connection: h11.Connection, stream: trio.SocketStream, body: bytes, status: int = 200
+    ) -> None:
+        headers = [("content-type", "application/json"), ("content-length", str(len(body))), ("allow", "POST")]
         await stream.send_all(
-            (connection.send(h11.Response(status_code=405, headers=headers)) or b"")
-            + (connection.send(h11.EndOfMessage()) or b"")
-        )
-
-    async def _reply(self, connection: h11.Connection, stream: trio.SocketStream, body: bytes) -> None:
-        headers = [("content-type", "application/json"), ("content-length", str(len(body)))]
-        await stream.send_all(
-            (connection.send(h11.Response(status_code=200, headers=headers)) or b"")
+            (connection.send(h11.Response(status_code=status, headers=headers)) or b"")
             + (connection.send(h11.Data(data=body)) or b"")
             + (connection.send(h11.EndOfMessage()) or b"")
         )
