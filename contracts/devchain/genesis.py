@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 
 import rlp  # type: ignore[import-untyped]
 from eth.vm.message import Message
@@ -22,9 +23,10 @@ def born(
     shortest: int,
     longest: int,
     artifact: Artifact,
+    wall: Callable[[], float] = time.time,
 ) -> tuple[Ledger, bytes]:
     """A ledger whose second block holds the vault, and the vault's address. Amounts in wei, windows in seconds."""
-    ledger = Ledger(chain_id, {**fund, _DEPLOYER: sum(deposits.values())})
+    ledger = Ledger(chain_id, {**fund, _DEPLOYER: sum(deposits.values())}, wall)
     state = ledger.state_at(ledger.head)
     vault = keccak(rlp.encode([_DEPLOYER, 0]))[12:]
     context = state.get_transaction_context_class()(gas_price=0, origin=_DEPLOYER)

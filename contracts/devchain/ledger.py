@@ -7,7 +7,7 @@ wall clock and deadlines would pass early. Here blocks may share a second: only 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,6 +82,8 @@ class Ledger:
     chain_id: int
     fund: Mapping[bytes, int]
     """Balances at genesis, wei."""
+    wall: Callable[[], float] = time.time
+    """The wall clock, seconds since 1970; one that stands still makes a chain that is the same each time."""
     blocks: list[Block] = field(init=False)
     hashes: list[bytes] = field(init=False)
     by_hash: dict[bytes, int] = field(default_factory=dict)
@@ -98,12 +100,12 @@ class Ledger:
 
     def __post_init__(self) -> None:
         self._db = AtomicDB()
-        state = PragueState(self._db, self._context(0, int(time.time())), BLANK_ROOT_HASH)
+        state = PragueState(self._db, self._context(0, int(self.wall())), BLANK_ROOT_HASH)
         for address, balance in self.fund.items():
             state.set_balance(address, balance)
         state.persist()
         self.blocks, self.hashes = [], []
-        self._append(Block(0, bytes(32), int(time.time()), state.state_root))
+        self._append(Block(0, bytes(32), int(self.wall()), state.state_root))
 
     @property
     def head(self) -> Block:
@@ -112,7 +114,7 @@ class Ledger:
 
     def now(self) -> int:
         """The timestamp the next block would get, unless one was set."""
-        return max(self.head.timestamp, int(time.time()) + self.offset)
+        return max(self.head.timestamp, int(self.wall()) + self.offset)
 
     def state_at(self, block: Block, *, pending: bool = True) -> Any:
         """A fresh state on top of a block; ``pending`` gives calls the next block's number and time."""
@@ -198,8 +200,8 @@ class Ledger:
         parent = self.head
         timestamp = self.next_timestamp or self.now()
         self.next_timestamp = None
-        if timestamp > int(time.time()) + self.offset:
-            self.offset = timestamp - int(time.time())
+        if timestamp > int(self.wall()) + self.offset:
+            self.offset = timestamp - int(self.wall())
         state = PragueState(self._db, self._context(parent.number + 1, timestamp), parent.state_root)
         done: list[Mined] = []
         room = GAS_LIMIT

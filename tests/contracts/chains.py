@@ -27,6 +27,7 @@ T = TypeVar("T")
 
 COIN = 10**18
 CHAIN = 1337
+BORN = 1_700_000_000
 WINDOWS = Windows(60, 86400)
 JC, RP = Person.number(1), Person.number(2)
 NEW_JC, NEW_RP = Person.number(77), Person.number(78)
@@ -67,10 +68,15 @@ class Chain(Protocol):
 
 
 class LedgerChain:
-    """The dev chain's ledger, py-evm, without HTTP between."""
+    """The dev chain's ledger, py-evm, without HTTP between.
+
+    Its clock moves when a test moves it, so the hashes of its blocks, and the seats drawn by them, are the same each
+    time.
+    """
 
     def __init__(self) -> None:
-        self._ledger, vault = born(CHAIN, COINS, FUNDS, WINDOWS.shortest, WINDOWS.longest, vault_artifact())
+        windows = WINDOWS.shortest, WINDOWS.longest
+        self._ledger, vault = born(CHAIN, COINS, FUNDS, *windows, vault_artifact(), wall=lambda: BORN)
         self.vault = Address(vault)
 
     def send(self, raw: bytes) -> tuple[bool, int]:
