@@ -118,6 +118,12 @@ class Auction:
         if lot is not None:
             self.lots[provider] = replace(lot, gone=True)
 
+    def taken(self, provider: Address) -> None:
+        """It says that somebody has it; what it asked while others bid for it says nothing of when it is free again."""
+        lot = self.lots.get(provider)
+        if lot is not None:
+            self.lots[provider] = replace(lot, gone=True, named=0)
+
     def choose(self, asked: Collection[Address] = ()) -> Choice | None:
         """The machine that leaves most of its worth; None if none leaves anything. Those that lure are asked last.
 

@@ -120,6 +120,13 @@ class LookUp:
 
 
 @dataclass(frozen=True, slots=True)
+class LookUpStakes:
+    """Find out with how much these have joined the vault as mediators; the answer comes as `Stakes`, in any case."""
+
+    who: tuple[Address, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Fetch:
     """Get this DAG from that peer's gateway, verified block by block."""
 
@@ -187,6 +194,7 @@ Effect = (
     | Watch
     | Unwatch
     | LookUp
+    | LookUpStakes
     | Fetch
     | Execute
     | Compare

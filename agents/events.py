@@ -108,6 +108,14 @@ class Solvency:
     """Base units; 0 also where the chain could not be asked."""
 
 
+@dataclass(frozen=True, slots=True)
+class Stakes:
+    """With how much mediators have joined the vault."""
+
+    of: tuple[tuple[Address, int], ...]
+    """Base units; 0 for one that wants to leave. Those about whom the chain could not be asked are left out."""
+
+
 OWN_FUNDS = "not enough free money of our own in the vault"
 """The reason of a `Refused` where the world has seen that it was ours that was missing."""
 
@@ -206,6 +214,7 @@ Event = (
     | Cancelled
     | ChainSaw
     | Solvency
+    | Stakes
     | Refused
     | Fetched
     | NotFetched

@@ -28,6 +28,7 @@ from agents.events import (
     Ran,
     Refused,
     Requested,
+    Stakes,
     Timer,
     Unreached,
     Woke,
@@ -52,6 +53,7 @@ from agents.reports import Agreed, Ended, Noted, Outcome
 from agents.reputation import Reputation, Standing
 from agents.reputation import key as standing_key
 from agents.request import Request
+from agents.roll import Roll
 from agents.shortlist import Appraise, Shortlist
 from agents.strategy import Breached, Dealt, Settled
 from agents.tender import Bought, Failure, Tender
@@ -61,7 +63,7 @@ from protocol.deal import DealId
 from protocol.identity import Address
 from protocol.job import Run
 from protocol.messages import CannotRecheck, DealMessage, Move, Recheck, Rechecked, Testimony, deal_named
-from protocol.offers import JobOffer, ResourceOffer
+from protocol.offers import JobOffer, MediatorOffer, ResourceOffer
 from protocol.rules import Rules
 from protocol.types import Count, Limit, Party, TalkId
 from protocol.vault_state import Outcome as Ruled
@@ -111,6 +113,7 @@ class JobCreator:
         self.rules = rules
         self.rng = rng
         self.book = OrderBook()
+        self.roll = Roll(me, rules, self.book)
         self.began = float("inf")
         """Since when it listens."""
         self.appraise = appraise
@@ -146,6 +149,8 @@ class JobCreator:
                 return self._jumped(now, seconds)
             case Heard(offer):
                 return self._heard(now, event) if self.book.hear(now, offer) else []
+            case Stakes(of):
+                return [*self.roll.saw(now, of), *self._all_tenders(now, lambda tender: tender.looked(now))]
             case Requested(request):
                 return self._want(now, request)
             case Cancelled(job):
@@ -153,7 +158,7 @@ class JobCreator:
             case Woke(Timer(about, phase)) if phase.startswith("tender:"):
                 tender = self.tenders.get(about)
                 moves = tender.woke(now, phase.removeprefix("tender:")) if tender else []
-                return self._tendered(now, about, moves)
+                return [*self.roll.ask(now), *self._tendered(now, about, moves)]
             case Decided(about, answer):
                 job, provider = about[:16], Address(about[16:])
                 tender = self.tenders.get(job)
@@ -212,19 +217,21 @@ class JobCreator:
     def _tender(self, now: float, request: Request) -> list[Effect]:
         breakers = self.wanted[request.id].breakers
         listed = Shortlist(
-            self.me, self.rules, request, self.book, self.reputation, self.trust, self.appraise, breakers
+            self.me, self.rules, request, self.book, self.roll, self.reputation, self.trust, self.appraise, breakers
         )
         tender = self.tenders[request.id] = Tender(listed, self.rng)
-        return [self._looks_for(now, request), *self._tendered(now, request.id, tender.begin(now, now - self.began))]
+        begun = self._tendered(now, request.id, tender.begin(now, now - self.began))
+        return [self._looks_for(now, request), *self.roll.ask(now), *begun]
 
     def _looks_for(self, now: float, request: Request) -> Publish:
         return Publish(JobOffer(self.me, int(now * 1000), int(now) + JOB_OFFER_LIFE, request.job, (self.rules.vault,)))
 
     def _heard(self, now: float, event: Heard) -> list[Effect]:
         offer = event.offer
-        if isinstance(offer, JobOffer) or not self.tenders:
+        if isinstance(offer, JobOffer):
             return []
-        return self._all_tenders(now, lambda tender: tender.heard(now, offer))
+        looked = self.roll.heard(now, offer.mediator) if isinstance(offer, MediatorOffer) else []
+        return [*looked, *self._all_tenders(now, lambda tender: tender.heard(now, offer))]
 
     def _talk(self, now: float, sender: Address, move: Move) -> list[Effect]:
         for job, tender in list(self.tenders.items()):

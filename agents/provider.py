@@ -20,18 +20,22 @@ from agents.events import (
     Fetched,
     Got,
     Heard,
+    Jumped,
     Launched,
     NotFetched,
     NotRan,
     Ran,
     Refused,
     Solvency,
+    Stakes,
     Timer,
     Unreached,
     Woke,
 )
+from agents.order_book import OrderBook
 from agents.promises import Haggle, Promises
 from agents.purses import Purses
+from agents.roll import Roll
 from agents.sale import Over, Sale, Waiting
 from agents.shop import Shop
 from agents.strategy import Accept as Taken
@@ -85,7 +89,7 @@ ROUNDS = 12
 class Provider:
     """The agent of one machine."""
 
-    deaf_to = (ResourceOffer, MediatorOffer, Withdrawal)
+    deaf_to = (ResourceOffer,)
     """Gossip that changes nothing here; a world need not bring it."""
 
     def __init__(self, me: Address, rules: Rules, shop: Shop, rng: Random) -> None:
@@ -98,6 +102,9 @@ class Provider:
         self.closing: tuple[tuple[str, int], ...] = ()
         """Units and prices of the latest deals made here, newest last."""
         self.purses = Purses()
+        self.book = OrderBook()
+        """Of mediators only."""
+        self.roll = Roll(me, rules, self.book)
         self.announced = float("-inf")
         self.news = False
         """Whether there is something to announce and a timer for it."""
@@ -112,6 +119,9 @@ class Provider:
             case Began():
                 resumed = [effect for sale in self.sales.values() for effect in sales.begin(sale, now).effects]
                 return [*resumed, *self._announce(now)]
+            case Jumped():
+                self.book.jumped(now)
+                return []
             case Woke(Timer(phase="announce")):
                 return self._announce(now)
             case Woke(Timer(phase="news")):
@@ -119,6 +129,13 @@ class Provider:
                 return [Publish(self.offer(now))]
             case Heard(JobOffer(job=job)):
                 return self._show_up(now, job)
+            case Heard(MediatorOffer() as offer):
+                return self.roll.heard(now, offer.mediator) if self.book.hear(now, offer) else []
+            case Heard(Withdrawal() as offer):
+                self.book.hear(now, offer)
+                return []
+            case Stakes(of):
+                return self.roll.saw(now, of)
             case Got(sender, Propose() as move):
                 return self._open(now, sender, move)
             case Got(sender, message) if isinstance(message, Move):
@@ -197,17 +214,18 @@ class Provider:
         theirs = sum(1 for haggle in self.haggles.values() if haggle.buyer == buyer)
         if len(self.haggles) >= MOST_TALKS or theirs >= MOST_TALKS_A_BUYER:
             return [Send(buyer, Decline(move.talk, talk.head, "too many talks at once", final=False))]
-        objection = self._objection(move.job) or self._cannot_sign(now, move.job, move.terms)
+        objection = self._objection(move.job) or self._cannot_sign(now, buyer, move.job, move.terms)
         sheet = self.shop.sheet(move.job, move.terms.unit)
+        looked = self.roll.ask(now, move.terms.mediators)  # so that they are known in its next talk
         if objection is not None or sheet is None:
             reason = objection or f"no price for this module by the {move.terms.unit}"
-            final = sheet is None or self._lasts(now, move.job, move.terms, objection)
-            return [Send(buyer, Decline(move.talk, talk.head, reason, final))]
+            final = sheet is None or self._lasts(now, buyer, move.job, move.terms, objection)
+            return [*looked, Send(buyer, Decline(move.talk, talk.head, reason, final))]
         if not self.promises.has_room(move.job) and self.promises.to_outbid(sheet.unit) == 0:
             return [Send(buyer, Decline(move.talk, talk.head, "busy", final=False))]
         mandate = self.promises.mandate(sheet, talk, int(now))
         self.haggles[about] = Haggle(buyer, move.gateway, int(now), mandate, talk, (move.terms,), (move.terms,))
-        looked = self.purses.ask(now, buyer)  # so that it is known when a hold is due
+        looked += self.purses.ask(now, buyer)  # so that it is known when a hold is due
         return [*looked, WakeAt(now + TALK_LIFE, Timer(about, "talk")), *self._consult(now, about)]
 
     def _hear(self, now: float, buyer: Address, move: Move) -> list[Effect]:
@@ -227,11 +245,11 @@ class Provider:
         self.haggles[about] = haggle = replace(haggle, talk=talk)
         match move:
             case Counter(terms=terms):
-                objection = self._cannot_sign(now, talk.job, terms)
+                objection = self._cannot_sign(now, buyer, talk.job, terms)
                 if terms.unit != before.terms.unit:
                     objection = "the unit of the price can't change within a talk"
                 if objection is not None:
-                    return self._end(about, objection, final=self._lasts(now, talk.job, terms, objection))
+                    return self._end(about, objection, final=self._lasts(now, buyer, talk.job, terms, objection))
                 self.haggles[about] = replace(
                     haggle, history=(*haggle.history, terms), received=(*haggle.received, terms)
                 )
@@ -286,7 +304,7 @@ class Provider:
                 # only what the mandate names is the strategy's to move: the rest stays as asked, and was checked
                 wanted = haggle.mandate.within(self.rules, haggle.talk.terms, terms)
                 if (reason := self.rules.objection(now, haggle.talk.job, wanted)) is not None:
-                    lasts = self._lasts(now, haggle.talk.job, wanted, reason)
+                    lasts = self._lasts(now, haggle.buyer, haggle.talk.job, wanted, reason)
                     return self._end(about, f"the strategy left the rules: {reason}", final=lasts)
                 return self._move(about, Counter(*_link(haggle.talk), wanted))
             case _:
@@ -383,15 +401,22 @@ class Provider:
             return f"isolation: {job.isolation} wanted, {offered or 'none'} offered"
         return self.shop.lacks(job.resources)
 
-    def _cannot_sign(self, now: float, job: Job, terms: Terms) -> str | None:
-        trusted = self.shop.mediators
-        if trusted and not set(terms.mediators) <= set(trusted):
+    def _cannot_sign(self, now: float, buyer: Address, job: Job, terms: Terms) -> str | None:
+        trusted = set(self.shop.mediators)
+        if trusted and not set(terms.mediators) <= trusted:
             return "a mediator in the pool is not trusted here"
-        return self.rules.objection(now, job, terms)
+        return self.rules.objection(now, job, terms) or self._unjudged(now, buyer, job, terms)
 
-    def _lasts(self, now: float, job: Job, terms: Terms, objection: str | None) -> bool:
-        """Whether an objection would be the same in another talk; not if it is only about the moment."""
-        return objection != self.rules.mistimed(now, job, terms)
+    def _unjudged(self, now: float, buyer: Address, job: Job, terms: Terms) -> str | None:
+        """Why no dispute under these terms would be judged by whom this peer trusts, as far as it knows by now."""
+        known, trusted = self.roll.known(now), set(self.shop.mediators)
+        if not trusted:
+            return self.roll.objection(known, terms.mediators, job, (self.me, buyer))
+        return "none of the mediators trusted here is in the pool" if known & trusted and not terms.mediators else None
+
+    def _lasts(self, now: float, buyer: Address, job: Job, terms: Terms, objection: str | None) -> bool:
+        """Whether an objection would be the same in another talk; not if it is about the moment, or what is known."""
+        return objection not in (self.rules.mistimed(now, job, terms), self._unjudged(now, buyer, job, terms))
 
     # --- deals -------------------------------------------------------------------------------------------------------
 

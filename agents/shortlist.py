@@ -6,18 +6,18 @@ Every buyer hears every announcement, and most of them change one price: so each
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from hashlib import blake2b
 from random import Random
 
 from agents.order_book import OrderBook
 from agents.reputation import Reputation
 from agents.request import Request
+from agents.roll import Roll
 from agents.selection import Quote, cost, judged, whom_to_ask
 from agents.trust import Trust
 from protocol.identity import Address
 from protocol.offers import ResourceOffer
 from protocol.rules import Rules
-from protocol.terms import MOST_MEDIATORS, Terms
+from protocol.terms import Terms
 
 Appraise = Callable[[Request, ResourceOffer], int]
 """What a job is worth to its buyer on one machine, base units."""
@@ -32,6 +32,7 @@ class Shortlist:
         rules: Rules,
         request: Request,
         book: OrderBook,
+        roll: Roll,
         reputation: Reputation,
         trust: Trust,
         appraise: Appraise,
@@ -42,6 +43,7 @@ class Shortlist:
         self.rules = rules
         self.request = request
         self.book = book
+        self.roll = roll
         self.reputation = reputation
         self.trust = trust
         self.appraise = appraise
@@ -54,12 +56,15 @@ class Shortlist:
         return [
             offer
             for offer in self.book.providers(now)
-            if offer.provider not in without and offer.provider != self.me and self.misfit(offer) is None
+            if offer.provider not in without
+            and offer.provider != self.me
+            and self.misfit(offer) is None
+            and self._unjudged(now, offer) is None
         ]
 
     def misfits(self, now: float) -> set[str]:
         """Why those of this moment can't that can't."""
-        return {self.misfit(offer) or "" for offer in self.book.providers(now)} - {""}
+        return {self.misfit(offer) or self._unjudged(now, offer) or "" for offer in self.book.providers(now)} - {""}
 
     def misfit(self, offer: ResourceOffer) -> str | None:
         """Why this one can't serve the job; None if it can."""
@@ -112,7 +117,11 @@ class Shortlist:
 
     def has_judges(self, now: float) -> bool:
         """Whether anybody is known who could judge."""
-        return bool(self.request.mediators) or any(True for _ in self.book.mediators(now))
+        return bool(self.request.mediators or self._able(now))
+
+    def may_have_judges(self, now: float) -> bool:
+        """Whether somebody has announced itself who could judge once its stake is in the vault."""
+        return self.roll.has_hopes(now)
 
     def terms(self, now: float, offer: ResourceOffer) -> Terms:
         """What a talk about this offer starts from; the price comes later."""
@@ -120,14 +129,22 @@ class Shortlist:
         unit = quote.unit if quote is not None else "job"
         return self.rules.terms(now, wanted.job, 0, wanted.check_ppm, self._pool(now, offer), unit)
 
-    def _pool(self, now: float, offer: ResourceOffer) -> tuple[Address, ...]:
-        heard = {mediator.mediator for mediator in self.book.mediators(now)}
+    def _able(self, now: float) -> set[Address]:
         # whom the user names is the user's affair
-        trusted = set(self.request.mediators) or {who for who in heard if not self.trust.is_doubted(now, who)}
-        both = trusted & set(offer.mediators) if offer.mediators else trusted
-        able = sorted(both - {self.me, offer.provider}, key=self._turn)
-        return tuple(sorted(able[:MOST_MEDIATORS]))
+        named = set(self.request.mediators)
+        return named or {who for who in self.roll.known(now) if not self.trust.is_doubted(now, who)}
 
-    def _turn(self, mediator: Address) -> bytes:
-        # where there are too many, each job takes others: nobody gets into every pool by the look of its address
-        return blake2b(mediator, key=self.request.id, digest_size=16).digest()
+    def _pool(self, now: float, offer: ResourceOffer) -> tuple[Address, ...]:
+        able = self._able(now)
+        both = able & set(offer.mediators) if offer.mediators else able
+        return self.roll.pool(both, self.request.job, (self.me, offer.provider))
+
+    def _unjudged(self, now: float, offer: ResourceOffer) -> str | None:
+        """Why no dispute with this provider would be judged by whom this peer trusts."""
+        if not offer.mediators:
+            return None
+        if self.request.mediators:
+            return None if self._pool(now, offer) else "it trusts none of the mediators that were named"
+        able = self._able(now)  # where that is nobody, nobody judges anybody's deals
+        parties = self.me, offer.provider
+        return self.roll.objection(able, self._pool(now, offer), self.request.job, parties) if able else None

@@ -49,6 +49,8 @@ GATHER = 1.5
 """Seconds to listen before the first talk, when little has been heard yet."""
 GATHER_KNOWN = 0.3
 """Seconds to listen when somebody fits already: time for others to answer the job offer just published."""
+GATHER_JUDGES = 10.0
+"""Seconds to wait for mediators that have announced themselves, and whose stakes are not in the vault yet."""
 HEARD_ALL = 30.0
 """Seconds of listening after which every provider has announced itself at least once: no need to listen more."""
 ENOUGH = 3
@@ -120,13 +122,14 @@ class Tender:
         self.waits = 0
         self.chosen: Address | None = None
         self.waited = False
+        self.began = float("inf")
         self.end: Failure | Bought | None = None
 
     # --- events ------------------------------------------------------------------------------------------------------
 
     def begin(self, now: float, listened: float) -> list[Effect]:
         """Start talking if enough is known, else listen a little first; ``listened`` seconds have passed doing so."""
-        self.waited = listened >= HEARD_ALL
+        self.waited, self.began = listened >= HEARD_ALL, now
         opened = self._enough(now)
         if opened:
             return opened
@@ -141,6 +144,10 @@ class Tender:
             self._news[offer.provider] = offer  # looked at when it matters: every buyer hears every price
         return []
 
+    def looked(self, now: float) -> list[Effect]:
+        """More is known of who could judge."""
+        return self._enough(now) if self.mode is Mode.GATHERING else []
+
     def _enough(self, now: float) -> list[Effect]:
         if not self.waited and not self.list.has_judges(now):
             return []
@@ -149,11 +156,15 @@ class Tender:
             return self._open_talks(now)
         return []
 
+    def _may_be_judged(self, now: float) -> bool:
+        soon = now - self.began < GATHER_JUDGES
+        return soon and not self.list.has_judges(now) and self.list.may_have_judges(now)
+
     def woke(self, now: float, phase: str) -> list[Effect]:
         """A timer of this tender has come."""
         match phase, self.mode:
             case "gather", Mode.GATHERING:
-                self.waited = True
+                self.waited = not self._may_be_judged(now)
                 opened = self._enough(now)
                 if opened or now < self.request.deadline:
                     return opened or self._timer(min(now + RETRY, self.request.deadline), "gather")
@@ -353,7 +364,7 @@ class Tender:
             return  # what is worth twice the middle price was said when there were others
         self.auction.hear(self._lot(now, offer, None if known is None else known.worth))
         if not fits:
-            self.auction.lost(offer.provider)
+            self.auction.taken(offer.provider)
 
     def _give_up(self, now: float, provider: Address) -> None:
         if self.auction is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeVar
 
 from contracts.artifact import token_vault_artifact, vault_artifact
@@ -64,6 +65,7 @@ class Snapshot:
     head: Head
     accounts: tuple[Account, ...]
     deals: tuple[DealState, ...]
+    mediators: tuple[Mediator, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,30 +166,39 @@ class VaultClient:
         """Where deals stand, in order; `State.NONE` where one was never opened."""
         return (await self.read((), ids)).deals
 
-    async def read(self, addresses: Sequence[Address], ids: Sequence[DealId], block: int | None = None) -> Snapshot:
-        """Head, accounts and deals in one batch; as of an older block where one is named, which is then the head."""
-        people, names = _chunks(addresses), _chunks(ids)
+    async def read(
+        self,
+        addresses: Sequence[Address],
+        ids: Sequence[DealId],
+        block: int | None = None,
+        mediators: Sequence[Address] = (),
+    ) -> Snapshot:
+        """Head, accounts, deals and mediators' stakes in one batch.
+
+        As of an older block where one is named, which is then the head.
+        """
+        people, names, judges = _chunks(addresses), _chunks(ids), _chunks(mediators)
         tag = "latest" if block is None else hex(block)
         head, *answers = await self._rpc.batch(
             [
                 ("eth_getBlockByNumber", (tag, False)),
                 *(self._view(accounts_query(chunk), tag) for chunk in people),
                 *(self._view(deals_query(chunk), tag) for chunk in names),
+                *(self._view(mediators_query(chunk), tag) for chunk in judges),
             ]
         )
-        read = [words(data(raw), len(chunk)) for raw, chunk in zip(answers, [*people, *names], strict=True)]
+        found = zip(answers, [*people, *names, *judges], strict=True)
+        read = iter([words(data(raw), len(chunk)) for raw, chunk in found])
         return Snapshot(
             _head(head),
-            tuple(Account.of(word) for part in read[: len(people)] for word in part),
-            tuple(_standing(word) for part in read[len(people) :] for word in part),
+            tuple(Account.of(word) for part in islice(read, len(people)) for word in part),
+            tuple(_standing(word) for part in islice(read, len(names)) for word in part),
+            tuple(Mediator.of(word) for part in read for word in part),
         )
 
     async def mediators(self, addresses: Sequence[Address], block: int | None = None) -> tuple[Mediator, ...]:
         """Mediators' stakes, in order; as of an older block where one is named."""
-        chunks, tag = _chunks(addresses), "latest" if block is None else hex(block)
-        answers = await self._rpc.batch([self._view(mediators_query(chunk), tag) for chunk in chunks])
-        read = [words(data(raw), len(chunk)) for raw, chunk in zip(answers, chunks, strict=True)]
-        return tuple(Mediator.of(word) for part in read for word in part)
+        return (await self.read((), (), block, addresses)).mediators
 
     async def sealed(self, deal: DealId) -> bytes:
         """The sealed CID that the provider stands for in a claim; 32 zero bytes before one."""

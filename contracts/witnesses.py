@@ -12,6 +12,7 @@ from contracts.client import Snapshot, VaultClient
 from contracts.errors import ChainError, Disagreement, WrongChain
 from protocol.deal import DealId
 from protocol.identity import Address
+from protocol.vault_state import Mediator
 
 T = TypeVar("T")
 _NULL_ROUNDS = 4
@@ -34,7 +35,9 @@ class Witnesses:
         # an endpoint that claims blocks which nobody else has must not move the block that is asked about
         return sorted(heads, reverse=True)[self.quorum - 1]
 
-    async def read_at(self, addresses: Sequence[Address], ids: Sequence[DealId], block: int) -> Snapshot:
+    async def read_at(
+        self, addresses: Sequence[Address], ids: Sequence[DealId], block: int, mediators: Sequence[Address] = ()
+    ) -> Snapshot:
         """What a quorum says of one block, or of the one before where a null round has none at that height.
 
         They must agree on the block's hash too, so two answers from both sides of a fork don't count together. Raises
@@ -43,7 +46,7 @@ class Witnesses:
         if block < 0:
             raise Disagreement("the chain is not that deep yet")
         for height in range(block, max(-1, block - _NULL_ROUNDS), -1):
-            question = partial(VaultClient.read, addresses=addresses, ids=ids, block=height)
+            question = partial(VaultClient.read, addresses=addresses, ids=ids, block=height, mediators=mediators)
             answers = await self._ask(question, self._agree)
             for answer, count in Counter(answers).most_common(1):
                 if count >= self.quorum and 0 <= height - answer.head.number < _NULL_ROUNDS:
@@ -55,6 +58,10 @@ class Witnesses:
     async def read(self, addresses: Sequence[Address], ids: Sequence[DealId], depth: int) -> Snapshot:
         """As `read_at`, of the newest block that lies ``depth`` deep (1: the head)."""
         return await self.read_at(addresses, ids, await self.height() - depth + 1)
+
+    async def mediators(self, addresses: Sequence[Address]) -> tuple[Mediator, ...]:
+        """Mediators' stakes at the newest block, in order, as a quorum says; raises `Disagreement`."""
+        return (await self.read_at((), (), await self.height(), addresses)).mediators
 
     async def sealed(self, deal: DealId) -> bytes:
         """The sealed CID that a claim is about, as a quorum says."""

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import trio
 
-from agents.events import OWN_COINS, OWN_FUNDS, ChainSaw, Event, Refused, Solvency
+from agents.events import OWN_COINS, OWN_FUNDS, ChainSaw, Event, Refused, Solvency, Stakes
 from contracts.batching import Policy
 from contracts.client import Head, Intent, Snapshot
 from contracts.connection import Connection
@@ -142,6 +142,19 @@ class ChainLink:
             log.warning("an account could not be looked up: %s", error)
             free = 0
         hear(Solvency(who, free))
+
+    def look_up_stakes(self, who: Sequence[Address], hear: Hear) -> None:
+        """Tell with how much mediators have joined the vault."""
+        self._tasks.start_soon(self._look_up_stakes, tuple(who), hear)
+
+    async def _look_up_stakes(self, who: Sequence[Address], hear: Hear) -> None:
+        try:
+            found = await self.line.witnesses.mediators(who)
+        except ChainError as error:
+            log.warning("mediators' stakes could not be looked up: %s", error)
+            hear(Stakes(()))
+            return
+        hear(Stakes(tuple((one, seat.pledged) for one, seat in zip(who, found, strict=True))))
 
     async def ask_the_time(self) -> None:
         """Set the clock before anybody lives by it, as the chain has it.

@@ -30,6 +30,7 @@ from agents.effects import (
     Forget,
     Inform,
     LookUp,
+    LookUpStakes,
     Publish,
     Save,
     Send,
@@ -193,6 +194,8 @@ class Runtime:
                 self._chain.unwatch(deal, hear)
             case LookUp(who):
                 self._chain.look_up(who, hear)
+            case LookUpStakes(who):
+                self._chain.look_up_stakes(who, hear)
             case Fetch():
                 self._tasks.start_soon(self._fetch, hear, effect)
             case Execute():

@@ -156,6 +156,11 @@ class Mediator:
         """What can still be put at risk."""
         return self.stake - self.busy
 
+    @property
+    def pledged(self) -> int:
+        """With how much it can be drawn into a jury: nothing once it has said that it leaves."""
+        return 0 if self.leaves else self.stake
+
     def word(self) -> int:
         """Stake in the low 96 bits, busy in the next 96, then the moment."""
         return self.stake | self.busy << 96 | self.leaves << 192

@@ -19,6 +19,8 @@ BUSY = 240.0
 """Seconds in which jobs arrive and things go wrong."""
 PATIENCE = 2400.0
 """Seconds after which everything must be over."""
+WIND_DOWN = 60.0
+"""Seconds for what is on its way, and for a seller to see that a deal which it has signed is never locked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ def finish(seed: int, world: World, oracle: Oracle, flag: str) -> Report:
     try:
         world.run(START + BUSY)
         world.run(START + PATIENCE, lambda: oracle.finished(world))
-        world.run(world.now + 30.0)  # what is on its way arrives
+        world.run(world.now + WIND_DOWN)
         oracle.conclude(world)
     except Broken as broken:
         raise Violation(seed, world.now, str(broken), flag) from broken

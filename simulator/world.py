@@ -28,6 +28,7 @@ from agents.effects import (
     Forget,
     Inform,
     LookUp,
+    LookUpStakes,
     Publish,
     Save,
     Send,
@@ -53,6 +54,7 @@ from agents.events import (
     Refused,
     Requested,
     Solvency,
+    Stakes,
     Unreached,
     Woke,
 )
@@ -323,6 +325,10 @@ class World:
             case LookUp(who):
                 free = self.ledger.confirmed.accounts.get(who, Account()).free
                 self._post(self._reaches_chain(peer) + 0.05, peer, Solvency(who, free))
+            case LookUpStakes(who):
+                seats = self.ledger.confirmed.mediators
+                found = tuple((one, seats[one].pledged if one in seats else 0) for one in who)
+                self._post(self._reaches_chain(peer) + 0.05, peer, Stakes(found))
             case Unwatch(deal):
                 peer.watched.pop(deal.id(self.rules.domain), None)
             case Fetch():

@@ -48,7 +48,8 @@ def test_peers_whose_clocks_differ_for_a_while_agree_afterwards() -> None:
     market.run()
     refused = market.said(Decline, "machine")
     assert refused
-    assert {(move.reason, move.final) for move in refused} == {("start_by is not soon", False)}
+    assert "start_by is not soon" in {move.reason for move in refused}
+    assert not any(move.final for move in refused), "the next talk may be at one time"
     assert market.heard(job, TalkOver)
     assert market.end(job).outcome in (Outcome.DONE, Outcome.FAILED)  # the module's own exit code
     assert market.end(job).paid
