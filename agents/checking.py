@@ -129,7 +129,7 @@ def _who(stage: Checking) -> str:
 
 def _agrees(it: Purchase, stage: Checking, now: float, own: Run) -> Step[Purchase]:
     delivery, agree = stage.delivery, stage.agree + (not stage.by_us)
-    if stage.against and not stage.by_us and (stage.sure or agree < ENOUGH):  # one mediator's word against another's
+    if stage.against and not stage.by_us and agree < ENOUGH:  # one mediator's word against another's
         return _next(it, replace(stage, agree=agree), now, "one mediator's own run gave the same, and one did not")
     # fuel repeats with the bytes, so where they differ the provider's count is as good as ours
     fuel = own.units if own.profile == delivery.run.profile and stage.own is None else None
@@ -140,10 +140,9 @@ def _agrees(it: Purchase, stage: Checking, now: float, own: Run) -> Step[Purchas
 def _differs(it: Purchase, stage: Checking, now: float, own: Run, how: str) -> Step[Purchase]:
     """A run gave something else; a mediator's is confirmed by another before anybody is accused."""
     why = f"{_who(stage)} own run gave {own.cid}, {how}"[:200]
-    stage = replace(stage, against=(*stage.against, own.cid), why=why, sure=stage.sure or stage.by_us)
+    stage = replace(stage, against=(*stage.against, own.cid), why=why)
     others = len(stage.against) if is_tolerant(it.job) else stage.against.count(own.cid)
-    untold = stage.delivery.run.cid == CUT_OFF and not stage.ran  # a provider believes its pool's mediators only
-    if (stage.sure and not untold) or others >= ENOUGH:
+    if stage.by_us or others >= ENOUGH:
         return _refuse(it, stage, now)
     return _next(it, stage, now, f"{why}: it is run once more before anybody is blamed")
 
@@ -170,14 +169,13 @@ def _next(it: Purchase, stage: Checking, now: float, reason: str) -> Step[Purcha
     noted = Tell(it.wanted, Noted(reason[:300]))
     stage = replace(stage, own=None, here=False, by_us=False)
     may_run = it.check_by != CheckBy.MEDIATORS and not stage.ours
-    may_ask = it.check_by != CheckBy.SELF or stage.sure
-    may_ask = may_ask and len(stage.asked) < min(MOST_CHECKERS, len(it.terms.mediators))
+    may_ask = it.check_by != CheckBy.SELF and len(stage.asked) < min(MOST_CHECKERS, len(it.terms.mediators))
     if may_run and (stage.against or not may_ask):
         return enter(it, replace(stage, by_us=True, ours=True), now, noted)
     if may_ask:
         return enter(it, _asking(it, stage), now, noted)
     alone = len(it.terms.mediators) == 1  # all that both sides wanted
-    if stage.against and (stage.sure or alone or (len(stage.against) >= ENOUGH and not stage.agree)):
+    if stage.against and (alone or (len(stage.against) >= ENOUGH and not stage.agree)):
         return _refuse(it, stage, now, noted)
     why = "nobody could confirm that it is wrong" if stage.against else "nobody could check it"
     return pay(it, stage.delivery, now, Verdict.UNCHECKED, stage.ran, why, noted)

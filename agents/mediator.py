@@ -1,7 +1,8 @@
 """The mediator: announces what it can re-run, checks for whoever asks, and sits on juries with a stake.
 
-In a check it is not told the provider's result, so it can't copy it. A check that is lost in a crash is asked of
-somebody else, so nothing of it has to survive; a dispute it has promised to judge survives (`agents.juror`).
+Either party may ask for a check. In it the mediator is not told the provider's result, so it can't copy it. One that is
+lost in a crash is asked of somebody else, so nothing of it has to survive; a dispute it has promised to judge survives
+(`agents.juror`).
 """
 
 from __future__ import annotations
@@ -83,11 +84,17 @@ class Bench:
 class Check:
     """One re-run that somebody asked for."""
 
-    asker: Address
+    askers: tuple[Address, ...]
+    """One party of the deal, or both."""
     request: Recheck
     missing: tuple[str, ...]
     seen: bool = False
     """The chain has its deal; nothing is fetched before."""
+
+    @property
+    def payer(self) -> Address:
+        """Who pays: the job creator, if it has asked too."""
+        return self.request.deal.jc if self.request.deal.jc in self.askers else self.askers[0]
 
 
 class Mediator:
@@ -144,9 +151,10 @@ class Mediator:
                 return self._refuse(self.checks.pop(about), "it took longer here than its module may")
             case Ran(about, run) if about in self.checks:
                 check = self.checks.pop(about)
-                report = Rechecked(about, run.cid, run.exit_code, run.units, run.profile, run.failure, gateway=0)
+                said = run.cid, run.exit_code, run.units, run.profile, run.failure
+                report = Rechecked(about, check.payer, *said, gateway=0)
                 # the provider may have agreed to bear a part of it, and takes nobody else's word that there was a check
-                return [Send(check.asker, report), Send(check.request.deal.rp, report)]
+                return [Send(to, report) for to in dict.fromkeys((*check.askers, check.request.deal.rp))]
             case Woke(Timer(about, "given up")):
                 self.checks.pop(about, None)
                 return []
@@ -265,24 +273,26 @@ class Mediator:
 
     def _asked(self, now: float, asker: Address, request: Recheck) -> list[Effect]:
         about = request.deal.id(self.rules.domain)
-        if about in self.checks:
-            return []
-        check = Check(asker, request, (request.job.module_cid, request.job.inputs_cid))
-        reason = self._objection(asker, request)
+        known = self.checks.get(about)
+        check = Check((asker,), request, (request.job.module_cid, request.job.inputs_cid))
+        reason = self._objection(asker, request, known)
         if reason is not None:
             return self._refuse(check, reason)
+        if known is not None:
+            self.checks[about] = replace(known, askers=tuple(dict.fromkeys((*known.askers, asker))))
+            return []
         unseen = [name for name, other in self.checks.items() if not other.seen]
-        of_asker = [name for name in unseen if self.checks[name].asker == asker]
+        of_asker = [name for name in unseen if asker in self.checks[name].askers]
         dropped: list[Effect] = []
         if len(of_asker) >= MOST_CHECKS_FOR_ONE or len(unseen) >= MOST_ASKED:
             dropped = self._drop((of_asker if len(of_asker) >= MOST_CHECKS_FOR_ONE else unseen)[0], "busy")
         self.checks[about] = check
         return [*dropped, Watch(request.deal), WakeAt(now + SEEN_WITHIN, Timer(about, "unseen"))]
 
-    def _objection(self, asker: Address, request: Recheck) -> str | None:
+    def _objection(self, asker: Address, request: Recheck, known: Check | None) -> str | None:
         deal, job = request.deal, request.job
-        if asker != deal.jc or self.me in (deal.jc, deal.rp):
-            return "only a deal's job creator may ask, and no party may check itself"
+        if asker not in (deal.jc, deal.rp) or self.me in (deal.jc, deal.rp):
+            return "only a deal's parties may ask, and no party may check itself"
         if self.me not in request.mediators or deal.pool != pool_hash(request.mediators):
             return "this mediator is not in the deal's pool"
         if deal.terms != agreement(request.table, job):
@@ -291,11 +301,12 @@ class Mediator:
             return f"no {job.executor} executor here"
         if request.fee < self.bench.fee:
             return f"the fee is {self.bench.fee}"
-        return self.bench.capacity.lacks(job.resources) or self._busy(asker)
+        return self.bench.capacity.lacks(job.resources) or (self._busy(asker) if known is None else None)
 
     def _busy(self, asker: Address) -> str | None:
-        taken = [check.asker for check in self.checks.values() if check.seen]
-        return "busy" if len(taken) >= MOST_CHECKS or taken.count(asker) >= MOST_CHECKS_FOR_ONE else None
+        taken = [check.askers for check in self.checks.values() if check.seen]
+        theirs = sum(asker in askers for askers in taken)
+        return "busy" if len(taken) >= MOST_CHECKS or theirs >= MOST_CHECKS_FOR_ONE else None
 
     def _saw(self, now: float, about: bytes, standing: DealState) -> list[Effect]:
         """Begin a check whose deal is in the vault: only who has locked money for it is worth the work."""
@@ -304,11 +315,11 @@ class Mediator:
             return []
         if standing.state not in (State.OPEN, State.DELIVERED):
             return self._drop(about, "the deal is not open")
-        if reason := self._busy(check.asker):
+        if reason := self._busy(check.payer):
             return self._drop(about, reason)
         self.checks[about] = replace(check, seen=True)
         job, gateway = check.request.job, check.request.gateway
-        fetches = [Fetch(about, cid, check.asker, gateway, most_content(job)) for cid in check.missing]
+        fetches = [Fetch(about, cid, check.askers[0], gateway, most_content(job)) for cid in check.missing]
         until = now + 2 * job.resources.timeout + 120
         return [*self._look_away(about, check), *fetches, WakeAt(until, Timer(about, "given up"))]
 
@@ -329,4 +340,4 @@ class Mediator:
 
     def _refuse(self, check: Check, reason: str) -> list[Effect]:
         about = check.request.deal.id(self.rules.domain)
-        return [Send(check.asker, CannotRecheck(about, reason[:300]))]
+        return [Send(asker, CannotRecheck(about, reason[:300])) for asker in check.askers]

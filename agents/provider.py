@@ -49,6 +49,7 @@ from protocol.job import Job
 from protocol.messages import (
     Accept,
     Bind,
+    CannotRecheck,
     Confirm,
     Counter,
     DealMessage,
@@ -56,6 +57,7 @@ from protocol.messages import (
     Move,
     Outbid,
     Propose,
+    Recheck,
     Rechecked,
     Testimony,
     deal_named,
@@ -144,6 +146,8 @@ class Provider:
                 return self._decided(now, about, answer)
             case Woke(Timer(about, "talk" | "held" as phase)):
                 return self._talk_timer(now, about, phase)
+            case Unreached(message=Recheck(deal=deal)):
+                return self._sale_event(now, event, deal.id(self.rules.domain))
             case Unreached(peer, message) if isinstance(message, Move):
                 self.haggles.pop(peer + message.talk, None)
                 return []
@@ -151,7 +155,7 @@ class Provider:
                 return self._sale_event(now, event, deal_named(message, self.rules.domain), sender)
             case Got(message=message) if isinstance(message, Testimony):
                 return self._sale_event(now, event, message.deal)
-            case Got(message=Rechecked(deal=deal)):
+            case Got(message=Rechecked(deal=deal) | CannotRecheck(deal=deal)):
                 return self._sale_event(now, event, deal)
             case Solvency(who, free):
                 return self._saw_purse(now, who, free)

@@ -104,8 +104,6 @@ class Checking:
     """What the mediator's own run gave has been fetched, to be compared."""
     ours: bool = False
     """This machine has had its turn."""
-    sure: bool = False
-    """Its own run does not agree with the delivery."""
     ran: tuple[Party, ...] = ()
     """Mediators that have run it; each is paid, whatever it got."""
     agree: Count = 0

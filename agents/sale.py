@@ -20,21 +20,36 @@ from agents import dispute as disputes
 from agents import ending
 from agents.dispute import Dispute
 from agents.effects import Effect, Execute, Fetch, Save, Send, Transact, Unwatch, WakeAt, Watch
-from agents.events import ChainSaw, Event, Fetched, Got, Launched, NotFetched, NotRan, Ran, Refused, Timer, Woke
+from agents.events import (
+    ChainSaw,
+    Event,
+    Fetched,
+    Got,
+    Launched,
+    NotFetched,
+    NotRan,
+    Ran,
+    Refused,
+    Timer,
+    Unreached,
+    Woke,
+)
 from agents.machine import Step
 from protocol.deal import Deal, DealId
 from protocol.identity import Address
 from protocol.job import Job, Run
-from protocol.judging import CUT_OFF
+from protocol.judging import CUT_OFF, subject
 from protocol.messages import (
     Abandoned,
     Asking,
     Begun,
     Billed,
+    CannotRecheck,
     Delivered,
     Locked,
     Paid,
     Received,
+    Recheck,
     Rechecked,
     Testimony,
     sealed,
@@ -42,7 +57,7 @@ from protocol.messages import (
 from protocol.prices import owed, used
 from protocol.terms import MOST_MEDIATORS, Terms
 from protocol.types import UNSIGNED, Amount, CidText, Count, Hash, Limit, Moment, Party, Text
-from protocol.vault_calls import Deliver, Finalize, Free, NoInputs, Redeem, VaultCall
+from protocol.vault_calls import Deliver, Finalize, Free, NoInputs, Redeem, Transfer, VaultCall
 from protocol.vault_state import DealState, State
 
 RESEND = 3.0
@@ -60,6 +75,10 @@ AGAIN = 4.0
 """Seconds after which a call that the vault refused is asked again: its clock may be behind."""
 HOPELESS = frozenset({"no such claim", "not open", "paid", "too late", "no receipt", "it had started"})
 """Refusals that no waiting mends; what has happened instead shows in the vault."""
+MOST_ASKED = 3
+"""Mediators that are asked, one after another, whether a job could have been done in its time."""
+ASKED_SLACK = 10.0
+"""Seconds a mediator gets on top of the job's own time limit, before another is asked."""
 COURTESY = 20.0
 """Seconds that a buyer who has just sent its receipt gets to pay by itself, late as it is."""
 
@@ -105,6 +124,8 @@ class Waiting:
     """A mediator of the pool says that it ran the job again."""
     outrun: bool = False
     """Our run was cut off by time, and that mediator's was not."""
+    asked: Annotated[tuple[Party, ...], Limit(MOST_ASKED)] = ()
+    """Mediators that we have asked to run it, the latest last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +169,8 @@ class Sale:
     """What goes on before the jury, once there is one."""
     check_cut: Amount = 0
     """What a mediator's re-run takes off the bill."""
+    check_fee: Amount = 0
+    """What a mediator is paid for one by whoever has asked for it."""
 
     @property
     def buyer(self) -> Address:
@@ -191,6 +214,7 @@ def _act(sale: Sale, now: float) -> tuple[Effect, ...]:
                 *_deliver(sale, stage),
                 *_remind(sale, now, RESEND),
                 WakeAt(stage.collect_at, Timer(sale.id, "collect")),
+                *_ask_whether_late(sale, stage, now),
             )
         case GivenUp(reason):
             return (Send(sale.buyer, Abandoned(sale.id, reason)),)
@@ -308,7 +332,8 @@ def _go_on(sale: Sale, now: float, event: Event) -> Step[Sale]:
             # who was cut off waits a little for a mediator's word: what others can do in time is better not claimed
             late = sale.deal.grace // 2 if run.cid == CUT_OFF else 0
             unsaid = () if begun else (_begun(sale),)
-            return _enter(sale, Waiting(run, b"", b"", 0, sale.deal.deliver_by + late), now, *unsaid)
+            waiting = Waiting(run, b"", b"", 0, sale.deal.deliver_by + late)
+            return _enter(sale, _next_asked(sale, waiting), now, *unsaid)
         case Working(begun=True), Got(message=Asking()):
             return Step(sale, (_begun(sale),))
         case GivenUp(), Got(message=Asking()):
@@ -328,10 +353,16 @@ def _wait(sale: Sale, stage: Waiting, now: float, event: Event) -> Step[Sale]:
             return _keep(sale, kept, *_late_proof(sale, stage, now))
         case Got(message=Asking()):
             return Step(sale, _deliver(sale, stage))
-        case Got(sender, Rechecked(cid=cid)) if sender in sale.mediators and not stage.checked:
+        case Got(sender, Rechecked(asker=asker, cid=cid)) if sender in sale.mediators and not stage.checked:
             outrun = stage.run.cid == CUT_OFF and cid != CUT_OFF
+            ours = asker == sale.deal.rp and sale.check_fee
+            fee = (Transact(subject(sale.id, "fee"), Transfer(sender, sale.check_fee)),) if ours else ()
             sale, effects = _keep(sale, replace(stage, checked=True, outrun=outrun))
-            return Step(sale, (*effects, *(_billed(sale, stage.run) if sale.check_cut else ())))
+            return Step(sale, (*effects, *fee, *(_billed(sale, stage.run) if sale.check_cut else ())))
+        case Got(sender, CannotRecheck()) | Unreached(sender, Recheck()) if stage.asked[-1:] == (sender,):
+            return _ask_another(sale, stage, now)
+        case Woke(Timer(phase=phase)) if phase == f"asked:{len(stage.asked)}":
+            return _ask_another(sale, stage, now)
         case Woke(Timer(phase=phase)) if phase.startswith("resend:") and not stage.receipt and not stage.voucher:
             pause = min(RESEND_MOST, 2 * float(phase.removeprefix("resend:")))
             return Step(sale, (*_deliver(sale, stage), *_remind(sale, now, pause)))
@@ -339,6 +370,28 @@ def _wait(sale: Sale, stage: Waiting, now: float, event: Event) -> Step[Sale]:
             return Step(sale, (Transact(sale.id, _demand(sale, stage)),))
         case _:
             return Step(sale)
+
+
+def _next_asked(sale: Sale, stage: Waiting) -> Waiting:
+    """Where the run was cut off: another mediator to tell whether it could have been done, be the buyer silent."""
+    rest = [mediator for mediator in sale.mediators if mediator not in stage.asked]
+    if stage.run.cid != CUT_OFF or stage.checked or not rest or len(stage.asked) >= MOST_ASKED:
+        return stage
+    # in the order in which the buyer asks, so that one run serves both
+    return replace(stage, asked=(*stage.asked, rest[int.from_bytes(sale.id[:8], "big") % len(rest)]))
+
+
+def _ask_another(sale: Sale, stage: Waiting, now: float) -> Step[Sale]:
+    after = _next_asked(sale, stage)
+    return Step(sale) if after is stage else _keep(sale, after, *_ask_whether_late(sale, after, now))
+
+
+def _ask_whether_late(sale: Sale, stage: Waiting, now: float) -> tuple[Effect, ...]:
+    if not stage.asked or stage.checked or stage.paid:
+        return ()
+    request = Recheck(sale.deal, sale.table, sale.job, sale.mediators, gateway=0, fee=sale.check_fee)
+    late = WakeAt(now + sale.job.resources.timeout + ASKED_SLACK, Timer(sale.id, f"asked:{len(stage.asked)}"))
+    return (Send(stage.asked[-1], request), late)
 
 
 def _has_failed(stage: Waiting) -> bool:
@@ -457,4 +510,5 @@ def opened(deal: Deal, deal_id: DealId, job: Job, terms: Terms, gateway: int, sa
         rate=terms.rate,
         table=table,
         check_cut=terms.check_cut,
+        check_fee=terms.check_fee,
     )

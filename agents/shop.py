@@ -47,7 +47,7 @@ class Shop:
     """The class of each executor, in their order."""
     sheets: tuple[Sheet, ...]
     mediators: tuple[Address, ...] = ()
-    """Those it trusts; empty: any."""
+    """Those it trusts; empty: most of those that it hears of, with a stake in the vault."""
     addresses: tuple[str, ...] = ()
     """Multiaddrs where it can be dialled."""
     wishes: tuple[Wish, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -45,6 +46,8 @@ from protocol.errors import PeerFault
 from protocol.identity import Address
 from protocol.messages import PROTOCOLS
 from protocol.offers import JOB_OFFERS, RESOURCE_OFFERS
+
+log = logging.getLogger("lilypad.node")
 
 LEAVE = 3.0
 """Seconds at most in which a node that ends takes its offers back and hands over what it has said."""
@@ -93,8 +96,9 @@ async def open_peer(setup: Setup, executors: Mapping[str, Executor]) -> AsyncIte
         poll = max(CHAIN_POLL, setup.access.profile.poll)
         chain = ChainLink(line, clock, poll, tasks, me=setup.key.address, batching=setup.batching)
         await chain.ask_the_time()
-        if setup.bench is not None and setup.bench.stake:
-            setup = replace(setup, bench=await _with_stake(setup.bench, line.client, setup.key.address))
+        least = setup.rules.juror_stake
+        if setup.bench is not None and (setup.bench.stake or least):
+            setup = replace(setup, bench=await _with_stake(setup.bench, line.client, setup.key.address, least))
         peer = Peer(
             setup,
             host=host,
@@ -167,8 +171,11 @@ def _agents(setup: Setup, addrs: tuple[str, ...], workshop: Workshop) -> dict[st
     return agents
 
 
-async def _with_stake(bench: Bench, client: VaultClient, me: Address) -> Bench:
-    """What is still to be joined with, so that at least the wanted stake is there; raises `UserError`."""
+async def _with_stake(bench: Bench, client: VaultClient, me: Address, least: int) -> Bench:
+    """What is still to be joined with, so that at least the wanted stake is there; raises `UserError`.
+
+    ``least`` is what the rules ask of a juror.
+    """
     try:
         (joined,) = await client.mediators((me,))
         (account,) = await client.accounts((me,))
@@ -181,6 +188,8 @@ async def _with_stake(bench: Bench, client: VaultClient, me: Address) -> Bench:
             f"a stake of {bench.stake} wants {more} more, and {account.free} are free in the vault",
             f"run `lilypad wallet deposit {more - account.free}` first",
         )
+    if max(joined.stake, bench.stake) < least:
+        log.warning("no pool takes a mediator with a stake below %d here: start it with --stake %d", least, least)
     return replace(bench, stake=more, staked=joined.stake)
 
 

@@ -262,7 +262,7 @@ DealMessage = Locked | Begun | Delivered | Billed | Received | Paid | Abandoned 
 
 @dataclass(frozen=True, slots=True)
 class Recheck:
-    """Job creator to a mediator of the pool: run this again, and tell me what you get."""
+    """A party to a mediator of the pool: run this again, and tell us what you get."""
 
     deal: Deal
     table: Hash
@@ -276,9 +276,11 @@ class Recheck:
 
 @dataclass(frozen=True, slots=True)
 class Rechecked:
-    """Mediator: the result of my own run; I was not told the provider's."""
+    """Mediator to both parties: the result of my own run; I was not told the provider's."""
 
     deal: Hash
+    asker: Party
+    """The party that asked for it, and pays for it."""
     cid: CidText
     exit_code: Small
     units: Large

@@ -55,6 +55,7 @@ class Paid:
     block: int
     kind: str
     about: bytes
+    by: Address
     amount: int
     claimed: bool
     """Whether the provider had claimed it: paid because silence costs more."""
@@ -229,14 +230,14 @@ class Oracle:
                     name = payment.deal.id(world.rules.domain)
                     voucher_was_quicker = any(p.block == block.number and p.about == name for p in self.payments)
                     if before.owes(name, world.ledger.vault.deals, block.time) and not voucher_was_quicker:
-                        self._pay(block, "deal", name, payment.amount)
+                        self._pay(block, "deal", name, sender, payment.amount)
             case Redeem(deal, amount):
                 self.sometimes["voucher redeemed"] += 1
-                self._pay(block, "deal", deal.id(world.rules.domain), amount)
+                self._pay(block, "deal", deal.id(world.rules.domain), sender, amount)
             case Absent():
                 self.sometimes["absence claimed"] += 1
             case Transfer(_, amount):
-                self._pay(block, "check", about, amount)
+                self._pay(block, "check", about, sender, amount)
             case Finalize(deal):
                 self._finalized(world, block, deal, before)
             case CastVotes(deal, _, ruling, _, votes):
@@ -247,8 +248,8 @@ class Oracle:
                 if kind == "Deliver":
                     self.claims.add(DealId(about))
 
-    def _pay(self, block: Block, kind: str, about: bytes, amount: int) -> None:
-        self.payments.append(Paid(block.number, kind, about, amount, DealId(about) in self.claims))
+    def _pay(self, block: Block, kind: str, about: bytes, by: Address, amount: int) -> None:
+        self.payments.append(Paid(block.number, kind, about, by, amount, DealId(about) in self.claims))
 
     def _finalized(self, world: World, block: Block, deal: Deal, before: DealStates) -> None:
         name = deal.id(world.rules.domain)
@@ -258,12 +259,12 @@ class Oracle:
         elif after.outcome is Outcome.SPLIT:
             self.sometimes["jury silent"] += 1
             self.disputes += 1
-            self._pay(block, "split deal", name, deal.pay // 2)
+            self._pay(block, "split deal", name, deal.jc, deal.pay // 2)
         elif after.outcome in (Outcome.RIGHT, Outcome.WRONG, Outcome.NOT_FETCHABLE):
             self._ruled(world, block, deal)
         elif before.was_claimed(name):
             self.sometimes["silent buyer paid its stake"] += 1
-            self._pay(block, "deal", name, deal.pay)
+            self._pay(block, "deal", name, deal.jc, deal.pay)
             # a chain that takes back most of the time to answer lets nobody answer
             if world.plan.replaced(block.time - deal.answer, block.time) <= deal.answer / 2:
                 self._blameless(world, deal, deal.jc, "lost its stake by silence")
@@ -296,7 +297,7 @@ class Oracle:
         self.disputes += 1
         provider = world.peers[deal.rp]
         if after.outcome is Outcome.RIGHT:
-            self._pay(block, "ruled deal", name, deal.pay)
+            self._pay(block, "ruled deal", name, deal.jc, deal.pay)
         lies = provider.kind in LIARS
         if after.outcome is Outcome.RIGHT and lies:
             self.cheated += 1

@@ -10,12 +10,12 @@ from random import Random
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from market import Market, customer, on, seller, sick, slow
+from market import Market, customer, on, same, seller, sick, slow
 from test_disputes import Trial, pool, trial
 
 from agents import juror, juror_stages
-from agents.effects import Effect, Fetch, Send, Unwatch, WakeAt, Watch
-from agents.events import ChainSaw, Event, Got, Ran, Woke
+from agents.effects import Effect, Fetch, LookUpStakes, Send, Transact, Unwatch, WakeAt, Watch
+from agents.events import ChainSaw, Event, Got, Ran, Timer, Woke
 from agents.mediator import MOST_ASKED, MOST_CHECKS_FOR_ONE, SEEN_WITHIN, Mediator
 from agents.reports import Checked, DisputeOpened, Verdict
 from agents.request import CheckBy
@@ -23,6 +23,7 @@ from protocol.identity import Address
 from protocol.judging import CUT_OFF, UNSHOWN
 from protocol.messages import Abandoned, Begun, CannotRecheck, Exhibit, Recheck, Rechecked, Summons, sealed
 from protocol.terms import pool_hash
+from protocol.vault_calls import Absent
 from protocol.vault_state import DealState, State
 from protocol.vault_state import Outcome as Ruling
 from simulator.population import RULES, address
@@ -137,6 +138,42 @@ def test_a_slow_machine_costs_its_timeout_stake_and_never_the_collateral(by: Che
     tried = Trial(market, check_by=by, compare=compare)
     assert market.heard(tried.job, DisputeOpened) == []
     assert tried.gains() == (tried.deal.rp_stake, -tried.deal.rp_stake)
+
+
+def deaf(event: Event) -> Event:
+    """No message arrives here."""
+    return Woke(Timer(b"", "nothing has happened")) if isinstance(event, Got) else event
+
+
+def no_absence(effect: Effect) -> Effect:
+    """Whoever lies in wait for the provider's claim."""
+    return LookUpStakes(()) if isinstance(effect, Transact) and isinstance(effect.call, Absent) else effect
+
+
+@EVERY_WAY
+def test_a_slow_machine_claims_nothing_where_a_mediator_was_faster_even_if_nobody_else_asks_one(by: CheckBy) -> None:
+    """Its claim would be contested, and found not to have been delivered: that takes the collateral."""
+    market = Market(on(customer(), says=no_absence), crawler(), *pool(*("honest",) * 3))
+    tried = Trial(market, check_by=by)
+    assert not market.oracle.sometimes["called: Deliver"]
+    assert tried.gains() == (0, 0)
+    fees = [paid for paid in market.oracle.payments if paid.kind == "check"]
+    payers = {paid.by for paid in fees}
+    assert payers == {tried.deal.rp if by is CheckBy.SELF else tried.deal.jc}, "one run serves both"
+    assert len(fees) == (2 if by is CheckBy.MEDIATORS else 1)
+
+
+def test_a_slow_machine_asks_the_next_mediator_where_one_is_as_slow_or_away() -> None:
+    asked = set()
+    for quick in range(3):
+        jurors = pool(*("honest",) * 3)
+        jurors = [on(peer, slow if number != quick else same) for number, peer in enumerate(jurors)]
+        jurors[quick - 1] = on(jurors[quick - 1], deaf)
+        market = Market(on(customer(), says=no_absence), crawler(), *jurors, rules=replace(RULES, transfer=60))
+        tried = Trial(market, check_by=CheckBy.SELF)
+        assert not market.oracle.sometimes["called: Deliver"]
+        asked.add(len(ran_by(tried)))
+    assert asked == {1, 2, 3}, "wherever the quick one stands in the order"
 
 
 @EVERY_WAY

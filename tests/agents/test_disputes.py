@@ -89,9 +89,13 @@ class Trial:
 
     def gains(self) -> tuple[int, int]:
         """What job creator and provider won or lost, without the fees of checks."""
-        vault = self.market.world.ledger.vault
-        checks = sum(paid.amount for paid in self.market.oracle.payments if paid.kind == "check")
-        return (vault.account(self.deal.jc).balance - FUNDS + checks, vault.account(self.deal.rp).balance - FUNDS)
+        vault, payments = self.market.world.ledger.vault, self.market.oracle.payments
+
+        def gain(who: Address) -> int:
+            checks = sum(paid.amount for paid in payments if paid.kind == "check" and paid.by == who)
+            return vault.account(who).balance - FUNDS + checks
+
+        return gain(self.deal.jc), gain(self.deal.rp)
 
     def stakes(self) -> list[int]:
         """What each mediator won or lost of its stake, by name."""

@@ -276,7 +276,7 @@ def test_only_a_mediator_of_the_pool_can_say_that_there_was_a_check() -> None:
     job = market.want(buyer, **{**payer(100), "check_ppm": 0})
     market.world.run(START + 33.0)
     (agreed,) = market.heard(job, Agreed)
-    word = Rechecked(agreed.deal.id(RULES.domain), "a-cid", 0, 0, "", "", 0)
+    word = Rechecked(agreed.deal.id(RULES.domain), agreed.deal.jc, "a-cid", 0, 0, "", "", 0)
     for moment in range(330, 600):  # whenever its result may be waiting for its pay
         for liar in (buyer.address, address("stranger")):
             market.world.happen(START + moment / 10, sells, Got(liar, word))
