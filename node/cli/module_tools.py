@@ -13,6 +13,7 @@ import typer
 
 from modules.manifest import EXECUTORS, ExecutorName
 from node.cli.ending import run_trio
+from node.cli.progress import pass_on
 from node.config import Config
 from node.errors import ExitCode, UserError
 from node.preparing import bind_inputs, find_module, parse_pairs
@@ -131,8 +132,8 @@ def _tell(module: Module, verdict: Verdict, json: bool) -> None:
         }  # fmt: skip
         print(json_format.dumps(document, indent=2))
         return
-    sys.stdout.write((first.folder / "stdout").read_text(errors="replace"))
-    sys.stderr.write((first.folder / "stderr").read_text(errors="replace"))
+    pass_on((first.folder / "stdout").read_text(errors="replace"), sys.stdout)
+    pass_on((first.folder / "stderr").read_text(errors="replace"), sys.stderr)
     print(f"\n{module.manifest.reference}: {len(verdict.runs)} runs under {first.outcome.profile}", file=sys.stderr)
     for run in verdict.runs:
         fuel = f"fuel {run.outcome.fuel:,}, " if run.outcome.fuel else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import Any
+from typing import Any, TextIO
 
 
 class Progress:
@@ -69,6 +69,14 @@ def printable(text: object) -> str:
         letter if letter.isprintable() else letter.encode("unicode_escape", "surrogatepass").decode()
         for letter in str(text)
     )
+
+
+def pass_on(text: str, stream: TextIO) -> None:
+    """What a job wrote: as it is into a file or pipe, and what would command a terminal escaped where one reads it."""
+    if text and stream.isatty():
+        text = "\n".join(printable(line.replace("\t", "    ")) for line in text.rstrip("\n").split("\n")) + "\n"
+    stream.write(text)
+    stream.flush()
 
 
 def short(peer: str) -> str:

@@ -15,7 +15,7 @@ import typer
 
 from agents.request import CheckBy
 from node.cli.ending import complain, run_trio
-from node.cli.progress import Progress
+from node.cli.progress import Progress, pass_on
 from node.cli.strategies import check_strategy
 from node.cli.tables import print_event, print_offers
 from node.config import LOCAL, Config
@@ -339,9 +339,8 @@ def _print(document: dict[str, Any], form: Form) -> None:
     if form.quiet:
         form.end(document)
     else:
-        sys.stdout.write(result.get("stdout", ""))
-        sys.stdout.flush()
-        sys.stderr.write(result.get("stderr", ""))
+        pass_on(result.get("stdout", ""), sys.stdout)
+        pass_on(result.get("stderr", ""), sys.stderr)
     there = f"paid {document['price']['paid']}; the result is in {result['path']}" if "path" in result else ""
     if document["outcome"] != "DONE":
         complain(_outcome_text(document), _outcome_mend(document) or there)
