@@ -20,7 +20,9 @@ from simulator.world import START, Observer, World
 POOLS = (1, 3, 3, 4, 7, 11, 21)
 BUYERS = ("honest", "honest", "honest", "honest", "accuser", "defaulter", "withholder", "turncoat")
 PROVIDERS = ("honest", "honest", "liar", "liar", "phantom", "hoarder", "vanisher", "accomplice")
-JURORS = ("copier", "guesser", "sleeper", "colluder", "agreer")
+JURORS = ("copier", "guesser", "sleeper", "colluder", "framer", "agreer")
+OWN_JUDGES = 0.3
+"""The share of liars, and of accusers' jobs, that want to be judged by those in league with them alone."""
 TOLERANT = 0.3
 """The share of jobs whose results differ in their bytes each time."""
 ALWAYS = 1_000_000
@@ -48,12 +50,17 @@ def build(
     haggling = "fixed" if busy else DEFAULT  # prices are not what these worlds are about
     peers = [buyer(f"buyer {i}", i, haggling, kind=rng.choice(BUYERS), rules=rules) for i in range(rng.randint(1, 3))]
     buyers = len(peers)
+    jurors = [rng.choice(JURORS) if rng.random() < bad else "honest" for _ in range(rng.choice(POOLS))]
+    own = {
+        kind: tuple(sorted(address(f"mediator {i}") for i, each in enumerate(jurors) if each == kind))
+        for kind in ("colluder", "framer")
+    }
     for i, kind in enumerate(kinds):
         floor = rng.randint(50, 400)
-        shop = Shop(MACHINE, ("wasm",), ("sandboxed_wasm",), (Sheet("*", floor, floor),))
+        wanted = own["colluder"] if kind == "liar" and rng.random() < OWN_JUDGES else ()
+        shop = Shop(MACHINE, ("wasm",), ("sandboxed_wasm",), (Sheet("*", floor, floor),), wanted)
         peers.append(provider(f"provider {i}", i, shop, haggling, kind=kind, rules=rules))
-    for i in range(rng.choice(POOLS)):
-        kind = rng.choice(JURORS) if rng.random() < bad else "honest"
+    for i, kind in enumerate(jurors):
         peers.append(mediator(f"mediator {i}", i, kind=kind, friends=friends, rules=rules))
     plan = CALM if rng.random() < 0.5 else faults.draw(rng, [peer.address for peer in peers], START, BUSY)
     requests: dict[Address, list[Request]] = {}
@@ -65,7 +72,8 @@ def build(
         peer, moment = peers[rng.randrange(buyers)], START + rng.uniform(5, 0.6 * BUSY)
         request = draw_request(rng, moment, check_ppm=ALWAYS)
         near = replace(request.job, compare="numeric") if rng.random() < TOLERANT else request.job
-        request = replace(request, job=near, check_by=rng.choice(tuple(CheckBy)))
+        named = own["framer"] if peer.kind == "accuser" and rng.random() < OWN_JUDGES else ()
+        request = replace(request, job=near, check_by=rng.choice(tuple(CheckBy)), mediators=named)
         requests.setdefault(peer.address, []).append(request)
         world.request(moment, peer, request)
     return world, oracle

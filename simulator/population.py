@@ -143,6 +143,7 @@ def mediator(
         "sleeper": lambda rng: Sleeper(honest(rng)),
         "agreer": lambda rng: Agreer(honest(rng)),
         "colluder": lambda rng: Colluder(honest(rng), friends),
+        "framer": lambda rng: Colluder(honest(rng), None, forge=lambda deal: "not-what-you-said"),
     }
     return Peer(who, name, makers[kind], BUILT_IN[DEFAULT](), 6000 + number, clock, honest=kind == "honest", kind=kind)
 
