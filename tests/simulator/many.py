@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import time
@@ -40,12 +41,12 @@ def trial(seed: int) -> Report | str:
 
 def main() -> int:
     """Run them all and tell."""
-    arguments = sys.argv[1:]
-    disputes = arguments[0] == "--disputes"
-    if disputes:
-        arguments = arguments[1:]
-    count = int(arguments[0])
-    first = int(arguments[1]) if len(arguments) > 1 else 1_000_000
+    parser = argparse.ArgumentParser(description="Thousands of seeds, on every core; ends with 1 if a rule broke.")
+    parser.add_argument("--disputes", action="store_true", help="worlds of disputes, until there were COUNT disputes")
+    parser.add_argument("count", type=int, metavar="COUNT", help="markets")
+    parser.add_argument("first", type=int, nargs="?", default=1_000_000, metavar="FIRST", help="seed")
+    wish = parser.parse_args()
+    disputes, count, first = wish.disputes, wish.count, wish.first
     seeds = range(first, first + count) if not disputes else iter(range(first, first + count * 10))
     began, reports, broken, judged = time.monotonic(), 0, 0, 0
     deals = events = cheated = 0
