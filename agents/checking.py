@@ -76,7 +76,7 @@ def step(it: Purchase, stage: Checking, now: float, event: Event) -> Step[Purcha
     """What goes on while it is run again."""
     asked = None if stage.by_us or not stage.asked else stage.asked[-1]
     match event:
-        case Got(sender, Rechecked() as own) if sender == asked and stage.own is None:
+        case Got(sender, Rechecked() as own) if sender == asked and own.asker == it.deal.jc and stage.own is None:
             run = Run(own.cid, own.exit_code, own.units, own.profile, own.failure)
             return _weigh(it, replace(stage, gateway=own.gateway, ran=(*stage.ran, sender)), now, run)
         case Got(sender, CannotRecheck(reason=reason)) if sender == asked:

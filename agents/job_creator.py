@@ -53,7 +53,7 @@ from agents.reports import Agreed, Ended, Noted, Outcome
 from agents.reputation import Reputation, Standing
 from agents.reputation import key as standing_key
 from agents.request import Request
-from agents.roll import Roll
+from agents.roll import PHASE, Judged, Roll
 from agents.shortlist import Appraise, Shortlist
 from agents.strategy import Breached, Dealt, Settled
 from agents.tender import Bought, Failure, Tender
@@ -63,7 +63,7 @@ from protocol.deal import DealId
 from protocol.identity import Address
 from protocol.job import Run
 from protocol.messages import CannotRecheck, DealMessage, Move, Recheck, Rechecked, Testimony, deal_named
-from protocol.offers import JobOffer, MediatorOffer, ResourceOffer
+from protocol.offers import JobOffer, MediatorOffer, ResourceOffer, Withdrawal
 from protocol.rules import Rules
 from protocol.types import Count, Limit, Party, TalkId
 from protocol.vault_state import Outcome as Ruled
@@ -88,7 +88,7 @@ class Wanted:
     """Those that did so once their money was locked, the latest last: none of them gets the job again."""
 
 
-Memory = Wanted | Purchase | Standing | Votes
+Memory = Wanted | Purchase | Standing | Votes | Judged
 """What a job creator saves."""
 
 
@@ -113,7 +113,7 @@ class JobCreator:
         self.rules = rules
         self.rng = rng
         self.book = OrderBook()
-        self.roll = Roll(me, rules, self.book)
+        self.roll = Roll(me, rules, rng)
         self.began = float("inf")
         """Since when it listens."""
         self.appraise = appraise
@@ -136,6 +136,8 @@ class JobCreator:
                     self.reputation.restore(record)
                 case Votes():
                     self.trust.restore(record)
+                case Judged():
+                    self.roll.restore(record)
                 case Purchase():
                     pass
 
@@ -151,6 +153,8 @@ class JobCreator:
                 return self._heard(now, event) if self.book.hear(now, offer) else []
             case Stakes(of):
                 return [*self.roll.saw(now, of), *self._all_tenders(now, lambda tender: tender.looked(now))]
+            case Woke(Timer(phase=phase)) if phase == PHASE:
+                return self.roll.ask(now)
             case Requested(request):
                 return self._want(now, request)
             case Cancelled(job):
@@ -230,7 +234,7 @@ class JobCreator:
         offer = event.offer
         if isinstance(offer, JobOffer):
             return []
-        looked = self.roll.heard(now, offer.mediator) if isinstance(offer, MediatorOffer) else []
+        looked = self.roll.heard(now, offer) if isinstance(offer, MediatorOffer | Withdrawal) else []
         return [*looked, *self._all_tenders(now, lambda tender: tender.heard(now, offer))]
 
     def _talk(self, now: float, sender: Address, move: Move) -> list[Effect]:

@@ -7,7 +7,7 @@ lost in a crash is asked of somebody else, so nothing of it has to survive; a di
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -51,6 +51,8 @@ MOST_CHECKS_FOR_ONE = 4
 """Of those, for one job creator."""
 MOST_ASKED = 64
 """Checks of deals that the chain has not shown us yet: anybody can make those up."""
+FETCHED_WITHIN = 300.0
+"""Seconds for module and inputs to come: a party that never serves them must not keep a place for longer."""
 SEEN_WITHIN = 20.0
 """Seconds after which such a check is dropped: its job has been run, so its deal has long been in the vault."""
 MOST_CASES = 16
@@ -84,17 +86,25 @@ class Bench:
 class Check:
     """One re-run that somebody asked for."""
 
-    askers: tuple[Address, ...]
-    """One party of the deal, or both."""
+    number: int
+    """One check of a deal is told from the next by it: a timer of an earlier one does nothing."""
+    askers: Mapping[Address, int]
+    """One party of the deal, or both, in the order in which they asked; and the ports of their gateways."""
     request: Recheck
     missing: tuple[str, ...]
     seen: bool = False
     """The chain has its deal; nothing is fetched before."""
+    failed: tuple[str, ...] = ()
+    """What could not be had from an asker, once for each."""
 
     @property
     def payer(self) -> Address:
         """Who pays: the job creator, if it has asked too."""
-        return self.request.deal.jc if self.request.deal.jc in self.askers else self.askers[0]
+        return self.request.deal.jc if self.request.deal.jc in self.askers else self.request.deal.rp
+
+    def timer(self, about: bytes, phase: str) -> Timer:
+        """One of this check alone."""
+        return Timer(about, f"{phase}:{self.number}")
 
 
 class Mediator:
@@ -116,6 +126,8 @@ class Mediator:
         """What the chain said of disputes that we were too busy to take, by deal."""
         self.known: dict[bytes, bool] = {}
         """Whether the chain knows the deal of a dispute that we were summoned to, by deal."""
+        self.asked = 0
+        """Checks so far in this life."""
         self.announced = float("-inf")
 
     def restore(self, records: Iterable[Case]) -> None:
@@ -143,8 +155,8 @@ class Mediator:
                 return [*self._saw(now, deal, event.standing), *self._seated(now, deal, event)]
             case Fetched(about, cid) if about in self.checks:
                 return self._fetched(about, cid)
-            case NotFetched(about, reason=reason) if about in self.checks:
-                return self._refuse(self.checks.pop(about), f"the inputs could not be fetched: {reason}")
+            case NotFetched(about, cid, reason) if about in self.checks:
+                return self._not_fetched(about, cid, reason)
             case NotRan(about, reason) if about in self.checks:
                 return self._refuse(self.checks.pop(about), f"it can't be run here: {reason}")
             case Ran(about, run) if about in self.checks and run.failure.startswith(OUT_OF_TIME):
@@ -155,11 +167,8 @@ class Mediator:
                 report = Rechecked(about, check.payer, *said, gateway=0)
                 # the provider may have agreed to bear a part of it, and takes nobody else's word that there was a check
                 return [Send(to, report) for to in dict.fromkeys((*check.askers, check.request.deal.rp))]
-            case Woke(Timer(about, "given up")):
-                self.checks.pop(about, None)
-                return []
-            case Woke(Timer(about, "unseen")) if about in self.checks and not self.checks[about].seen:
-                return self._drop(about, "the vault has no such deal")
+            case Woke(Timer(about) as timer) if about in self.checks:
+                return self._too_late(about, timer)
             case (
                 Woke(Timer(about))
                 | Fetched(about)
@@ -274,20 +283,21 @@ class Mediator:
     def _asked(self, now: float, asker: Address, request: Recheck) -> list[Effect]:
         about = request.deal.id(self.rules.domain)
         known = self.checks.get(about)
-        check = Check((asker,), request, (request.job.module_cid, request.job.inputs_cid))
-        reason = self._objection(asker, request, known)
-        if reason is not None:
-            return self._refuse(check, reason)
+        if (reason := self._objection(asker, request, known)) is not None:
+            return [Send(asker, CannotRecheck(about, reason[:300]))]
         if known is not None:
-            self.checks[about] = replace(known, askers=tuple(dict.fromkeys((*known.askers, asker))))
-            return []
+            # one of the two may be here only to keep the other's check from being done, and serve nothing
+            self.checks[about] = joined = replace(known, askers={**known.askers, asker: request.gateway})
+            return self._fetch(about, joined, asker) if known.seen and asker not in known.askers else []
         unseen = [name for name, other in self.checks.items() if not other.seen]
         of_asker = [name for name in unseen if asker in self.checks[name].askers]
         dropped: list[Effect] = []
         if len(of_asker) >= MOST_CHECKS_FOR_ONE or len(unseen) >= MOST_ASKED:
             dropped = self._drop((of_asker if len(of_asker) >= MOST_CHECKS_FOR_ONE else unseen)[0], "busy")
-        self.checks[about] = check
-        return [*dropped, Watch(request.deal), WakeAt(now + SEEN_WITHIN, Timer(about, "unseen"))]
+        self.asked += 1
+        missing = request.job.module_cid, request.job.inputs_cid
+        check = self.checks[about] = Check(self.asked, {asker: request.gateway}, request, missing)
+        return [*dropped, Watch(request.deal), WakeAt(now + SEEN_WITHIN, check.timer(about, "unseen"))]
 
     def _objection(self, asker: Address, request: Recheck, known: Check | None) -> str | None:
         deal, job = request.deal, request.job
@@ -317,11 +327,39 @@ class Mediator:
             return self._drop(about, "the deal is not open")
         if reason := self._busy(check.payer):
             return self._drop(about, reason)
-        self.checks[about] = replace(check, seen=True)
-        job, gateway = check.request.job, check.request.gateway
-        fetches = [Fetch(about, cid, check.askers[0], gateway, most_content(job)) for cid in check.missing]
-        until = now + 2 * job.resources.timeout + 120
-        return [*self._look_away(about, check), *fetches, WakeAt(until, Timer(about, "given up"))]
+        self.checks[about] = check = replace(check, seen=True)
+        fetches = [effect for asker in check.askers for effect in self._fetch(about, check, asker)]
+        until = now + FETCHED_WITHIN + 2 * check.request.job.resources.timeout
+        return [
+            *self._look_away(about, check),
+            *fetches,
+            WakeAt(now + FETCHED_WITHIN, check.timer(about, "unfetched")),
+            WakeAt(until, check.timer(about, "given up")),
+        ]
+
+    @staticmethod
+    def _fetch(about: bytes, check: Check, asker: Address) -> list[Effect]:
+        most = most_content(check.request.job)
+        return [Fetch(about, cid, asker, check.askers[asker], most) for cid in check.missing]
+
+    def _not_fetched(self, about: bytes, cid: str, reason: str) -> list[Effect]:
+        check = self.checks[about]
+        if cid not in check.missing:
+            return []
+        self.checks[about] = check = replace(check, failed=(*check.failed, cid))
+        if check.failed.count(cid) < len(check.askers):
+            return []  # the other party may serve it
+        return self._refuse(self.checks.pop(about), f"the inputs could not be fetched: {reason}")
+
+    def _too_late(self, about: bytes, timer: Timer) -> list[Effect]:
+        check = self.checks[about]
+        if timer == check.timer(about, "unseen") and not check.seen:
+            return self._drop(about, "the vault has no such deal")
+        if timer == check.timer(about, "unfetched") and check.missing:
+            return self._refuse(self.checks.pop(about), "the inputs did not come")
+        if timer == check.timer(about, "given up"):
+            return self._refuse(self.checks.pop(about), "the run does not end")
+        return []
 
     def _drop(self, about: bytes, reason: str) -> list[Effect]:
         check = self.checks.pop(about)

@@ -69,11 +69,6 @@ class OrderBook:
         offer = self._providers.get(who)
         return offer if offer is not None and offer.expires > now else None
 
-    def mediator(self, now: float, who: Address) -> MediatorOffer | None:
-        """What this mediator has on offer at this moment."""
-        offer = self._mediators.get(who)
-        return offer if offer is not None and offer.expires > now else None
-
     def mediators(self, now: float) -> Iterator[MediatorOffer]:
         """Mediators on offer at this moment."""
         return (offer for offer in self._mediators.values() if offer.expires > now)

@@ -20,7 +20,6 @@ from agents.events import (
     Fetched,
     Got,
     Heard,
-    Jumped,
     Launched,
     NotFetched,
     NotRan,
@@ -32,10 +31,9 @@ from agents.events import (
     Unreached,
     Woke,
 )
-from agents.order_book import OrderBook
 from agents.promises import Haggle, Promises
 from agents.purses import Purses
-from agents.roll import Roll
+from agents.roll import PHASE, Judged, Roll, slack
 from agents.sale import Over, Sale, Waiting
 from agents.shop import Shop
 from agents.strategy import Accept as Taken
@@ -88,6 +86,10 @@ ROUNDS = 12
 """How often the strategy is asked in one talk."""
 
 
+Memory = Sale | Judged
+"""What a provider saves."""
+
+
 class Provider:
     """The agent of one machine."""
 
@@ -104,26 +106,28 @@ class Provider:
         self.closing: tuple[tuple[str, int], ...] = ()
         """Units and prices of the latest deals made here, newest last."""
         self.purses = Purses()
-        self.book = OrderBook()
-        """Of mediators only."""
-        self.roll = Roll(me, rules, self.book)
+        self.roll = Roll(me, rules, rng)
         self.announced = float("-inf")
         self.news = False
         """Whether there is something to announce and a timer for it."""
 
-    def restore(self, records: Iterable[Sale]) -> None:
+    def restore(self, records: Iterable[Memory]) -> None:
         """Take back what was saved, before `Began`."""
-        self.sales.update({DealId(sale.id): sale for sale in records if not isinstance(sale.stage, Over)})
+        for record in records:
+            match record:
+                case Sale() if not isinstance(record.stage, Over):
+                    self.sales[DealId(record.id)] = record
+                case Judged():
+                    self.roll.restore(record)
+                case Sale():
+                    pass
 
     def handle(self, now: float, event: Event) -> list[Effect]:
         """What this event makes the provider do."""
         match event:
             case Began():
                 resumed = [effect for sale in self.sales.values() for effect in sales.begin(sale, now).effects]
-                return [*resumed, *self._announce(now)]
-            case Jumped():
-                self.book.jumped(now)
-                return []
+                return [*resumed, *self.roll.ask(now, self.shop.mediators), *self._announce(now)]
             case Woke(Timer(phase="announce")):
                 return self._announce(now)
             case Woke(Timer(phase="news")):
@@ -131,11 +135,10 @@ class Provider:
                 return [Publish(self.offer(now))]
             case Heard(JobOffer(job=job)):
                 return self._show_up(now, job)
-            case Heard(MediatorOffer() as offer):
-                return self.roll.heard(now, offer.mediator) if self.book.hear(now, offer) else []
-            case Heard(Withdrawal() as offer):
-                self.book.hear(now, offer)
-                return []
+            case Heard(MediatorOffer() | Withdrawal() as offer):
+                return self.roll.heard(now, offer)
+            case Woke(Timer(phase=phase)) if phase == PHASE:
+                return self.roll.ask(now)
             case Stakes(of):
                 return self.roll.saw(now, of)
             case Got(sender, Propose() as move):
@@ -409,18 +412,25 @@ class Provider:
         trusted = set(self.shop.mediators)
         if trusted and not set(terms.mediators) <= trusted:
             return "a mediator in the pool is not trusted here"
-        return self.rules.objection(now, job, terms) or self._unjudged(now, buyer, job, terms)
+        return self.rules.objection(now, job, terms) or self._unjudged(now, buyer, terms)
 
-    def _unjudged(self, now: float, buyer: Address, job: Job, terms: Terms) -> str | None:
+    def _unjudged(self, now: float, buyer: Address, terms: Terms) -> str | None:
         """Why no dispute under these terms would be judged by whom this peer trusts, as far as it knows by now."""
-        known, trusted = self.roll.known(now), set(self.shop.mediators)
-        if not trusted:
-            return self.roll.objection(known, terms.mediators, job, (self.me, buyer))
-        return "none of the mediators trusted here is in the pool" if known & trusted and not terms.mediators else None
+        pool = terms.mediators
+        if not self.shop.mediators:
+            if not pool and self.roll.had_judges(now):
+                return "its pool is empty, and this market has mediators"
+            return self.roll.objection(now, self.roll.known(now), pool, buyer, self.me)
+        if not pool:
+            return "none of the mediators trusted here is in the pool"
+        staked = sum(self.roll.is_staked(now, who) for who in pool)
+        if not staked or len(pool) - staked > slack(len(pool)):
+            return f"{staked} of the {len(pool)} mediators in its pool have a stake that is known here"
+        return None
 
     def _lasts(self, now: float, buyer: Address, job: Job, terms: Terms, objection: str | None) -> bool:
         """Whether an objection would be the same in another talk; not if it is about the moment, or what is known."""
-        return objection not in (self.rules.mistimed(now, job, terms), self._unjudged(now, buyer, job, terms))
+        return objection not in (self.rules.mistimed(now, job, terms), self._unjudged(now, buyer, terms))
 
     # --- deals -------------------------------------------------------------------------------------------------------
 

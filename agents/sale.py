@@ -76,7 +76,10 @@ AGAIN = 4.0
 HOPELESS = frozenset({"no such claim", "not open", "paid", "too late", "no receipt", "it had started"})
 """Refusals that no waiting mends; what has happened instead shows in the vault."""
 MOST_ASKED = 3
-"""Mediators that are asked, one after another, whether a job could have been done in its time."""
+"""Mediators that are asked whether a job could have been done in its time."""
+ENOUGH = 2
+"""Those that must say so, where there are as many, for one alone may be in league with the buyer. They are asked
+at once, for there is little time."""
 ASKED_SLACK = 10.0
 """Seconds a mediator gets on top of the job's own time limit, before another is asked."""
 COURTESY = 20.0
@@ -121,11 +124,11 @@ class Waiting:
     paid: bool = False
     """The pay is here; only the stakes are still locked."""
     checked: bool = False
-    """A mediator of the pool says that it ran the job again."""
-    outrun: bool = False
-    """Our run was cut off by time, and that mediator's was not."""
+    """A mediator of the pool says that it ran the job again for the buyer."""
     asked: Annotated[tuple[Party, ...], Limit(MOST_ASKED)] = ()
-    """Mediators that we have asked to run it, the latest last."""
+    """Mediators that we have asked to run it since our run was cut off by time, the latest last."""
+    quicker: Annotated[tuple[Party, ...], Limit(MOST_ASKED)] = ()
+    """Those of them whose run was not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +217,7 @@ def _act(sale: Sale, now: float) -> tuple[Effect, ...]:
                 *_deliver(sale, stage),
                 *_remind(sale, now, RESEND),
                 WakeAt(stage.collect_at, Timer(sale.id, "collect")),
-                *_ask_whether_late(sale, stage, now),
+                *_ask(sale, stage, now, stage.asked),
             )
         case GivenUp(reason):
             return (Send(sale.buyer, Abandoned(sale.id, reason)),)
@@ -271,7 +274,7 @@ def _saw(sale: Sale, now: float, standing: DealState, at: int) -> Step[Sale]:
             return _enter(sale, GivenUp("absence was claimed before the run could begin"), now, answer)
         case Waiting() as stage, DealState(state=State.ABSENT, deadline=deadline):
             late = ending.end_at(deadline + COURTESY, sale.id, deadline)
-            if _has_failed(stage):
+            if _has_failed(sale, stage):
                 return Step(sale, (late,))
             return Step(sale, (Transact(sale.id, proof_of_delivery(sale, stage)), *_deliver(sale, stage), late))
         case Waiting(), DealState(state=State.DELIVERED, deadline=deadline):
@@ -333,7 +336,7 @@ def _go_on(sale: Sale, now: float, event: Event) -> Step[Sale]:
             late = sale.deal.grace // 2 if run.cid == CUT_OFF else 0
             unsaid = () if begun else (_begun(sale),)
             waiting = Waiting(run, b"", b"", 0, sale.deal.deliver_by + late)
-            return _enter(sale, _next_asked(sale, waiting), now, *unsaid)
+            return _enter(sale, _asking(sale, waiting, ENOUGH), now, *unsaid)
         case Working(begun=True), Got(message=Asking()):
             return Step(sale, (_begun(sale),))
         case GivenUp(), Got(message=Asking()):
@@ -353,50 +356,68 @@ def _wait(sale: Sale, stage: Waiting, now: float, event: Event) -> Step[Sale]:
             return _keep(sale, kept, *_late_proof(sale, stage, now))
         case Got(message=Asking()):
             return Step(sale, _deliver(sale, stage))
-        case Got(sender, Rechecked(asker=asker, cid=cid)) if sender in sale.mediators and not stage.checked:
-            outrun = stage.run.cid == CUT_OFF and cid != CUT_OFF
-            ours = asker == sale.deal.rp and sale.check_fee
-            fee = (Transact(subject(sale.id, "fee"), Transfer(sender, sale.check_fee)),) if ours else ()
-            sale, effects = _keep(sale, replace(stage, checked=True, outrun=outrun))
-            return Step(sale, (*effects, *fee, *(_billed(sale, stage.run) if sale.check_cut else ())))
-        case Got(sender, CannotRecheck()) | Unreached(sender, Recheck()) if stage.asked[-1:] == (sender,):
+        case Got(sender, Rechecked() as word) if sender in sale.mediators:
+            return _heard(sale, stage, sender, word)
+        case Got(sender, CannotRecheck()) | Unreached(sender, Recheck()) if sender in stage.asked:
             return _ask_another(sale, stage, now)
         case Woke(Timer(phase=phase)) if phase == f"asked:{len(stage.asked)}":
             return _ask_another(sale, stage, now)
         case Woke(Timer(phase=phase)) if phase.startswith("resend:") and not stage.receipt and not stage.voucher:
             pause = min(RESEND_MOST, 2 * float(phase.removeprefix("resend:")))
             return Step(sale, (*_deliver(sale, stage), *_remind(sale, now, pause)))
-        case Woke(Timer(phase="collect")) if not stage.paid and not _has_failed(stage):
+        case Woke(Timer(phase="collect")) if not stage.paid and not _has_failed(sale, stage):
             return Step(sale, (Transact(sale.id, _demand(sale, stage)),))
         case _:
             return Step(sale)
 
 
-def _next_asked(sale: Sale, stage: Waiting) -> Waiting:
-    """Where the run was cut off: another mediator to tell whether it could have been done, be the buyer silent."""
-    rest = [mediator for mediator in sale.mediators if mediator not in stage.asked]
-    if stage.run.cid != CUT_OFF or stage.checked or not rest or len(stage.asked) >= MOST_ASKED:
+def _heard(sale: Sale, stage: Waiting, sender: Address, word: Rechecked) -> Step[Sale]:
+    """A mediator's word on its own run; it says which of the two sides asked for it, and pays."""
+    effects: tuple[Effect, ...] = ()
+    if sender in stage.asked and word.asker == sale.deal.rp and sale.check_fee:
+        fee = Transfer(sender, sale.check_fee)
+        effects = (Transact(subject(sale.id, "own fee", stage.asked.index(sender)), fee),)
+    if word.asker == sale.buyer and not stage.checked:
+        stage = replace(stage, checked=True)
+        effects = (*effects, *(_billed(replace(sale, stage=stage), stage.run) if sale.check_cut else ()))
+    if sender in stage.asked and sender not in stage.quicker and word.cid != CUT_OFF:
+        stage = replace(stage, quicker=(*stage.quicker, sender))
+    return Step(sale, effects) if stage is sale.stage else _keep(sale, stage, *effects)
+
+
+def _is_outrun(sale: Sale, stage: Waiting) -> bool:
+    """Whether our run was cut off, and those of others would not have been."""
+    return len(stage.quicker) >= min(ENOUGH, len(sale.mediators)) > 0
+
+
+def _asking(sale: Sale, stage: Waiting, more: int) -> Waiting:
+    """Where the run was cut off: so many more mediators to tell whether it could be done, be the buyer silent."""
+    if stage.run.cid != CUT_OFF or _is_outrun(sale, stage):
         return stage
-    # in the order in which the buyer asks, so that one run serves both
-    return replace(stage, asked=(*stage.asked, rest[int.from_bytes(sale.id[:8], "big") % len(rest)]))
+    for _ in range(min(more, MOST_ASKED - len(stage.asked), len(sale.mediators) - len(stage.asked))):
+        rest = [mediator for mediator in sale.mediators if mediator not in stage.asked]
+        # in the order in which the buyer asks, so that one run serves both
+        stage = replace(stage, asked=(*stage.asked, rest[int.from_bytes(sale.id[:8], "big") % len(rest)]))
+    return stage
 
 
 def _ask_another(sale: Sale, stage: Waiting, now: float) -> Step[Sale]:
-    after = _next_asked(sale, stage)
-    return Step(sale) if after is stage else _keep(sale, after, *_ask_whether_late(sale, after, now))
+    after = _asking(sale, stage, 1)
+    return Step(sale) if after is stage else _keep(sale, after, *_ask(sale, after, now, after.asked[-1:]))
 
 
-def _ask_whether_late(sale: Sale, stage: Waiting, now: float) -> tuple[Effect, ...]:
-    if not stage.asked or stage.checked or stage.paid:
+def _ask(sale: Sale, stage: Waiting, now: float, whom: tuple[Address, ...]) -> tuple[Effect, ...]:
+    whom = tuple(mediator for mediator in whom if mediator not in stage.quicker)
+    if not whom or stage.paid or _is_outrun(sale, stage):
         return ()
     request = Recheck(sale.deal, sale.table, sale.job, sale.mediators, gateway=0, fee=sale.check_fee)
     late = WakeAt(now + sale.job.resources.timeout + ASKED_SLACK, Timer(sale.id, f"asked:{len(stage.asked)}"))
-    return (Send(stage.asked[-1], request), late)
+    return (*(Send(mediator, request) for mediator in whom), late)
 
 
-def _has_failed(stage: Waiting) -> bool:
+def _has_failed(sale: Sale, stage: Waiting) -> bool:
     """Whether nothing is left to claim: it costs the timeout stake, and a claim would cost the collateral too."""
-    return stage.outrun and not stage.voucher
+    return _is_outrun(sale, stage) and not stage.voucher
 
 
 def _late_proof(sale: Sale, stage: Waiting, now: float) -> tuple[Effect, ...]:
@@ -484,7 +505,7 @@ def _remind(sale: Sale, now: float, pause: float) -> tuple[Effect, ...]:
 
 
 def _demand(sale: Sale, stage: Waiting) -> VaultCall:
-    if stage.voucher and (stage.outrun or stage.granted >= sale.due(stage.run)):
+    if stage.voucher and (_is_outrun(sale, stage) or stage.granted >= sale.due(stage.run)):
         return Redeem(sale.deal, stage.granted, stage.voucher)
     return Deliver(sale.deal, sealed(stage.run.cid, sale.salt), stage.receipt or None)
 

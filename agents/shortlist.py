@@ -11,7 +11,7 @@ from random import Random
 from agents.order_book import OrderBook
 from agents.reputation import Reputation
 from agents.request import Request
-from agents.roll import Roll
+from agents.roll import Roll, slack
 from agents.selection import Quote, cost, judged, whom_to_ask
 from agents.trust import Trust
 from protocol.identity import Address
@@ -53,18 +53,20 @@ class Shortlist:
 
     def fitting(self, now: float, without: Collection[Address] = ()) -> list[ResourceOffer]:
         """Offers of this moment that can serve the job, but for those of some providers."""
+        able = self._able(now)
         return [
             offer
             for offer in self.book.providers(now)
             if offer.provider not in without
             and offer.provider != self.me
             and self.misfit(offer) is None
-            and self._unjudged(now, offer) is None
+            and self._unjudged(now, offer, able) is None
         ]
 
     def misfits(self, now: float) -> set[str]:
         """Why those of this moment can't that can't."""
-        return {self.misfit(offer) or self._unjudged(now, offer) or "" for offer in self.book.providers(now)} - {""}
+        able, offers = self._able(now), self.book.providers(now)
+        return {self.misfit(offer) or self._unjudged(now, offer, able) or "" for offer in offers} - {""}
 
     def misfit(self, offer: ResourceOffer) -> str | None:
         """Why this one can't serve the job; None if it can."""
@@ -117,34 +119,34 @@ class Shortlist:
 
     def has_judges(self, now: float) -> bool:
         """Whether anybody is known who could judge."""
-        return bool(self.request.mediators or self._able(now))
+        return bool(self._able(now))
 
     def may_have_judges(self, now: float) -> bool:
-        """Whether somebody has announced itself who could judge once its stake is in the vault."""
-        return self.roll.has_hopes(now)
+        """Whether somebody may soon be known who could."""
+        return self.roll.may_have_judges(now)
 
     def terms(self, now: float, offer: ResourceOffer) -> Terms:
         """What a talk about this offer starts from; the price comes later."""
         quote, wanted = self.quote(offer), self.request
         unit = quote.unit if quote is not None else "job"
-        return self.rules.terms(now, wanted.job, 0, wanted.check_ppm, self._pool(now, offer), unit)
+        return self.rules.terms(now, wanted.job, 0, wanted.check_ppm, self._pool(now, offer, self._able(now)), unit)
 
-    def _able(self, now: float) -> set[Address]:
-        # whom the user names is the user's affair
-        named = set(self.request.mediators)
-        return named or {who for who in self.roll.known(now) if not self.trust.is_doubted(now, who)}
-
-    def _pool(self, now: float, offer: ResourceOffer) -> tuple[Address, ...]:
-        able = self._able(now)
-        both = able & set(offer.mediators) if offer.mediators else able
-        return self.roll.pool(both, self.request.job, (self.me, offer.provider))
-
-    def _unjudged(self, now: float, offer: ResourceOffer) -> str | None:
-        """Why no dispute with this provider would be judged by whom this peer trusts."""
-        if not offer.mediators:
-            return None
+    def _able(self, now: float) -> frozenset[Address]:
         if self.request.mediators:
-            return None if self._pool(now, offer) else "it trusts none of the mediators that were named"
-        able = self._able(now)  # where that is nobody, nobody judges anybody's deals
-        parties = self.me, offer.provider
-        return self.roll.objection(able, self._pool(now, offer), self.request.job, parties) if able else None
+            return frozenset(self.request.mediators)  # whom the user names is the user's affair
+        known = self.roll.known(now)
+        # no more of them are left out than sellers let be missing
+        return known - frozenset(self.trust.doubted(now, known)[: slack(len(known))])
+
+    def _pool(self, now: float, offer: ResourceOffer, able: frozenset[Address]) -> tuple[Address, ...]:
+        both = able.intersection(offer.mediators) if offer.mediators else able
+        return self.roll.pool(now, both, self.me, offer.provider)
+
+    def _unjudged(self, now: float, offer: ResourceOffer, able: frozenset[Address]) -> str | None:
+        """Why no dispute with this provider would be judged by whom this peer trusts."""
+        if not self.request.mediators and not (offer.mediators and able):
+            return None  # it takes those that are known here; where that is nobody, nobody judges anybody's deals
+        pool = self._pool(now, offer, able)
+        if self.request.mediators:
+            return None if pool else "none of the mediators that were named can judge it"
+        return self.roll.objection(now, able, pool, self.me, offer.provider)

@@ -12,6 +12,7 @@ signed to this peer itself, and weighs half after a while.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from math import log
 
@@ -86,8 +87,16 @@ class Trust:
 
     def is_doubted(self, now: float, peer: Address) -> bool:
         """Whether it is to be left out of pools: a mediator never heard in a dispute is not."""
+        return self._score(now, peer) >= LIMIT
+
+    def doubted(self, now: float, among: Collection[Address]) -> list[Address]:
+        """Those of them, the worst first."""
+        found = [peer for peer in among if self.is_doubted(now, peer)]
+        return sorted(found, key=lambda peer: (-self._score(now, peer), peer))
+
+    def _score(self, now: float, peer: Address) -> int:
         votes = self._votes.get(peer)
-        return votes is not None and votes.aged(now).score >= LIMIT
+        return 0 if votes is None else votes.aged(now).score
 
 
 def lessons(dispute: Dispute) -> tuple[tuple[Address, bool], ...]:

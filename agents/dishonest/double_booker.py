@@ -18,7 +18,7 @@ class DoubleBooker:
     def __init__(self, copies: Sequence[Provider]) -> None:
         self.copies = copies
         for copy in copies:
-            copy.book, copy.roll = copies[0].book, copies[0].roll  # only the first hears what is announced
+            copy.roll = copies[0].roll  # only the first hears what is announced
 
     @property
     def shop(self) -> Shop:

@@ -6,28 +6,33 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from market import Market, customer, on, same, seller, sick, slow
+from market import Market, customer, on, seller, sick, slow
 from test_disputes import Trial, pool, trial
 
 from agents import juror, juror_stages
-from agents.effects import Effect, Fetch, LookUpStakes, Send, Transact, Unwatch, WakeAt, Watch
-from agents.events import ChainSaw, Event, Got, Ran, Timer, Woke
-from agents.mediator import MOST_ASKED, MOST_CHECKS_FOR_ONE, SEEN_WITHIN, Mediator
+from agents import sale as sales
+from agents.effects import Effect, Execute, Fetch, LookUpStakes, Save, Send, Transact, Unwatch, WakeAt, Watch
+from agents.events import ChainSaw, Event, Fetched, Got, NotFetched, Ran, Timer, Woke
+from agents.mediator import FETCHED_WITHIN, MOST_ASKED, MOST_CHECKS_FOR_ONE, SEEN_WITHIN, Mediator
 from agents.reports import Checked, DisputeOpened, Verdict
 from agents.request import CheckBy
+from agents.sale import Sale
 from protocol.identity import Address
+from protocol.job import Run
 from protocol.judging import CUT_OFF, UNSHOWN
 from protocol.messages import Abandoned, Begun, CannotRecheck, Exhibit, Recheck, Rechecked, Summons, sealed
 from protocol.terms import pool_hash
 from protocol.vault_calls import Absent
 from protocol.vault_state import DealState, State
 from protocol.vault_state import Outcome as Ruling
+from protocol.wire import agreement
 from simulator.population import RULES, address
-from simulator.world import START, Peer
+from simulator.world import START, Peer, World
 
 EVERY_WAY = pytest.mark.parametrize("by", list(CheckBy))
 
@@ -140,6 +145,13 @@ def test_a_slow_machine_costs_its_timeout_stake_and_never_the_collateral(by: Che
     assert tried.gains() == (tried.deal.rp_stake, -tried.deal.rp_stake)
 
 
+def hurried(effect: Effect) -> Effect:
+    """A mediator that says of every run that it ended in time."""
+    if isinstance(effect, Send) and isinstance(effect.message, CannotRecheck):
+        return replace(effect, message=Rechecked(effect.message.deal, effect.to, "a-result", 0, 0, "", "", 0))
+    return effect
+
+
 def deaf(event: Event) -> Event:
     """No message arrives here."""
     return Woke(Timer(b"", "nothing has happened")) if isinstance(event, Got) else event
@@ -158,22 +170,54 @@ def test_a_slow_machine_claims_nothing_where_a_mediator_was_faster_even_if_nobod
     assert not market.oracle.sometimes["called: Deliver"]
     assert tried.gains() == (0, 0)
     fees = [paid for paid in market.oracle.payments if paid.kind == "check"]
-    payers = {paid.by for paid in fees}
-    assert payers == {tried.deal.rp if by is CheckBy.SELF else tried.deal.jc}, "one run serves both"
-    assert len(fees) == (2 if by is CheckBy.MEDIATORS else 1)
+    payers = [paid.by for paid in fees]
+    # it asks two, in the order in which the buyer asks: one run serves both, and the buyer pays
+    assert payers.count(tried.deal.rp) == {CheckBy.SELF: 2, CheckBy.ANYBODY: 1, CheckBy.MEDIATORS: 0}[by]
+    assert payers.count(tried.deal.jc) == {CheckBy.SELF: 0, CheckBy.ANYBODY: 1, CheckBy.MEDIATORS: 2}[by]
 
 
-def test_a_slow_machine_asks_the_next_mediator_where_one_is_as_slow_or_away() -> None:
+def test_a_slow_machine_asks_another_mediator_where_one_is_away() -> None:
     asked = set()
-    for quick in range(3):
+    for away in range(3):
         jurors = pool(*("honest",) * 3)
-        jurors = [on(peer, slow if number != quick else same) for number, peer in enumerate(jurors)]
-        jurors[quick - 1] = on(jurors[quick - 1], deaf)
+        jurors[away] = on(jurors[away], deaf)
         market = Market(on(customer(), says=no_absence), crawler(), *jurors, rules=replace(RULES, transfer=60))
         tried = Trial(market, check_by=CheckBy.SELF)
         assert not market.oracle.sometimes["called: Deliver"]
         asked.add(len(ran_by(tried)))
-    assert asked == {1, 2, 3}, "wherever the quick one stands in the order"
+    assert asked == {2, 3}, "wherever it stands in the order"
+
+
+def test_one_mediator_alone_talks_no_provider_out_of_its_claim() -> None:
+    """In league with the buyer it would earn the stake with every job that has no end."""
+    for liar in range(3):
+        jurors = [on(juror, slow) for juror in pool(*("honest",) * 3)]
+        jurors[liar] = on(jurors[liar], says=hurried)
+        market = Market(on(customer(), slow), crawler(), *jurors)
+        tried = Trial(market, check_by=CheckBy.SELF)
+        assert tried.gains()[1] == tried.deal.pay
+
+
+@pytest.mark.parametrize("cid", ["a-result", CUT_OFF])
+def test_a_word_that_nobody_asked_for_is_paid_by_nobody_and_decides_nothing(cid: str) -> None:
+    market = Market(customer(), crawler(), *pool(*("honest",) * 3))
+    saved: list[Sale] = []
+
+    class Watcher:
+        def handled(self, world: World, peer: Peer, event: Event, effects: list[Effect]) -> None:
+            states = [effect.state for effect in effects if isinstance(effect, Save)]
+            saved.extend(it for it in states if isinstance(it, Sale) and isinstance(it.stage, sales.Waiting))
+
+        def __getattr__(self, _: str) -> Any:
+            return lambda *_: None
+
+    market.world.observers.append(Watcher())
+    tried = Trial(market, check_by=CheckBy.SELF)
+    sale = saved[0]
+    sale = replace(sale, stage=replace(sale.stage, asked=sale.mediators[:1], quicker=(), checked=False))
+    for sender in sale.mediators[1:]:
+        word = Rechecked(sale.id, tried.deal.rp, cid, 0, 0, "", "", 0)
+        assert sales.step(sale, START + 90, Got(sender, word)).effects == ()
 
 
 @EVERY_WAY
@@ -246,7 +290,7 @@ def test_made_up_checks_fetch_nothing_and_keep_nobody_else_waiting(strangers: in
     assert len(agent.checks) == (MOST_CHECKS_FOR_ONE if strangers == 1 else MOST_ASKED)
     agent.handle(now, Got(tried.deal.jc, request))
     began = agent.handle(now + 1, saw(request, State.OPEN))
-    assert kinds(began) == [Unwatch, Fetch, Fetch, WakeAt]
+    assert kinds(began) == [Unwatch, Fetch, Fetch, WakeAt, WakeAt]
     assert {effect.most for effect in began if isinstance(effect, Fetch)} == {(64 + 256) << 20}
 
 
@@ -263,6 +307,70 @@ def test_a_check_whose_deal_the_chain_does_not_show_is_dropped_within_seconds() 
     assert not agent.checks
     agent.handle(now, Got(tried.deal.jc, request))
     assert refusals(agent.handle(now, saw(request, State.CLOSED))) == ["the deal is not open"]
+
+
+@pytest.mark.parametrize("first", ["buyer", "provider"])
+def test_a_party_that_serves_nothing_does_not_keep_the_other_from_having_its_check(first: str) -> None:
+    """Whoever fears a check could ask for it first, and let the mediator wait for the inputs."""
+    tried = Trial(Market(customer(), seller("cheat", 100), *pool(*("honest",) * 3)), check_by=CheckBy.ANYBODY)
+    agent, request = asked(tried)
+    about, now = request.deal.id(RULES.domain), START + 90
+    parties = [tried.deal.jc, tried.deal.rp] if first == "buyer" else [tried.deal.rp, tried.deal.jc]
+    agent.handle(now, Got(parties[0], replace(request, gateway=1)))
+    agent.handle(now, saw(request, State.OPEN))
+    joined = agent.handle(now + 1, Got(parties[1], replace(request, gateway=2)))
+    assert {(effect.source, effect.gateway) for effect in joined if isinstance(effect, Fetch)} == {(parties[1], 2)}
+    for cid in (request.job.module_cid, request.job.inputs_cid):
+        assert agent.handle(now + 2, NotFetched(about, cid, "not there")) == []
+        effects = agent.handle(now + 3, Fetched(about, cid, 1))
+    assert kinds(effects) == [Execute]
+    told = agent.handle(now + 4, Ran(about, Run("a-result", 0, 0, "", "")))
+    words = {effect.to: effect.message for effect in told if isinstance(effect, Send)}
+    assert set(words) == set(parties)
+    assert {word.asker for word in words.values() if isinstance(word, Rechecked)} == {tried.deal.jc}, "it pays"
+
+
+def test_where_neither_party_serves_the_inputs_both_are_told() -> None:
+    tried = Trial(Market(customer(), seller("cheat", 100), *pool(*("honest",) * 3)), check_by=CheckBy.ANYBODY)
+    agent, request = asked(tried)
+    about, now = request.deal.id(RULES.domain), START + 90
+    agent.handle(now, Got(tried.deal.jc, request))
+    agent.handle(now, Got(tried.deal.rp, request))
+    began = agent.handle(now, saw(request, State.OPEN))
+    assert [effect.source for effect in began if isinstance(effect, Fetch)] == [tried.deal.jc] * 2 + [tried.deal.rp] * 2
+    lost = NotFetched(about, request.job.inputs_cid, "not there")
+    assert agent.handle(now + 1, lost) == []
+    assert len(refusals(agent.handle(now + 1, lost))) == 2
+    assert not agent.checks
+
+
+def test_a_timer_of_an_earlier_check_does_nothing_to_the_next_one_of_the_same_deal() -> None:
+    tried = Trial(Market(customer(), seller("cheat", 100), *pool(*("honest",) * 3)), check_by=CheckBy.ANYBODY)
+    agent, request = asked(tried)
+    about, now = request.deal.id(RULES.domain), START + 90
+    old = agent.handle(now, Got(tried.deal.rp, request)) + agent.handle(now, saw(request, State.OPEN))
+    for cid in (request.job.module_cid, request.job.inputs_cid):
+        agent.handle(now, Fetched(about, cid, 1))
+    agent.handle(now, Ran(about, Run("a-result", 0, 0, "", "")))
+    agent.handle(now + 5, Got(tried.deal.jc, request))
+    timers = [effect for effect in old if isinstance(effect, WakeAt)]
+    assert len(timers) == 3
+    for timer in timers:
+        assert agent.handle(timer.moment, Woke(timer.timer)) == []
+    assert about in agent.checks
+
+
+def test_inputs_that_do_not_come_keep_a_mediator_busy_for_minutes_at_most() -> None:
+    tried = Trial(Market(customer(), seller("cheat", 100), *pool(*("honest",) * 3)), check_by=CheckBy.ANYBODY)
+    agent, request = asked(tried)
+    request = replace(request, job=replace(request.job, resources=replace(request.job.resources, timeout=3600)))
+    request = replace(request, deal=replace(request.deal, terms=agreement(request.table, request.job)))
+    agent.handle(START, Got(tried.deal.jc, request))
+    began = agent.handle(START, saw(request, State.OPEN))
+    first = min((effect for effect in began if isinstance(effect, WakeAt)), key=lambda wake: wake.moment)
+    assert first.moment == START + FETCHED_WITHIN
+    assert refusals(agent.handle(first.moment, Woke(first.timer))) == ["the inputs did not come"]
+    assert not agent.checks
 
 
 def test_only_for_a_deal_whose_pool_has_it_a_mediator_runs_the_job_that_was_sold() -> None:
