@@ -144,7 +144,7 @@ def _differs(it: Purchase, stage: Checking, now: float, own: Run, how: str) -> S
     others = len(stage.against) if is_tolerant(it.job) else stage.against.count(own.cid)
     if stage.by_us or others >= ENOUGH:
         return _refuse(it, stage, now)
-    return _next(it, stage, now, f"{why}: it is run once more before anybody is blamed")
+    return _next(it, stage, now, why)
 
 
 def _refuse(it: Purchase, stage: Checking, now: float, *first: Effect) -> Step[Purchase]:
@@ -167,13 +167,15 @@ def _did_not(it: Purchase, stage: Checking, now: float, reason: str) -> Step[Pur
 def _next(it: Purchase, stage: Checking, now: float, reason: str) -> Step[Purchase]:
     """Whose turn it is: the next mediator's, this machine's where none did it or one speaks against it, or nobody's."""
     noted = Tell(it.wanted, Noted(reason[:300]))
+    again = Tell(it.wanted, Noted("it is run once more before anybody is blamed"))
+    noted_again = (noted, again) if stage.against else (noted,)
     stage = replace(stage, own=None, here=False, by_us=False)
     may_run = it.check_by != CheckBy.MEDIATORS and not stage.ours
     may_ask = it.check_by != CheckBy.SELF and len(stage.asked) < min(MOST_CHECKERS, len(it.terms.mediators))
     if may_run and (stage.against or not may_ask):
-        return enter(it, replace(stage, by_us=True, ours=True), now, noted)
+        return enter(it, replace(stage, by_us=True, ours=True), now, *noted_again)
     if may_ask:
-        return enter(it, _asking(it, stage), now, noted)
+        return enter(it, _asking(it, stage), now, *noted_again)
     alone = len(it.terms.mediators) == 1  # all that both sides wanted
     if stage.against and (alone or (len(stage.against) >= ENOUGH and not stage.agree)):
         return _refuse(it, stage, now, noted)

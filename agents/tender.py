@@ -454,7 +454,7 @@ class Tender:
 
     def _nobody_fits(self, now: float) -> Failure:
         lacks = self.list.misfits(now)
-        heard = f"{len(lacks)} kinds of misfit: {'; '.join(sorted(lacks))}" if lacks else "no provider was heard"
+        heard = f"none fits: {'; '.join(sorted(lacks))}" if lacks else "no provider was heard"
         return Failure(Outcome.NO_OFFER, heard)
 
     def _nobody_agrees(self, now: float) -> list[Effect]:

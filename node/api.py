@@ -167,6 +167,11 @@ class Api:
             about = {"module": dict(body["about"]["module"]), "compare": str(body["about"]["compare"])}
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             return JSONResponse({"error": f"not a job request: {error!r}"}, status_code=400)
+        checks_alone = request_of.check_by is CheckBy.SELF and request_of.check_ppm
+        if checks_alone and job.executor not in self.peer.workshop.executors:
+            why = f"this node has no {job.executor} executor, so it can't check a result itself"
+            mend = "start it with one, or let mediators check (--check-by mediators)"
+            return JSONResponse({"error": f"{why}: {mend}"}, status_code=400)
         if request_of.strategy:
             try:
                 await self.peer.advisers.add(request_of.strategy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from node.keys import new_key
 from protocol.identity import show
 from tests.helpers.network import DEPOSIT, Network, Node, open_network
 from tests.helpers.processes import Ended, wait_until
@@ -138,19 +140,25 @@ def open_town(folder: Path, others: Mapping[str, Resident], rules: str = RULES) 
     residents = {**HONEST, **others}
     arguments: dict[str, tuple[object, ...]] = {}
     modules = {}
+    keys = {name: new_key() for name in residents}
+    judges = [show(keys[name].address) for name, resident in residents.items() if "mediator" in resident.roles]
+    # so that each story may name some of them
+    trusted = f"mediators = {json.dumps(judges)}\n"
     for name, resident in residents.items():
         if "provider" in resident.roles:
             modules[name] = write_module(folder / "modules" / name, program("say"), f"timeout_s = {TIMEOUT}", name=name)
             offer = folder / f"{name}.toml"
             prices = f'[[prices]]\nmodule = "{modules[name]}"\nfloor = {PAY}\nask = {PAY}\n'
-            offer.write_text(prices + resident.wishes)
+            offer.write_text(trusted + prices + resident.wishes)
             arguments[name] = ("--offer", offer)
         if "mediator" in resident.roles:
             arguments[name] = (*arguments.get(name, ()), "--stake", STAKE)
         arguments[name] = (*arguments.get(name, ()), "--executors", "wasm")
     roles = {name: resident.roles for name, resident in residents.items()}
     environment = {name: {"LILYPAD_DISHONEST": resident.habits} for name, resident in residents.items()}
-    with open_network(folder, roles, rules, hub="client", arguments=arguments, environment=environment) as network:
+    with open_network(
+        folder, roles, rules, hub="client", arguments=arguments, environment=environment, keys=keys
+    ) as network:
         town = Town(network, modules)
         for name, resident in residents.items():
             if "mediator" in resident.roles:

@@ -232,13 +232,14 @@ def open_network(
     arguments: Mapping[str, tuple[object, ...]] = MappingProxyType({}),
     environment: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
     front: str = "",
+    keys: Mapping[str, Key] = MappingProxyType({}),
 ) -> Iterator[Network]:
     """Start a chain and a node for each name, which says its roles; all are there and have heard each other.
 
     Everybody is told where everybody else is, or with a ``hub`` only where that one is. Some may be started with more
-    arguments, or in another environment.
+    arguments, in another environment, or with a key that is known beforehand.
     """
-    keys = {name: new_key() for name in roles}
+    keys = {name: keys.get(name) or new_key() for name in roles}
     addresses = [key.address for key in keys.values()]
     chain = Chain(dict.fromkeys(addresses, COINS), dict.fromkeys(addresses, DEPOSIT))
     nodes: dict[str, Node] = {}

@@ -254,6 +254,16 @@ def test_more_than_there_is_in_the_vault_is_not_even_tendered(network: Network) 
     assert ended.document["chain"]["transactions"] == []
 
 
+def test_a_check_that_this_machine_can_not_make_is_refused_before_anything_is_bought(network: Network) -> None:
+    client = network.nodes["client"]
+    free = client.money()["free"]
+    ended = network.run("cowsay:v0.1", "hello", "--check", "1", "--check-by", "self")
+    assert (ended.code, ended.out) == (2, "")
+    assert "no wasm executor" in ended.err
+    assert "--check-by mediators" in ended.err
+    assert client.money()["free"] == free
+
+
 def test_a_node_that_sells_only_cannot_buy(network: Network) -> None:
     ended = network.run("cowsay:v0.1", "hello", by="provider_a")
     assert ended.code == 2
