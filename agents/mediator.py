@@ -87,7 +87,7 @@ class Check:
     """One re-run that somebody asked for."""
 
     number: int
-    """One check of a deal is told from the next by it: a timer of an earlier one does nothing."""
+    """One check of a deal is told from the next by it: timers and fetches of an earlier one do nothing."""
     askers: Mapping[Address, int]
     """One party of the deal, or both, in the order in which they asked; and the ports of their gateways."""
     request: Recheck
@@ -153,10 +153,10 @@ class Mediator:
             case ChainSaw(deal=deal):
                 self.seats.pop(deal, None)
                 return [*self._saw(now, deal, event.standing), *self._seated(now, deal, event)]
-            case Fetched(about, cid) if about in self.checks:
-                return self._fetched(about, cid)
-            case NotFetched(about, cid, reason) if about in self.checks:
-                return self._not_fetched(about, cid, reason)
+            case Fetched(about, cid) if self._is_current(about):
+                return self._fetched(about[:32], cid)
+            case NotFetched(about, cid, reason) if self._is_current(about):
+                return self._not_fetched(about[:32], cid, reason)
             case NotRan(about, reason) if about in self.checks:
                 return self._refuse(self.checks.pop(about), f"it can't be run here: {reason}")
             case Ran(about, run) if about in self.checks and run.failure.startswith(OUT_OF_TIME):
@@ -340,7 +340,12 @@ class Mediator:
     @staticmethod
     def _fetch(about: bytes, check: Check, asker: Address) -> list[Effect]:
         most = most_content(check.request.job)
-        return [Fetch(about, cid, asker, check.askers[asker], most) for cid in check.missing]
+        name = subject(about, "check", check.number)
+        return [Fetch(name, cid, asker, check.askers[asker], most) for cid in check.missing]
+
+    def _is_current(self, about: bytes) -> bool:
+        check = self.checks.get(about[:32])
+        return check is not None and about == subject(about[:32], "check", check.number)
 
     def _not_fetched(self, about: bytes, cid: str, reason: str) -> list[Effect]:
         check = self.checks[about]

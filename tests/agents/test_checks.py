@@ -320,9 +320,9 @@ def test_a_party_that_serves_nothing_does_not_keep_the_other_from_having_its_che
     agent.handle(now, saw(request, State.OPEN))
     joined = agent.handle(now + 1, Got(parties[1], replace(request, gateway=2)))
     assert {(effect.source, effect.gateway) for effect in joined if isinstance(effect, Fetch)} == {(parties[1], 2)}
-    for cid in (request.job.module_cid, request.job.inputs_cid):
-        assert agent.handle(now + 2, NotFetched(about, cid, "not there")) == []
-        effects = agent.handle(now + 3, Fetched(about, cid, 1))
+    for fetch in (effect for effect in joined if isinstance(effect, Fetch)):
+        assert agent.handle(now + 2, NotFetched(fetch.about, fetch.cid, "not there")) == []
+        effects = agent.handle(now + 3, Fetched(fetch.about, fetch.cid, 1))
     assert kinds(effects) == [Execute]
     told = agent.handle(now + 4, Ran(about, Run("a-result", 0, 0, "", "")))
     words = {effect.to: effect.message for effect in told if isinstance(effect, Send)}
@@ -333,30 +333,34 @@ def test_a_party_that_serves_nothing_does_not_keep_the_other_from_having_its_che
 def test_where_neither_party_serves_the_inputs_both_are_told() -> None:
     tried = Trial(Market(customer(), seller("cheat", 100), *pool(*("honest",) * 3)), check_by=CheckBy.ANYBODY)
     agent, request = asked(tried)
-    about, now = request.deal.id(RULES.domain), START + 90
+    now = START + 90
     agent.handle(now, Got(tried.deal.jc, request))
     agent.handle(now, Got(tried.deal.rp, request))
-    began = agent.handle(now, saw(request, State.OPEN))
-    assert [effect.source for effect in began if isinstance(effect, Fetch)] == [tried.deal.jc] * 2 + [tried.deal.rp] * 2
-    lost = NotFetched(about, request.job.inputs_cid, "not there")
+    began = [effect for effect in agent.handle(now, saw(request, State.OPEN)) if isinstance(effect, Fetch)]
+    assert [effect.source for effect in began] == [tried.deal.jc] * 2 + [tried.deal.rp] * 2
+    lost = NotFetched(began[0].about, request.job.inputs_cid, "not there")
     assert agent.handle(now + 1, lost) == []
     assert len(refusals(agent.handle(now + 1, lost))) == 2
     assert not agent.checks
 
 
-def test_a_timer_of_an_earlier_check_does_nothing_to_the_next_one_of_the_same_deal() -> None:
+def test_timers_and_fetches_of_an_earlier_check_do_nothing_to_the_next_one_of_the_same_deal() -> None:
     tried = Trial(Market(customer(), seller("cheat", 100), *pool(*("honest",) * 3)), check_by=CheckBy.ANYBODY)
     agent, request = asked(tried)
     about, now = request.deal.id(RULES.domain), START + 90
     old = agent.handle(now, Got(tried.deal.rp, request)) + agent.handle(now, saw(request, State.OPEN))
-    for cid in (request.job.module_cid, request.job.inputs_cid):
-        agent.handle(now, Fetched(about, cid, 1))
+    fetches = [effect for effect in old if isinstance(effect, Fetch)]
+    for fetch in fetches:
+        agent.handle(now, Fetched(fetch.about, fetch.cid, 1))
     agent.handle(now, Ran(about, Run("a-result", 0, 0, "", "")))
     agent.handle(now + 5, Got(tried.deal.jc, request))
+    agent.handle(now + 5, saw(request, State.OPEN))
     timers = [effect for effect in old if isinstance(effect, WakeAt)]
     assert len(timers) == 3
     for timer in timers:
         assert agent.handle(timer.moment, Woke(timer.timer)) == []
+    for fetch in fetches:  # a party that asks again and again, and serves nothing, would end the other's check
+        assert agent.handle(now + 6, NotFetched(fetch.about, fetch.cid, "not there")) == []
     assert about in agent.checks
 
 
