@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from math import ceil
@@ -40,6 +41,7 @@ from protocol.wire import structure
 
 MOST_UPLOAD = 4096 * 1024 * 1024
 MOST_JSON = 1024 * 1024
+_MOVE = re.compile(r"[0-9a-f]{16}")
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -213,6 +215,8 @@ class Api:
 
     async def _record(self, request: Request) -> Response:
         job, domain = request.path_params["job"], self.peer.setup.rules.domain
+        if self.peer.store.job(job) is None:
+            return JSONResponse({"error": "no such job"}, status_code=404)
         record = await record_of(job, self.peer.store, self.peer.chain.client, domain)
         return JSONResponse(json.loads(write_record(record)))
 
@@ -227,7 +231,10 @@ class Api:
         return await _money(self.peer.moves.preview(await _wish(request)))
 
     async def _move(self, request: Request) -> Response:
-        return await _money(self.peer.moves.begin(request.path_params["name"], await _wish(request)))
+        name = request.path_params["name"]
+        if not _MOVE.fullmatch(name):
+            raise PeerFault("the name of a move of money is 16 hex digits")
+        return await _money(self.peer.moves.begin(name, await _wish(request)))
 
     async def _moved(self, request: Request) -> Response:
         return await _money(self.peer.moves.progress(request.path_params["name"]))

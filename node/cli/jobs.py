@@ -12,6 +12,7 @@ from node.cli.progress import Progress, printable, short, tell
 from node.cli.tables import print_event, print_table
 from node.config import Config
 from node.errors import ExitCode, UserError
+from node.parsing import job_path
 
 
 def _ask(config: Config, path: str, method: str = "get") -> Any:
@@ -42,7 +43,7 @@ def show(config: Config, job: str, json: bool, record: Path | None) -> None:
     if record is not None:
         _write_record(config, job, record)
         return
-    document = _ask(config, f"/api/v1/jobs/{job}")
+    document = _ask(config, job_path(job))
     if json:
         print(json_format.dumps(document, indent=2))
         return
@@ -66,7 +67,7 @@ def logs(config: Config, job: str, follow: bool, json_lines: bool) -> None:
                 async for event in client.follow(job):
                     _log(event, json_lines)
             else:
-                for event in await client.get(f"/api/v1/jobs/{job}/story"):
+                for event in await client.get(job_path(job, "story")):
                     _log(event, json_lines)
 
     run_trio(go)
@@ -83,13 +84,13 @@ def _log(event: dict[str, Any], json_lines: bool) -> None:
 def _write_record(config: Config, job: str, place: Path) -> None:
     if place.exists():
         raise UserError(ExitCode.USAGE, f"{place} exists already", "name a new file with --record")
-    place.write_text(json_format.dumps(_ask(config, f"/api/v1/jobs/{job}/record"), indent=1) + "\n")
+    place.write_text(json_format.dumps(_ask(config, job_path(job, "record")), indent=1) + "\n")
     Progress(quiet=False).say(f"anybody can check it: `lilypad dispute verify {place}`")
 
 
 def explain(config: Config, job: str, json: bool) -> None:
     """Who was asked, who said no to what and when, and why the one that got it did: all from this node's own story."""
-    story = _ask(config, f"/api/v1/jobs/{job}/story")
+    story = _ask(config, job_path(job, "story"))
     if json:
         print(json_format.dumps(story, indent=2))
         return
@@ -155,5 +156,5 @@ def _checks_of(agreed: dict[str, Any]) -> str:
 
 def cancel(config: Config, job: str) -> None:
     """Drop a job that has no deal yet."""
-    _ask(config, f"/api/v1/jobs/{job}/cancel", "post")
+    _ask(config, job_path(job, "cancel"), "post")
     Progress(quiet=False).say("told the node; a signed deal goes on")

@@ -21,6 +21,7 @@ from node.cli.tables import print_event, print_offers
 from node.config import LOCAL, Config
 from node.errors import ExitCode, UserError
 from node.mandate import parse_mandate
+from node.parsing import job_path
 from node.preparing import Prepared, bind_inputs, find_module, parse_pairs, prepare
 
 if TYPE_CHECKING:
@@ -303,7 +304,7 @@ async def _finish(
         progress.event(event)
         if form.lines:
             print_event(event)
-    document = await client.get(f"/api/v1/jobs/{job}")
+    document = await client.get(job_path(job))
     if document["outcome"] not in EXIT_CODES:
         raise UserError(
             ExitCode.UNREACHABLE,
@@ -381,8 +382,8 @@ async def _let_go(client: NodeClient, job: str) -> dict[str, Any] | None:
     import trio
 
     with trio.CancelScope(shield=True), trio.move_on_after(1), contextlib.suppress(UserError):
-        await client.post(f"/api/v1/jobs/{job}/cancel")
-        found: dict[str, Any] = await client.get(f"/api/v1/jobs/{job}")
+        await client.post(job_path(job, "cancel"))
+        found: dict[str, Any] = await client.get(job_path(job))
         return found
     return None
 
