@@ -32,6 +32,10 @@ class NoVault(ChainError):
     """There is no contract at the vault's address."""
 
 
+class NoToken(ChainError):
+    """There is no contract at the address of the token that the vault is said to hold."""
+
+
 class ChainReborn(ChainError):
     """The chain has the right number but another beginning: a dev chain that was started anew, or a fork of a test."""
 

@@ -27,6 +27,7 @@ from agents.request import Request as JobRequest
 from content.car import load_car
 from content.cid import Cid
 from contracts.errors import ChainError
+from node.chain_faults import chain_fault
 from node.errors import UserError
 from node.gateway import gateway_routes
 from node.mandate import check_wishes, parse_mandate
@@ -266,7 +267,7 @@ def _is_plain_host(host: str) -> bool:
 async def _wish(request: Request) -> dict[str, Any]:
     wish = await _json(request)
     try:
-        amount, to = wish.get("amount"), str(wish.get("to") or "")
+        amount, to = wish.get("amount"), str(wish.get("to") or "").removeprefix("0x")
         sound = (amount is None or 0 < int(amount) < 2**96) and len(bytes.fromhex(to)) in (0, 20)
         found = {"what": str(wish["what"]), "amount": amount, "to": to, "may": bool(wish.get("may", True))}
     except (KeyError, TypeError, ValueError) as error:
@@ -280,7 +281,9 @@ async def _money(told: Awaitable[dict[str, Any]]) -> Response:
     try:
         return JSONResponse(await told)
     except ChainError as error:
-        return JSONResponse({"error": f"the chain can't be asked: {error}"}, status_code=503)
+        fault = chain_fault(error)
+        said = {"error": f"the chain can't be asked: {fault.what}", "mend": fault.mend, "exit": fault.code}
+        return JSONResponse(said, status_code=503)
 
 
 async def _json(request: Request) -> dict[str, Any]:

@@ -101,15 +101,17 @@ def _known(error: BaseException) -> UserError | None:
     if isinstance(error, KeyboardInterrupt):
         return UserError(ExitCode.INTERRUPTED, "interrupted")
     from contracts.errors import ChainError
+    from node.chain_faults import chain_fault
     from p2p.errors import CantListen, NotDialable
     from protocol.errors import PeerFault
 
     kinds: list[tuple[Any, ExitCode, str]] = [
-        (ChainError, ExitCode.UNREACHABLE, "check the network's rpc, chain_id and vault"),
         (CantListen, ExitCode.USAGE, "choose another --listen"),
         (NotDialable, ExitCode.USAGE, "write it as /ip4/…/tcp/…/p2p/…"),
         (PeerFault, ExitCode.USAGE, ""),
     ]
+    if isinstance(error, ChainError):
+        return chain_fault(error)
     for kind, code, mend in kinds:
         if isinstance(error, kind):
             return UserError(code, str(error) or repr(error), mend)
