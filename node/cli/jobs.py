@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from node.cli.ending import run_trio
-from node.cli.progress import Progress, printable, short, tell
+from node.cli.progress import Progress, counted, printable, short, tell
 from node.cli.tables import print_event, print_table
 from node.config import Config
 from node.errors import ExitCode, UserError
@@ -104,8 +104,8 @@ def explain(config: Config, job: str, json: bool) -> None:
 def _explained(event: dict[str, Any]) -> str:
     match event["event"]:
         case "tendering":
-            many = len(event["contacted"])
-            return f"asked {many} provider{'s' * (many > 1)}: {', '.join(map(short, event['contacted']))}"
+            many = counted(len(event["contacted"]), "provider")
+            return f"asked {many}: {', '.join(map(short, event['contacted']))}"
         case "talk over":
             who = "we left" if event["by"] == "us" else "they left"
             money = f"we bid {event['bid'] or 'nothing'}, they asked {event['ask'] or 'nothing'}"
@@ -131,7 +131,8 @@ def _explained(event: dict[str, Any]) -> str:
             title = "the appeal's jury" if event["round"] else "the jury"
             return f"{title}, seated by the chain: {', '.join(map(short, event['jurors']))}"
         case "vote":
-            own = f"; its own run gave {event['own']}, committed to before" if event.get("own") else ""
+            # a copier says so too: whether its commitment opens to it is what `dispute verify` looks at
+            own = f"; it says that its own run gave {event['own']}" if event.get("own") else ""
             return f"juror {short(event['juror'])} voted {event['ruling']}{own}"
         case "ruling":
             rest = "final" if event["final"] else "may still be appealed"

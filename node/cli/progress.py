@@ -35,7 +35,7 @@ def tell(event: dict[str, Any]) -> str:
     """An event in a few words; empty where people need not hear of it."""
     match event["event"]:
         case "tendering":
-            return f"haggling with {len(event['contacted'])} providers"
+            return f"haggling with {counted(len(event['contacted']), 'provider')}"
         case "agreed":
             price = f"{event['rate']} per {event['per']}"
             price += "" if event["per"] == "job" else f", {event['pay']} at most"
@@ -77,6 +77,11 @@ def pass_on(text: str, stream: TextIO) -> None:
         text = "\n".join(printable(line.replace("\t", "    ")) for line in text.rstrip("\n").split("\n")) + "\n"
     stream.write(text)
     stream.flush()
+
+
+def counted(many: int, what: str) -> str:
+    """So many of something: ``1 vote``, ``2 votes``."""
+    return f"{many} {what}{'' if many == 1 else 's'}"
 
 
 def short(peer: str) -> str:
