@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json as json_format
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from node.cli.ending import run_trio
-from node.cli.progress import Progress, counted, printable, short, tell
+from node.cli.progress import Progress, counted, printable, short, still_locked, tell, won_or_lost
 from node.cli.tables import print_event, print_table
 from node.config import Config
 from node.errors import ExitCode, UserError
@@ -47,14 +48,38 @@ def show(config: Config, job: str, json: bool, record: Path | None) -> None:
     if json:
         print(json_format.dumps(document, indent=2))
         return
-    module, price, result = document["module"], document["price"], document["result"]
-    for line in (
-        f"{module['name']}:{module['version']}  {document['outcome']}  {document['reason']}",
-        f"provider {document['provider']}  agreed {price['agreed']}  paid {price['paid']}",
-        f"result {result['cid']}  exit code {result['exit_code']}",
-        f"deal {document['deal']}  {document['chain']['gas']:,} gas",
-    ):
+    story = _ask(config, job_path(job, "story"))
+    for line in (*_summary(document), *(tell(event) for event in story if event["event"] in _OF_A_DISPUTE)):
         print(printable(line))
+    if said := still_locked(document):
+        print(said)
+
+
+_OF_A_DISPUTE = frozenset({"dispute", "jury", "vote", "ruling"})
+
+
+def _summary(document: dict[str, Any]) -> Iterator[str]:
+    """What a job has come to so far; only what there is."""
+    module, price, result = document["module"], document["price"], document["result"]
+    yield f"{module['name']}:{module['version']}  {document['outcome']}  {document['reason']}".rstrip()
+    if document["provider"] is None:
+        yield "no deal"
+    else:
+        yield f"provider {document['provider']}  agreed {price['agreed']} per {price['per']}  paid {price['paid']}"
+    if result["cid"] is None:
+        yield "no result"
+    else:
+        yield f"result {result['cid']}  exit code {result['exit_code']}"
+    if document["deal"] is not None:
+        yield f"deal {document['deal']}  {document['chain']['gas']:,} gas"
+    if money := document.get("money"):
+        locked = money["locked"]
+        bond = f", and a bond of {locked['bond']} by us" if locked["bond"] != "0" else ""
+        yield f"locked {locked['ours']} by us, {locked['provider']} by the provider{bond}"
+        if money["check_fees"] != "0":
+            yield f"checks cost {money['check_fees']}"
+        if (ruling := money["ruling"]) is not None:
+            yield f"the ruling: {won_or_lost(ruling)}"
 
 
 def logs(config: Config, job: str, follow: bool, json_lines: bool) -> None:
@@ -124,19 +149,8 @@ def _explained(event: dict[str, Any]) -> str:
             return str(event["text"])
         case "checked":
             return f"result {event['verdict']}: {event['reason']}"
-        case "dispute":
-            claimed = f"; the provider signed {event['claimed']}" if "claimed" in event else ""
-            return f"{event['kind']} before the vault: {event['reason']}{claimed} (deal {event['deal']})"
-        case "jury":
-            title = "the appeal's jury" if event["round"] else "the jury"
-            return f"{title}, seated by the chain: {', '.join(map(short, event['jurors']))}"
-        case "vote":
-            # a copier says so too: whether its commitment opens to it is what `dispute verify` looks at
-            own = f"; it says that its own run gave {event['own']}" if event.get("own") else ""
-            return f"juror {short(event['juror'])} voted {event['ruling']}{own}"
-        case "ruling":
-            rest = "final" if event["final"] else "may still be appealed"
-            return f"ruled {event['ruling']}, {rest}"
+        case "dispute" | "jury" | "vote" | "ruling":
+            return tell(event)
         case "transaction":
             return f"on chain: {event['call']}, {event['gas']:,} gas, {event['hash']}"
         case "ended":
