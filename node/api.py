@@ -28,7 +28,7 @@ from content.car import load_car
 from content.cid import Cid
 from contracts.errors import ChainError
 from node.chain_faults import chain_fault
-from node.errors import UserError
+from node.errors import ExitCode, UserError
 from node.gateway import gateway_routes
 from node.mandate import check_wishes, parse_mandate
 from node.metrics import render
@@ -223,10 +223,14 @@ class Api:
 
     async def _cancel(self, request: Request) -> Response:
         job = request.path_params["job"]
-        if self.peer.store.job(job) is None:
+        found = self.peer.store.job(job)
+        if found is None:
             return JSONResponse({"error": "no such job"}, status_code=404)
+        ended = found[3]
+        if ended is not None:
+            raise UserError(ExitCode.USAGE, f"job {job} has ended already: {ended}", f"see `lilypad jobs show {job}`")
         self.peer.cancel(bytes.fromhex(job))
-        return JSONResponse({})
+        return JSONResponse({"deal": self.peer.jobs.document(job)["deal"]})
 
     async def _preview(self, request: Request) -> Response:
         return await _money(self.peer.moves.preview(await _wish(request)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contracts.errors import ChainError, ChainReborn, Disagreement, NoToken
+from contracts.errors import ChainError, ChainReborn, Disagreement, NoAnvil, NoToken
 from node.errors import ExitCode, UserError
 
 
@@ -15,6 +15,11 @@ def chain_fault(error: BaseException) -> UserError:
             mend = (
                 "a data folder belongs to one chain: make a new one, copy key.json into it and name it with --home; "
                 "or name the chain's old endpoint in rpc"
+            )
+        case NoAnvil():
+            mend = (
+                "`npm install --prefix FOLDER @foundry-rs/anvil` and LILYPAD_ANVIL=FOLDER, or take the chain that is "
+                "always there: --chain py-evm"
             )
         case NoToken():
             mend = "correct `token` in the network's table"

@@ -47,7 +47,7 @@ def integer(value: Any, name: str) -> int:
     except (TypeError, ValueError, OverflowError):
         number = -1
     if not 0 <= number < 2**96 or isinstance(value, float | bool):
-        raise bad(f"{name}: {value!r} is no whole number from 0 on", "write base units without a point")
+        raise bad(f"{name}: {value!r} is no whole number from 0 on", f"write digits alone, as in {name} = 1000")
     return number
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -10,7 +11,7 @@ from typing import Any, NoReturn, TypeVar
 import typer
 
 from node.cli.progress import printable
-from node.errors import ExitCode, UserError
+from node.errors import ExitCode, UserError, state_mend
 
 Value = TypeVar("Value")
 
@@ -116,9 +117,11 @@ def _known(error: BaseException) -> UserError | None:
         if isinstance(error, kind):
             return UserError(code, str(error) or repr(error), mend)
     if type(error).__name__ in ("DatabaseError", "OperationalError"):  # of sqlite3, which few commands import
-        return UserError(
-            ExitCode.USAGE, f"the data folder's state.sqlite can't be used: {error}", "restore it from a back-up"
-        )
+        what = f"the data folder's state.sqlite can't be used: {error}"
+        return UserError(ExitCode.USAGE, what, state_mend(error))
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        what = f"{error.filename}: {error.strerror}" if error.filename is not None else str(error.strerror)
+        return UserError(ExitCode.USAGE, what, "free some room on that disk")
     if isinstance(error, OSError) and error.filename is not None:
         return UserError(ExitCode.USAGE, f"{error.filename}: {error.strerror}", "check the path and its permissions")
     return None

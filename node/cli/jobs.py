@@ -43,6 +43,8 @@ def show(config: Config, job: str, json: bool, record: Path | None) -> None:
     """A job's document, or its story; or the record of its dispute, into a file."""
     if record is not None:
         _write_record(config, job, record)
+        if json:
+            print(json_format.dumps({"job": job, "record": str(record.resolve())}, indent=2))
         return
     document = _ask(config, job_path(job))
     if json:
@@ -171,5 +173,9 @@ def _checks_of(agreed: dict[str, Any]) -> str:
 
 def cancel(config: Config, job: str) -> None:
     """Drop a job that has no deal yet."""
-    _ask(config, job_path(job, "cancel"), "post")
-    Progress(quiet=False).say("told the node; a signed deal goes on")
+    deal = _ask(config, job_path(job, "cancel"), "post")["deal"]
+    if deal is None:
+        said = "told the node to drop it; it has no deal"
+    else:
+        said = f"its deal is signed and goes on: `lilypad jobs get {job}` fetches the result"
+    Progress(quiet=False).say(said)

@@ -392,7 +392,8 @@ async def _let_go(client: NodeClient, job: str) -> dict[str, Any] | None:
     import trio
 
     with trio.CancelScope(shield=True), trio.move_on_after(1), contextlib.suppress(UserError):
-        await client.post(job_path(job, "cancel"))
+        with contextlib.suppress(UserError):  # it may have just ended
+            await client.post(job_path(job, "cancel"))
         found: dict[str, Any] = await client.get(job_path(job))
         return found
     return None

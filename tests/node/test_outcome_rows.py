@@ -91,7 +91,8 @@ def test_a_wrong_result_costs_its_provider_the_collateral_and_anybody_can_check_
     assert all(
         word in explained for word in ("accused before the vault", "the jury", "voted WRONG", "ruled WRONG, final")
     )
-    assert town["client"].lilypad("jobs", "show", job, "--record", place).code == ExitCode.OK
+    wrote = town["client"].lilypad("jobs", "show", job, "--record", place, "--json")
+    assert wrote.document == {"job": job, "record": str(place)}
     checked = town["client"].inside("dispute", "verify", place)
     assert checked.code == ExitCode.OK, checked.out
     assert "all hold" in checked.out

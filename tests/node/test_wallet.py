@@ -51,6 +51,7 @@ def test_amounts_have_units(text: str, units: int) -> None:
     "text",
     [
         *("", "ether", "-1", "0", "0.0 ether", "1.5", "1.5 wei", "1e18", "0x10", "1 dollar", "1 2", "1,5 ether", "nan"),
+        *("1__0", "1_", "1_.5 ether", "_1"),
         *("\u0663", "0.0000000000000000001 ether", "1" * 90, "99999999999999 ether", "1 ether extra"),
     ],
 )
@@ -179,6 +180,12 @@ def test_a_chain_that_began_anew_is_refused(owner: User, chain: Chain, rich: Key
         ended = owner.lilypad("wallet", "deposit", "5")
         assert (ended.code, "began anew" in ended.complaint) == (9, True)
         assert "copy key.json into it" in ended.err
+        examined = owner.inside("doctor")
+        assert f"{other.url}: this chain 1337 is not the one" in examined.out
+        again = User(owner.folder / "again")
+        save_cheap_key(rich, again.home / "key.json")
+        (again.here / "lilypad.toml").write_text(file.read_text())
+        assert again.lilypad("wallet", "deposit", "5").code == 0, "the way out that is named works"
     finally:
         other.end()
 
