@@ -76,7 +76,7 @@ class Peer:
         """Whoever has it may spend this peer's money."""
         self.scrape_token = scrape_token(setup.home)
         self.advisers = advisers
-        self.purse = Purse(setup, chain.client)
+        self.purse = Purse(setup, chain.line)
         self.moves = Moves(chain.line, setup.key.address)
         self.url = ""
         self.stop = trio.Event()
