@@ -91,9 +91,17 @@ class NodeClient:
 
 
 def running_node(home: Path) -> NodeClient | None:
-    """The node that works in this data folder, if one does; or that ``LILYPAD_NODE`` and ``LILYPAD_TOKEN`` name."""
+    """The node that works in this data folder, if one does; or that ``LILYPAD_NODE`` and ``LILYPAD_TOKEN`` name.
+
+    Raises `UserError` where what is named is no URL.
+    """
     if elsewhere := os.environ.get("LILYPAD_NODE"):
-        return NodeClient(elsewhere, os.environ.get("LILYPAD_TOKEN", ""))
+        try:
+            return NodeClient(elsewhere, os.environ.get("LILYPAD_TOKEN", ""))
+        except httpx.InvalidURL as error:
+            raise UserError(
+                ExitCode.USAGE, f"LILYPAD_NODE: '{elsewhere}' is no URL: {error}", "write http://HOST:PORT"
+            ) from None
     try:
         contact = json.loads((home / CONTACT).read_text())
         os.kill(contact["pid"], 0)

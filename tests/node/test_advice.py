@@ -105,3 +105,11 @@ def test_a_peer_that_is_connected_both_ways_is_listed_once() -> None:
     first, second = one_each(lines)
     assert (first["peer"], first["direction"], first["through"], first["ip"]) == (one.id, "both", "direct", "10.0.0.1")
     assert (second["peer"], second["direction"]) == (two.id, "in")
+
+
+def test_a_node_elsewhere_that_is_no_url_is_said_to_be_none(user: User) -> None:
+    for odd in ("http://[", "http://127.0.0.1:port", "nowhere"):
+        user.environment = {"LILYPAD_NODE": odd}
+        ended = user.inside("jobs", "ls")
+        assert ended.code in (2, 9)
+        assert odd in ended.complaint
