@@ -19,7 +19,7 @@ import trio
 from contracts.artifact import vault_artifact
 from contracts.chain_process import DevChain, run_devchain
 from contracts.encoding import encode_call
-from contracts.errors import ChainUnreachable
+from contracts.errors import ChainUnreachable, NoAnvil
 from contracts.rpc import Rpc
 from protocol.identity import Address, show
 from protocol.vault_book import Windows
@@ -63,10 +63,10 @@ async def run_anvil(
     port: int = 0,
     block_time: float = 1.0,
 ) -> AsyncIterator[DevChain]:
-    """As `run_devchain`; raises `ChainUnreachable` where there is no anvil."""
+    """As `run_devchain`; raises `NoAnvil` where there is none."""
     binary = find_anvil()
     if binary is None:
-        raise ChainUnreachable("anvil was not found on the path, nor where LILYPAD_ANVIL points")
+        raise NoAnvil("anvil was not found on the path, nor where LILYPAD_ANVIL points")
     command = [
         str(binary),
         "--host",

@@ -112,7 +112,7 @@ class VaultClient:
             raise WrongChain(self.domain.chain_id, found)
         if self._sender is not None:
             await self._sender.check()
-        if not data(await self._rpc.call("eth_getCode", show(self.vault), "latest")):
+        if not await self.has_code(self.vault):
             raise NoVault(f"there is no contract at {show(self.vault)} on chain {found}")
 
     async def submit(self, intent: Intent) -> Sent:
@@ -128,9 +128,9 @@ class VaultClient:
         """How many of somebody's tokens the vault may still take."""
         return await self._ask_token(allowance_query(who, self.vault))
 
-    async def tokens(self, who: Address) -> int:
-        """How many tokens an address holds outside the vault."""
-        return await self._ask_token(tokens_query(who))
+    async def tokens(self, who: Address, block: int | None = None) -> int:
+        """How many tokens an address holds outside the vault; as of an older block where one is named."""
+        return await self._ask_token(tokens_query(who), block)
 
     async def wait(self, sent: Sent | bytes) -> Receipt:
         """Until it lies deep enough; look at ``status``, a race may have made the vault refuse."""
@@ -150,9 +150,19 @@ class VaultClient:
         found = raw.get("hash") if isinstance(raw, dict) else None
         return bytes.fromhex(str(found)[2:]) if found else None
 
-    async def coins(self, who: Address) -> int:
-        """What an address holds outside the vault, base units."""
-        return quantity(await self._rpc.call("eth_getBalance", show(who), "latest"))
+    async def coins(self, who: Address, block: int | None = None) -> int:
+        """What an address holds outside the vault, base units; as of an older block where one is named."""
+        return quantity(await self._rpc.call("eth_getBalance", show(who), _tag(block)))
+
+    async def has_code(self, who: Address) -> bool:
+        """Whether there is a contract at an address."""
+        return bool(data(await self._rpc.call("eth_getCode", show(who), "latest")))
+
+    async def price_paid(self, transaction: bytes) -> int | None:
+        """What a unit of gas of a mined transaction cost, base units; None where the endpoint does not tell."""
+        raw = await self._rpc.call("eth_getTransactionReceipt", "0x" + transaction.hex())
+        told = raw.get("effectiveGasPrice") if isinstance(raw, dict) else None
+        return None if told is None else quantity(told)
 
     async def gas_price(self) -> int:
         """What a unit of gas costs now, base units of the coin."""
@@ -178,7 +188,7 @@ class VaultClient:
         As of an older block where one is named, which is then the head.
         """
         people, names, judges = _chunks(addresses), _chunks(ids), _chunks(mediators)
-        tag = "latest" if block is None else hex(block)
+        tag = _tag(block)
         head, *answers = await self._rpc.batch(
             [
                 ("eth_getBlockByNumber", (tag, False)),
@@ -241,9 +251,9 @@ class VaultClient:
             raise NotSent("this vault holds the chain's coin, which needs no approval")
         return self.token
 
-    async def _ask_token(self, payload: bytes) -> int:
+    async def _ask_token(self, payload: bytes, block: int | None = None) -> int:
         call = {"to": show(self._token()), "data": "0x" + payload.hex()}
-        return quantity(await self._rpc.call("eth_call", call, "latest"))
+        return quantity(await self._rpc.call("eth_call", call, _tag(block)))
 
     def _sending(self) -> Sender:
         if self._sender is None:
@@ -274,6 +284,10 @@ def _standing(word: int) -> DealState:
         return DealState.of(word)
     except ValueError as error:  # no vault ever says that: an endpoint that lies, or another contract
         raise Garbled(f"{word:#x} is no standing of a deal") from error
+
+
+def _tag(block: int | None) -> str:
+    return "latest" if block is None else hex(block)
 
 
 def _head(raw: object) -> Head:

@@ -11,6 +11,10 @@ class ChainUnreachable(ChainError):
     """No endpoint answered in time; the same may succeed later."""
 
 
+class NoAnvil(ChainUnreachable):
+    """There is no anvil on this machine to start a chain with."""
+
+
 class NeverAsked(ChainUnreachable):
     """The request never reached the endpoint, which so can't have acted on it either."""
 
@@ -30,6 +34,10 @@ class WrongChain(ChainError):
 
 class NoVault(ChainError):
     """There is no contract at the vault's address."""
+
+
+class NoToken(ChainError):
+    """There is no contract at the address of the token that the vault is said to hold."""
 
 
 class ChainReborn(ChainError):

@@ -267,6 +267,15 @@ class SqliteJournal:
         return bool(row[0] == birth)
 
 
+def birth_known(database: sqlite3.Connection, chain_id: int) -> bytes | None:
+    """The hash of the first block of the chain that a data folder has used; None where none is known."""
+    try:
+        row = database.execute("select hash from chain_births where chain = ?", (chain_id,)).fetchone()
+    except sqlite3.OperationalError:  # no journal was ever kept here
+        return None
+    return None if row is None else bytes(row[0])
+
+
 def _attempts(rows: Iterable[tuple[object, ...]]) -> tuple[Attempt, ...]:
     return tuple(
         Attempt(intent, nonce, hash_, raw, to, int(value), data, gas, int(max_fee), int(tip), sent_at)  # type: ignore

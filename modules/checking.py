@@ -46,9 +46,18 @@ class Verdict:
 
     @property
     def failed(self) -> str:
-        """Why the first run that failed did; empty where none failed."""
-        failures = (run.outcome for run in self.runs if isinstance(run.outcome, Failed))
-        return next((f"{failure.reason}: {failure.detail}" for failure in failures), "")
+        """Why the first run that failed did, as a job would; empty where none failed."""
+        return next((why for why in map(_failure, self.runs) if why), "")
+
+
+def _failure(run: Seen) -> str:
+    match run.outcome:
+        case Failed() as failure:
+            return f"{failure.reason}: {failure.detail}"
+        case finished if finished.exit_code:
+            return f"the module ended with exit code {finished.exit_code}"
+        case _:
+            return ""
 
 
 async def check(executor: Executor, module: Module, bound: BoundInputs, place: Path, times: int) -> Verdict:

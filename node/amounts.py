@@ -11,7 +11,7 @@ UNITS = {"wei": 0, "kwei": 3, "mwei": 6, "gwei": 9, "ether": 18, "eth": 18, "att
 """Powers of ten of the base unit."""
 MOST = 2**96
 """What the vault can hold for anybody, base units."""
-_FORM = re.compile(r"(?P<number>[0-9][0-9_]*(?:\.[0-9]+)?|\.[0-9]+)\s*(?P<unit>[A-Za-z]*)")
+_FORM = re.compile(r"(?P<number>[0-9]+(?:_[0-9]+)*(?:\.[0-9]+)?|\.[0-9]+)\s*(?P<unit>[A-Za-z]*)")
 
 
 def parse_amount(text: str) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from math import ceil
@@ -26,7 +27,8 @@ from agents.request import Request as JobRequest
 from content.car import load_car
 from content.cid import Cid
 from contracts.errors import ChainError
-from node.errors import UserError
+from node.chain_faults import chain_fault
+from node.errors import ExitCode, UserError
 from node.gateway import gateway_routes
 from node.mandate import check_wishes, parse_mandate
 from node.metrics import render
@@ -40,6 +42,7 @@ from protocol.wire import structure
 
 MOST_UPLOAD = 4096 * 1024 * 1024
 MOST_JSON = 1024 * 1024
+_MOVE = re.compile(r"[0-9a-f]{16}")
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -218,21 +221,30 @@ class Api:
 
     async def _record(self, request: Request) -> Response:
         job, domain = request.path_params["job"], self.peer.setup.rules.domain
+        if self.peer.store.job(job) is None:
+            return JSONResponse({"error": "no such job"}, status_code=404)
         record = await record_of(job, self.peer.store, self.peer.chain.client, domain)
         return JSONResponse(json.loads(write_record(record)))
 
     async def _cancel(self, request: Request) -> Response:
         job = request.path_params["job"]
-        if self.peer.store.job(job) is None:
+        found = self.peer.store.job(job)
+        if found is None:
             return JSONResponse({"error": "no such job"}, status_code=404)
+        ended = found[3]
+        if ended is not None:
+            raise UserError(ExitCode.USAGE, f"job {job} has ended already: {ended}", f"see `lilypad jobs show {job}`")
         self.peer.cancel(bytes.fromhex(job))
-        return JSONResponse({})
+        return JSONResponse({"deal": self.peer.jobs.document(job)["deal"]})
 
     async def _preview(self, request: Request) -> Response:
         return await _money(self.peer.moves.preview(await _wish(request)))
 
     async def _move(self, request: Request) -> Response:
-        return await _money(self.peer.moves.begin(request.path_params["name"], await _wish(request)))
+        name = request.path_params["name"]
+        if not _MOVE.fullmatch(name):
+            raise PeerFault("the name of a move of money is 16 hex digits")
+        return await _money(self.peer.moves.begin(name, await _wish(request)))
 
     async def _moved(self, request: Request) -> Response:
         return await _money(self.peer.moves.progress(request.path_params["name"]))
@@ -264,7 +276,7 @@ def _is_plain_host(host: str) -> bool:
 async def _wish(request: Request) -> dict[str, Any]:
     wish = await _json(request)
     try:
-        amount, to = wish.get("amount"), str(wish.get("to") or "")
+        amount, to = wish.get("amount"), str(wish.get("to") or "").removeprefix("0x")
         sound = (amount is None or 0 < int(amount) < 2**96) and len(bytes.fromhex(to)) in (0, 20)
         found = {"what": str(wish["what"]), "amount": amount, "to": to, "may": bool(wish.get("may", True))}
     except (KeyError, TypeError, ValueError) as error:
@@ -278,7 +290,9 @@ async def _money(told: Awaitable[dict[str, Any]]) -> Response:
     try:
         return JSONResponse(await told)
     except ChainError as error:
-        return JSONResponse({"error": f"the chain can't be asked: {error}"}, status_code=503)
+        fault = chain_fault(error)
+        said = {"error": f"the chain can't be asked: {fault.what}", "mend": fault.mend, "exit": fault.code}
+        return JSONResponse(said, status_code=503)
 
 
 async def _json(request: Request) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from content.walk import walk
 from node.errors import ExitCode, UserError
 from node.fetching import fetch
 from node.lock import is_taken
+from node.parsing import job_path
 
 CONTACT = "node.json"
 
@@ -58,7 +59,7 @@ class NodeClient:
 
     async def follow(self, job: str, after: int = -1) -> AsyncIterator[dict[str, Any]]:
         """A job's events, as they happen, to its end."""
-        path = f"/api/v1/jobs/{job}/events?after={after}"
+        path = job_path(job, f"events?after={after}")
         try:
             async with self._http.stream("GET", path, timeout=httpx.Timeout(30.0, read=None)) as response:
                 if response.status_code != 200:
@@ -81,15 +82,26 @@ class NodeClient:
             response = await self._http.request(method, path, **more)
         except httpx.HTTPError as error:
             raise _unreachable(self.url, error) from error
-        if response.status_code >= 400:
+        if response.status_code >= 300:
             raise _refused(response)
-        return response.json()
+        try:
+            return response.json()
+        except ValueError as error:
+            raise _unreachable(self.url, error) from error
 
 
 def running_node(home: Path) -> NodeClient | None:
-    """The node that works in this data folder, if one does; or that ``LILYPAD_NODE`` and ``LILYPAD_TOKEN`` name."""
+    """The node that works in this data folder, if one does; or that ``LILYPAD_NODE`` and ``LILYPAD_TOKEN`` name.
+
+    Raises `UserError` where what is named is no URL.
+    """
     if elsewhere := os.environ.get("LILYPAD_NODE"):
-        return NodeClient(elsewhere, os.environ.get("LILYPAD_TOKEN", ""))
+        try:
+            return NodeClient(elsewhere, os.environ.get("LILYPAD_TOKEN", ""))
+        except httpx.InvalidURL as error:
+            raise UserError(
+                ExitCode.USAGE, f"LILYPAD_NODE: '{elsewhere}' is no URL: {error}", "write http://HOST:PORT"
+            ) from None
     try:
         contact = json.loads((home / CONTACT).read_text())
         os.kill(contact["pid"], 0)

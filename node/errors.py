@@ -28,3 +28,15 @@ class UserError(Exception):
         self.code = code
         self.what = what
         self.mend = mend
+
+
+def state_mend(error: BaseException) -> str:
+    """What mends a fault of SQLite's over a data folder's state; its codes are coarser than its words."""
+    said = str(error)
+    if "full" in said:
+        return "free some room on that disk"
+    if "locked" in said:
+        return "end the other program that has it open"
+    if "readonly" in said or "unable to open" in said:
+        return "check its owner and permissions, and those of its folder"
+    return "restore it from a back-up"

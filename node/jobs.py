@@ -31,6 +31,7 @@ from agents.reports import (
 from node.chain_link import Landed
 from node.clock import Clock
 from node.directory import Directory
+from node.job_money import money_of
 from node.store import Store
 from protocol.deal import Deal
 from protocol.eip712 import Domain
@@ -108,7 +109,8 @@ class Jobs:
         story = self._store.events(job)
         if document is None:
             return build_document(job, about, started, story, self._domain)
-        return {**document, "dispute": _dispute(story)}  # a denied delivery may be judged after its job has ended
+        # a denied delivery may be judged after its job has ended
+        return {**document, "dispute": _dispute(story), "money": money_of([event for _, _, event in story])}
 
     def _add(self, job: bytes, event: dict[str, Any]) -> None:
         self._store.add_event(job, self._clock.now(), event)
@@ -152,6 +154,11 @@ class Jobs:
                     "checks": terms.check_ppm / MILLION,
                     "check_fee": str(terms.check_fee),
                     "check_payer": terms.check_payer,
+                    "locks": str(deal.jc_share),
+                    "provider_locks": str(deal.rp_share),
+                    "cheat": str(deal.cheat),
+                    "jurors": deal.jurors,
+                    "juror_fee": str(deal.fee),
                 }
             case InVault(deal):
                 return {"event": "locked", "deal": self._deal(deal)}
@@ -230,6 +237,7 @@ def build_document(job: str, about: dict[str, Any], started: float, story: Story
             "profile": arrived.get("profile"),
             "failure": arrived.get("failure", ""),
         },
+        "money": money_of([event for _, _, event in story]),
         "dispute": _dispute(story),
         "verification": {
             "mode": about["compare"],

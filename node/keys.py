@@ -90,7 +90,7 @@ def load_key(path: Path, passphrase: str) -> Key:
 
     content = _read(path)
     try:
-        return Key(eth_keyfile.decode_keyfile_json(content, passphrase.encode()))
+        key = Key(eth_keyfile.decode_keyfile_json(content, passphrase.encode()))
     except ValueError as error:
         if "MAC" in str(error):
             raise UserError(
@@ -99,11 +99,24 @@ def load_key(path: Path, passphrase: str) -> Key:
         raise _damaged(path, str(error)) from None
     except (KeyError, TypeError, NotImplementedError) as error:
         raise _damaged(path, repr(error)) from None
+    named = _address_of(content)
+    if named not in (None, key.address):
+        # others are told the address in the file, and money sent there would be nobody's here
+        raise UserError(
+            ExitCode.FUNDS_OR_KEY,
+            f"the key file {path} names the address 0x{named.hex()}, but its key is that of 0x{key.address.hex()}",
+            "restore it from your copy, or correct its `address`",
+        )
+    return key
 
 
 def address_in(path: Path) -> Address | None:
     """The address that a key file names, without opening it."""
-    named = _read(path).get("address")
+    return _address_of(_read(path))
+
+
+def _address_of(content: dict[str, Any]) -> Address | None:
+    named = content.get("address")
     try:
         return Address(bytes.fromhex(str(named).removeprefix("0x")))
     except ValueError:
@@ -113,6 +126,10 @@ def address_in(path: Path) -> Address | None:
 def _read(path: Path) -> dict[str, Any]:
     try:
         status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise UserError(
+                ExitCode.FUNDS_OR_KEY, f"{path} is no file", "move it away, and put the key file there from your copy"
+            )
         if stat.S_IMODE(status.st_mode) & 0o077:
             raise UserError(ExitCode.FUNDS_OR_KEY, f"the key file {path} can be read by others", f"chmod 600 {path}")
         content = json.loads(path.read_bytes()[:_MOST_FILE_BYTES])

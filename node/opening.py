@@ -17,12 +17,13 @@ from agents.job_creator import JobCreator
 from agents.mediator import Bench, Mediator
 from agents.provider import Provider
 from content.blocks import FileBlocks
-from contracts.client import VaultClient
-from contracts.connection import connect
+from contracts.balances import read_money
+from contracts.connection import Connection, connect
 from contracts.errors import ChainError
 from modules.executor import Executor
 from node.api import Api
 from node.carrying import Carrier
+from node.chain_faults import chain_fault
 from node.chain_link import ChainLink
 from node.clock import Clock
 from node.directory import Directory
@@ -98,7 +99,7 @@ async def open_peer(setup: Setup, executors: Mapping[str, Executor]) -> AsyncIte
         await chain.ask_the_time()
         least = setup.rules.juror_stake
         if setup.bench is not None and (setup.bench.stake or least):
-            setup = replace(setup, bench=await _with_stake(setup.bench, line.client, setup.key.address, least))
+            setup = replace(setup, bench=await _with_stake(setup.bench, line, setup.key.address, least))
         peer = Peer(
             setup,
             host=host,
@@ -171,16 +172,17 @@ def _agents(setup: Setup, addrs: tuple[str, ...], workshop: Workshop) -> dict[st
     return agents
 
 
-async def _with_stake(bench: Bench, client: VaultClient, me: Address, least: int) -> Bench:
+async def _with_stake(bench: Bench, line: Connection, me: Address, least: int) -> Bench:
     """What is still to be joined with, so that at least the wanted stake is there; raises `UserError`.
 
     ``least`` is what the rules ask of a juror.
     """
     try:
-        (joined,) = await client.mediators((me,))
-        (account,) = await client.accounts((me,))
+        money = await read_money(line, me)
     except ChainError as error:
-        raise UserError(ExitCode.UNREACHABLE, f"the stake can't be looked up: {error}", "check rpc and vault") from None
+        fault = chain_fault(error)
+        raise UserError(fault.code, f"the stake can't be looked up: {fault.what}", fault.mend) from None
+    joined, account = money.stake, money.account
     more = max(0, bench.stake - joined.stake)
     if more > account.free:
         raise UserError(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from node.errors import ExitCode, UserError
 from protocol.identity import Address
+
+_JOB = re.compile(r"[0-9a-f]{2,64}")
 
 
 def bad(what: str, mend: str) -> UserError:
@@ -44,7 +47,7 @@ def integer(value: Any, name: str) -> int:
     except (TypeError, ValueError, OverflowError):
         number = -1
     if not 0 <= number < 2**96 or isinstance(value, float | bool):
-        raise bad(f"{name}: {value!r} is no whole number from 0 on", "write base units without a point")
+        raise bad(f"{name}: {value!r} is no whole number from 0 on", f"write digits alone, as in {name} = 1000")
     return number
 
 
@@ -60,3 +63,13 @@ def texts(value: Any, name: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise bad(f"{name} is a list of texts", f'write {name} = ["…"]')
     return tuple(value)
+
+
+def job_path(job: str, *rest: str) -> str:
+    """Where a node's API tells of a job; raises `UserError` for what is no job's id.
+
+    The id is what a user typed, and a path that leads elsewhere (``../stop``) would be obeyed.
+    """
+    if not _JOB.fullmatch(job):
+        raise bad(f"'{job}' is no id of a job, which is hex digits only", "copy it from `lilypad jobs ls`")
+    return "/".join(("/api/v1/jobs", job, *rest))

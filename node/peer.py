@@ -15,6 +15,7 @@ from agents.preferences import Wish
 from agents.reports import Ended, Outcome
 from agents.request import ID_BYTES, Request
 from agents.strategies.built_in import DEFAULT
+from contracts.balances import read_money
 from contracts.errors import ChainError
 from node.chain_link import ChainLink
 from node.clock import Clock
@@ -24,7 +25,7 @@ from node.errors import ExitCode, UserError
 from node.jobs import Jobs
 from node.mandate import with_most_stake
 from node.metrics import scrape_token
-from node.moves import Moves
+from node.moves import Moves, describe_money
 from node.post import Post
 from node.purse import Purse
 from node.reach import describe_peers, describe_reach
@@ -75,7 +76,7 @@ class Peer:
         """Whoever has it may spend this peer's money."""
         self.scrape_token = scrape_token(setup.home)
         self.advisers = advisers
-        self.purse = Purse(setup, chain.client)
+        self.purse = Purse(setup, chain.line)
         self.moves = Moves(chain.line, setup.key.address)
         self.url = ""
         self.stop = trio.Event()
@@ -114,7 +115,7 @@ class Peer:
         Raises `ChainError`. Beside the pay a job creator locks its own timeout stake.
         """
         needed = most + most * with_most_stake(self.setup.rules, wishes).jc_stake_percent // PERCENT
-        free = (await self.chain.client.accounts((self.setup.key.address,)))[0].free
+        free = (await read_money(self.chain.line, self.setup.key.address)).account.free
         if free >= max(needed, 1):
             return ""
         return f"the job can lock {needed} in the vault, where {free} are free" if most else "nothing is free there"
@@ -167,19 +168,11 @@ class Peer:
             "chain": {"id": self.setup.rules.domain.chain_id, "vault": show(self.setup.rules.domain.vault)},
         }
         try:
-            account = (await self.chain.client.accounts((self.setup.key.address,)))[0]
-            coins = await self.chain.client.coins(self.setup.key.address)
-            stake = (await self.chain.client.mediators((self.setup.key.address,)))[0]
+            money = await read_money(self.chain.line, self.setup.key.address)
         except ChainError as error:
             found["money"] = {"error": str(error)}
         else:
-            found["money"] = {
-                "free": str(account.free),
-                "locked": str(account.locked),
-                "coins": str(coins),
-                "stake": str(stake.stake),
-                "at_risk": str(stake.busy),
-            }
+            found["money"] = describe_money(money)
         found["warnings"] = [str(lack) for lack in self.purse.lacks]
         found["claims"] = {f"0x{name.hex()}": words for name, words in self.chain.claims.items()}
         return found

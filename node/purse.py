@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import trio
 
-from contracts.client import VaultClient
+from contracts.balances import read_money
+from contracts.connection import Connection
 from contracts.errors import ChainError
 from node.setup import Setup
 from protocol.identity import show
@@ -41,10 +42,10 @@ class Lack:
 class Purse:
     """One peer's money; start `run`."""
 
-    def __init__(self, setup: Setup, client: VaultClient) -> None:
+    def __init__(self, setup: Setup, line: Connection) -> None:
         self.lacks: tuple[Lack, ...] = ()
         self._setup = setup
-        self._client = client
+        self._line = line
 
     async def run(self) -> None:
         """Look for as long as the node lives."""
@@ -56,9 +57,9 @@ class Purse:
     async def look(self) -> tuple[Lack, ...]:
         """What is missing now; raises `ChainError`."""
         me = self._setup.key.address
-        (account,) = await self._client.accounts((me,))
-        coins = await self._client.coins(me)
-        gas = GAS_OF_A_DISPUTE * await self._client.gas_price()
+        money = await read_money(self._line, me)
+        account, coins = money.account, money.coins
+        gas = GAS_OF_A_DISPUTE * await self._line.client.gas_price()
         lacks = []
         needed = self.least_share()
         if account.free < needed:

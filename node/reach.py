@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from p2p.events import Line
 from p2p.host import Host
 from protocol.identity import show
 
 
 def describe_peers(host: Host) -> list[dict[str, Any]]:
-    """Everybody who is connected: who dialled, from or to which IP, and whether a relay carries the bytes."""
-    return [
-        {
-            "peer": line.peer.id,
-            "address": show(line.peer.address),
-            "direction": "in" if line.inbound else "out",
-            "through": f"relay at {line.relay_ip}" if line.relay_ip else "direct",
-            "ip": line.ip,
-        }
-        for line in host.lines()
-    ]
+    """Everybody who is connected, once: who dialled, from or to which IP, and whether a relay carries the bytes."""
+    return one_each(host.lines())
+
+
+def one_each(lines: Iterable[Line]) -> list[dict[str, Any]]:
+    """Connections by peer: two that dialled each other at once keep both, and a direct one carries the bytes."""
+    found: dict[str, dict[str, Any]] = {}
+    for line in sorted(lines, key=lambda line: bool(line.relay_ip)):
+        direction = "in" if line.inbound else "out"
+        peer = found.setdefault(
+            line.peer.id,
+            {
+                "peer": line.peer.id,
+                "address": show(line.peer.address),
+                "direction": direction,
+                "through": f"relay at {line.relay_ip}" if line.relay_ip else "direct",
+                "ip": line.ip,
+            },
+        )
+        if direction != peer["direction"]:
+            peer["direction"] = "both"
+    return list(found.values())
 
 
 def describe_reach(host: Host) -> dict[str, Any]:

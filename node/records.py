@@ -29,7 +29,11 @@ async def record_of(job: str, store: Store, client: VaultClient, domain: Domain)
     """The record of a job's dispute; raises `UserError` where it had none, or none has ended."""
     found = [it for it in store.records("client") if isinstance(it, Purchase) and it.wanted.hex() == job and it.dispute]
     if not found:
-        raise UserError(ExitCode.USAGE, f"job {job} had no dispute", "see `lilypad jobs show`")
+        known = store.job(job)
+        if known is not None and known[3] is None:
+            mend = f"it still runs, and one may come: `lilypad jobs logs {job} -f`"
+            raise UserError(ExitCode.USAGE, f"job {job} has had no dispute so far", mend)
+        raise UserError(ExitCode.USAGE, f"job {job} had no dispute", f"see `lilypad jobs show {job}`")
     it = found[-1]
     if not isinstance(it.stage, Over):
         raise UserError(ExitCode.USAGE, f"the dispute of job {job} has not ended", "wait for its ruling")

@@ -2,8 +2,8 @@
 
 It holds what both parties signed, what the provider claimed, which jury sat and by what seed, and what each juror
 signed. `findings` checks every step and says in words what it found. What a record can't show is said too, as a finding
-of its own kind: that the chain's blocks had these hashes, who had a stake when a jury was drawn, and that nobody else
-ruled, is for a chain to tell.
+of its own kind: who had a stake when a jury was drawn, and that nobody else ruled, is for a chain to tell. `hearsay`
+has what is in a record without anything to check it by: the chain's blocks, how the dispute began, what nobody signed.
 """
 
 from __future__ import annotations
@@ -106,6 +106,8 @@ class Finding:
     what: str
     shown: bool = True
     """The record by itself is enough to say so; else it only may be."""
+    flawed: bool = False
+    """It is about a vote that the vault counts all the same, though it rests on nothing."""
 
 
 def findings(record: Record, recover: Recover) -> list[Finding]:
@@ -135,6 +137,30 @@ def findings(record: Record, recover: Recover) -> list[Finding]:
         found += [*_seated(record, hearing, before), *_heard(record, hearing, domain, recover)]
         before |= hearing.sitting
     return [*found, _ended(record)]
+
+
+def hearsay(record: Record) -> list[Finding]:
+    """What only the chain, or nobody, can tell: the record's word for it, which changing it would not show."""
+    kind = "the provider had claimed the delivery on chain, which was contested"
+    said = [kind if record.contested else "the result was accused, and no delivery had been claimed on chain"]
+    said += [
+        f"block {hearing.block} had the hash 0x{hearing.block_hash.hex()}"
+        for hearing in record.hearings
+        if hearing.block_hash != NO_HASH and not _is_whole_pool(record, hearing)
+    ]
+    if record.expected and not _is_named(record):
+        said.append(f"the job creator's own check gave {record.expected}, which nobody signed")
+    return [Finding(True, what, shown=False) for what in said]
+
+
+def _is_named(record: Record) -> bool:
+    """Whether a juror's signed grounds name what the job creator's check gave."""
+    why = grounds(Ruling.WRONG, record.sealed, record.expected)
+    return any(said.vote and said.grounds == why for hearing in record.hearings for said in hearing.testimony)
+
+
+def _is_whole_pool(record: Record, hearing: Hearing) -> bool:
+    return len(record.mediators) == record.deal.jurors and not hearing.round
 
 
 def _sat(record: Record) -> list[Address]:
@@ -202,7 +228,8 @@ def _heard(record: Record, hearing: Hearing, domain: Domain, recover: Recover) -
         own = f"its own run, {said.cid}, to which it had committed" if said.cid else "what it was shown"
         if said.grounds == UNSHOWN:
             own = "nothing: it could not compare, and says so"
-        found.append(Finding(True, f"{juror}'s vote {f'rests on nothing: {flaw}' if flaw else f'rests on {own}'}"))
+        rests = f"{juror}'s vote {f'rests on nothing: {flaw}' if flaw else f'rests on {own}'}"
+        found.append(Finding(True, rests, flawed=bool(flaw)))
         if found[-2].holds:  # the vault counts signatures, whatever they rest on
             cast.setdefault(ballot(said.ruling, said.grounds), set()).add(said.seat)
     if hearing.ruling:
@@ -221,13 +248,13 @@ def _drawn(record: Record, hearing: Hearing, domain: Domain, title: str) -> Find
     only the chain of that time can tell: with any other hash there would be such members, too.
     """
     pool = b"".join(record.mediators)
-    if len(record.mediators) == record.deal.jurors and not hearing.round:
+    if _is_whole_pool(record, hearing):
         text, order = f"{title} is the whole pool", list(range(len(record.mediators)))
     elif hearing.block_hash == NO_HASH:
         text = f"{title} was drawn by the hash of block {hearing.block}, which the record does not have"
         return Finding(True, text, shown=False)
     else:
-        text = f"{title} is what the hash of block {hearing.block} draws from the pool"
+        text = f"{title} is what the hash recorded of block {hearing.block} draws from the pool"
         seed = keccak(record.deal.id(domain) + hearing.block_hash)
         order = [position for position, _ in jury_order(pool, seed)]
     parties = (record.deal.jc, record.deal.rp)
@@ -247,10 +274,10 @@ def _flaw(record: Record, said: Testified, who: Address) -> str:
     if said.ruling not in list(Ruling):
         return "there is no such ruling"
     ruling = Ruling(said.ruling)
-    if ruling is not Ruling.WRONG and said.grounds == UNSHOWN:
-        return ""
     if said.cid and committed(said.cid, said.salt, who) != said.commitment:
         return f"it had not committed to {said.cid}, which it says its own run gave"
+    if ruling is not Ruling.WRONG and said.grounds == UNSHOWN:
+        return ""
     if ruling is Ruling.WRONG and (not said.cid or said.cid == record.cid):
         return "its own run gave nothing else"
     named = [said.cid, record.expected] if is_tolerant(record.job) else [said.cid]

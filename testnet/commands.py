@@ -70,6 +70,7 @@ def ps(folder: Path, json: bool) -> None:
                 "connected": len(status["peers"]) if status else None,
                 "free": money.get("free"),
                 "locked": money.get("locked"),
+                "stake": money.get("stake"),
                 "http": town.url(member),
                 "place": member.place,
             }
@@ -78,7 +79,7 @@ def ps(folder: Path, json: bool) -> None:
     if json:
         print(json_format.dumps(rows, indent=2))
         return
-    heads = ("peer", "kind", "state", "connected", "free", "locked", "http")
+    heads = ("peer", "kind", "state", "connected", "free", "locked", "stake", "http")
     shown = [["" if row.get(head) is None else row[head] for head in heads] for row in rows]
     print_table([head.upper() for head in heads], shown)
 

@@ -59,8 +59,14 @@ async def _main() -> None:
     else:
         ledger = Ledger(wanted.chain_id, dict(wanted.fund))
     server = DevServer(ledger)
-    async with trio.open_nursery() as nursery:
+    try:
         listeners = await trio.open_tcp_listeners(wanted.port, host=wanted.host)
+    except OSError as error:
+        reason = (error.__cause__ or error).args[-1]
+        print(f"devchain: {wanted.host}:{wanted.port} can't be listened on: {reason}", file=sys.stderr)
+        print("  → choose another --port (0 takes a free one), or end what listens there", file=sys.stderr)
+        sys.exit(2)
+    async with trio.open_nursery() as nursery:
         port = listeners[0].socket.getsockname()[1]
         nursery.start_soon(server.mine_on_demand)
         if wanted.block_time > 0:

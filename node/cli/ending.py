@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -10,7 +11,7 @@ from typing import Any, NoReturn, TypeVar
 import typer
 
 from node.cli.progress import printable
-from node.errors import ExitCode, UserError
+from node.errors import ExitCode, UserError, state_mend
 
 Value = TypeVar("Value")
 
@@ -101,22 +102,26 @@ def _known(error: BaseException) -> UserError | None:
     if isinstance(error, KeyboardInterrupt):
         return UserError(ExitCode.INTERRUPTED, "interrupted")
     from contracts.errors import ChainError
+    from node.chain_faults import chain_fault
     from p2p.errors import CantListen, NotDialable
     from protocol.errors import PeerFault
 
     kinds: list[tuple[Any, ExitCode, str]] = [
-        (ChainError, ExitCode.UNREACHABLE, "check the network's rpc, chain_id and vault"),
         (CantListen, ExitCode.USAGE, "choose another --listen"),
         (NotDialable, ExitCode.USAGE, "write it as /ip4/…/tcp/…/p2p/…"),
         (PeerFault, ExitCode.USAGE, ""),
     ]
+    if isinstance(error, ChainError):
+        return chain_fault(error)
     for kind, code, mend in kinds:
         if isinstance(error, kind):
             return UserError(code, str(error) or repr(error), mend)
     if type(error).__name__ in ("DatabaseError", "OperationalError"):  # of sqlite3, which few commands import
-        return UserError(
-            ExitCode.USAGE, f"the data folder's state.sqlite can't be used: {error}", "restore it from a back-up"
-        )
+        what = f"the data folder's state.sqlite can't be used: {error}"
+        return UserError(ExitCode.USAGE, what, state_mend(error))
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        what = f"{error.filename}: {error.strerror}" if error.filename is not None else str(error.strerror)
+        return UserError(ExitCode.USAGE, what, "free some room on that disk")
     if isinstance(error, OSError) and error.filename is not None:
         return UserError(ExitCode.USAGE, f"{error.filename}: {error.strerror}", "check the path and its permissions")
     return None

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json as json_format
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from node.cli.ending import run_trio
-from node.cli.progress import Progress, printable, short, tell
+from node.cli.progress import Progress, counted, printable, short, still_locked, tell, won_or_lost
 from node.cli.tables import print_event, print_table
 from node.config import Config
 from node.errors import ExitCode, UserError
+from node.parsing import job_path
 
 
 def _ask(config: Config, path: str, method: str = "get") -> Any:
@@ -41,19 +43,45 @@ def show(config: Config, job: str, json: bool, record: Path | None) -> None:
     """A job's document, or its story; or the record of its dispute, into a file."""
     if record is not None:
         _write_record(config, job, record)
+        if json:
+            print(json_format.dumps({"job": job, "record": str(record.resolve())}, indent=2))
         return
-    document = _ask(config, f"/api/v1/jobs/{job}")
+    document = _ask(config, job_path(job))
     if json:
         print(json_format.dumps(document, indent=2))
         return
-    module, price, result = document["module"], document["price"], document["result"]
-    for line in (
-        f"{module['name']}:{module['version']}  {document['outcome']}  {document['reason']}",
-        f"provider {document['provider']}  agreed {price['agreed']}  paid {price['paid']}",
-        f"result {result['cid']}  exit code {result['exit_code']}",
-        f"deal {document['deal']}  {document['chain']['gas']:,} gas",
-    ):
+    story = _ask(config, job_path(job, "story"))
+    for line in (*_summary(document), *(tell(event) for event in story if event["event"] in _OF_A_DISPUTE)):
         print(printable(line))
+    if said := still_locked(document):
+        print(said)
+
+
+_OF_A_DISPUTE = frozenset({"dispute", "jury", "vote", "ruling"})
+
+
+def _summary(document: dict[str, Any]) -> Iterator[str]:
+    """What a job has come to so far; only what there is."""
+    module, price, result = document["module"], document["price"], document["result"]
+    yield f"{module['name']}:{module['version']}  {document['outcome']}  {document['reason']}".rstrip()
+    if document["provider"] is None:
+        yield "no deal"
+    else:
+        yield f"provider {document['provider']}  agreed {price['agreed']} per {price['per']}  paid {price['paid']}"
+    if result["cid"] is None:
+        yield "no result"
+    else:
+        yield f"result {result['cid']}  exit code {result['exit_code']}"
+    if document["deal"] is not None:
+        yield f"deal {document['deal']}  {document['chain']['gas']:,} gas"
+    if money := document.get("money"):
+        locked = money["locked"]
+        bond = f", and a bond of {locked['bond']} by us" if locked["bond"] != "0" else ""
+        yield f"locked {locked['ours']} by us, {locked['provider']} by the provider{bond}"
+        if money["check_fees"] != "0":
+            yield f"checks cost {money['check_fees']}"
+        if (ruling := money["ruling"]) is not None:
+            yield f"the ruling: {won_or_lost(ruling)}"
 
 
 def logs(config: Config, job: str, follow: bool, json_lines: bool) -> None:
@@ -66,7 +94,7 @@ def logs(config: Config, job: str, follow: bool, json_lines: bool) -> None:
                 async for event in client.follow(job):
                     _log(event, json_lines)
             else:
-                for event in await client.get(f"/api/v1/jobs/{job}/story"):
+                for event in await client.get(job_path(job, "story")):
                     _log(event, json_lines)
 
     run_trio(go)
@@ -83,13 +111,13 @@ def _log(event: dict[str, Any], json_lines: bool) -> None:
 def _write_record(config: Config, job: str, place: Path) -> None:
     if place.exists():
         raise UserError(ExitCode.USAGE, f"{place} exists already", "name a new file with --record")
-    place.write_text(json_format.dumps(_ask(config, f"/api/v1/jobs/{job}/record"), indent=1) + "\n")
+    place.write_text(json_format.dumps(_ask(config, job_path(job, "record")), indent=1) + "\n")
     Progress(quiet=False).say(f"anybody can check it: `lilypad dispute verify {place}`")
 
 
 def explain(config: Config, job: str, json: bool) -> None:
     """Who was asked, who said no to what and when, and why the one that got it did: all from this node's own story."""
-    story = _ask(config, f"/api/v1/jobs/{job}/story")
+    story = _ask(config, job_path(job, "story"))
     if json:
         print(json_format.dumps(story, indent=2))
         return
@@ -103,8 +131,8 @@ def explain(config: Config, job: str, json: bool) -> None:
 def _explained(event: dict[str, Any]) -> str:
     match event["event"]:
         case "tendering":
-            many = len(event["contacted"])
-            return f"asked {many} provider{'s' * (many > 1)}: {', '.join(map(short, event['contacted']))}"
+            many = counted(len(event["contacted"]), "provider")
+            return f"asked {many}: {', '.join(map(short, event['contacted']))}"
         case "talk over":
             who = "we left" if event["by"] == "us" else "they left"
             money = f"we bid {event['bid'] or 'nothing'}, they asked {event['ask'] or 'nothing'}"
@@ -123,18 +151,8 @@ def _explained(event: dict[str, Any]) -> str:
             return str(event["text"])
         case "checked":
             return f"result {event['verdict']}: {event['reason']}"
-        case "dispute":
-            claimed = f"; the provider signed {event['claimed']}" if "claimed" in event else ""
-            return f"{event['kind']} before the vault: {event['reason']}{claimed} (deal {event['deal']})"
-        case "jury":
-            title = "the appeal's jury" if event["round"] else "the jury"
-            return f"{title}, seated by the chain: {', '.join(map(short, event['jurors']))}"
-        case "vote":
-            own = f"; its own run gave {event['own']}, committed to before" if event.get("own") else ""
-            return f"juror {short(event['juror'])} voted {event['ruling']}{own}"
-        case "ruling":
-            rest = "final" if event["final"] else "may still be appealed"
-            return f"ruled {event['ruling']}, {rest}"
+        case "dispute" | "jury" | "vote" | "ruling":
+            return tell(event)
         case "transaction":
             return f"on chain: {event['call']}, {event['gas']:,} gas, {event['hash']}"
         case "ended":
@@ -155,5 +173,9 @@ def _checks_of(agreed: dict[str, Any]) -> str:
 
 def cancel(config: Config, job: str) -> None:
     """Drop a job that has no deal yet."""
-    _ask(config, f"/api/v1/jobs/{job}/cancel", "post")
-    Progress(quiet=False).say("told the node; a signed deal goes on")
+    deal = _ask(config, job_path(job, "cancel"), "post")["deal"]
+    if deal is None:
+        said = "told the node to drop it; it has no deal"
+    else:
+        said = f"its deal is signed and goes on: `lilypad jobs get {job}` fetches the result"
+    Progress(quiet=False).say(said)

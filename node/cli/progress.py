@@ -35,7 +35,7 @@ def tell(event: dict[str, Any]) -> str:
     """An event in a few words; empty where people need not hear of it."""
     match event["event"]:
         case "tendering":
-            return f"haggling with {len(event['contacted'])} providers"
+            return f"haggling with {counted(len(event['contacted']), 'provider')}"
         case "agreed":
             price = f"{event['rate']} per {event['per']}"
             price += "" if event["per"] == "job" else f", {event['pay']} at most"
@@ -53,11 +53,49 @@ def tell(event: dict[str, Any]) -> str:
             return f"re-run by {who}: {event['reason']}"
         case "checked":
             return f"{event['verdict']}: {event['reason']}"
+        case "dispute":
+            claimed = f"; the provider signed {event['claimed']}" if "claimed" in event else ""
+            return f"{event['kind']} before the vault: {event['reason']}{claimed} (deal {event['deal']})"
+        case "jury":
+            title = "the appeal's jury" if event["round"] else "the jury"
+            return f"{title}, seated by the chain: {', '.join(map(short, event['jurors']))}"
+        case "vote":
+            # a copier says so too: whether its commitment opens to it is what `dispute verify` looks at
+            own = f"; it says that its own run gave {event['own']}" if event.get("own") else ""
+            return f"juror {short(event['juror'])} voted {event['ruling']}{own}"
+        case "ruling":
+            rest = "final" if event["final"] else "may still be appealed"
+            return f"ruled {event['ruling']}, {rest}"
         case "noted":
             return str(event["text"])
         case "transaction":
             return f"transaction {event['call']}: {event['gas']:,} gas"
     return ""
+
+
+def still_locked(document: dict[str, Any]) -> str:
+    """What a dispute that goes on after its job keeps locked; empty where none does."""
+    if document["outcome"] == "RUNNING" or document["dispute"] is None or document["dispute"]["final"]:
+        return ""
+    money = document.get("money")
+    locked = f"; {money['still_locked']['ours']} of ours are locked until then" if money else ""
+    return f"its dispute goes on{locked}: `lilypad jobs show {document['job']}`"
+
+
+def won_or_lost(ruling: dict[str, Any]) -> str:
+    """What a ruling has won us or cost us, beside the pay."""
+    said = []
+    for what in ("won", "lost"):
+        if ruling[what] is None:
+            return "what it won or lost after an appeal is not known here"
+        least, most = ruling[what]["least"], ruling[what]["most"]
+        if most != "0":
+            said.append(
+                f"{what} {most}" if least == most else f"{what} {least} to {most}, as jurors are paid out of it"
+            )
+    if not said:
+        return "nothing won or lost beside the pay"
+    return ", ".join(said) if ruling["final"] else f"{', '.join(said)}, unless it is appealed"
 
 
 def printable(text: object) -> str:
@@ -77,6 +115,11 @@ def pass_on(text: str, stream: TextIO) -> None:
         text = "\n".join(printable(line.replace("\t", "    ")) for line in text.rstrip("\n").split("\n")) + "\n"
     stream.write(text)
     stream.flush()
+
+
+def counted(many: int, what: str) -> str:
+    """So many of something: ``1 vote``, ``2 votes``."""
+    return f"{many} {what}{'' if many == 1 else 's'}"
 
 
 def short(peer: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json as json_format
+import os
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -15,12 +16,13 @@ import typer
 
 from agents.request import CheckBy
 from node.cli.ending import complain, run_trio
-from node.cli.progress import Progress, pass_on
+from node.cli.progress import Progress, pass_on, still_locked
 from node.cli.strategies import check_strategy
 from node.cli.tables import print_event, print_offers
 from node.config import LOCAL, Config
 from node.errors import ExitCode, UserError
 from node.mandate import parse_mandate
+from node.parsing import job_path
 from node.preparing import Prepared, bind_inputs, find_module, parse_pairs, prepare
 
 if TYPE_CHECKING:
@@ -107,8 +109,7 @@ def run_job(config: Config, wish: Wish) -> None:
     bound = bind_inputs(module, wish.text, parse_pairs(wish.values, "-i"), _paths(wish.files))
     check_strategy(wish.strategy)
     mandate = _mandate(config, wish, module)
-    if wish.output is not None and wish.output.exists():
-        raise UserError(ExitCode.USAGE, f"{wish.output} exists already", "name a new folder with -o")
+    _check_place(config, wish.output)
     with tempfile.TemporaryDirectory(prefix="lilypad-run-") as folder:
         prepared = prepare(module, bound, Path(folder), str(mandate.get("isolation") or ""))
         attempt, progress = _Attempt(mandate), Progress(quiet=wish.form.quiet)
@@ -137,10 +138,9 @@ def get_job(config: Config, job: str, output: Path | None, json: bool, json_line
     async def get() -> int:
         form = Form(json, json_lines)
         async with need_node(config.home) as client:
-            return await _finish(config, client, job, output, form, Progress(quiet=form.quiet))
+            return await _finish(config, client, job, output, form, Progress(quiet=form.quiet), local=False)
 
-    if output is not None and output.exists():
-        raise UserError(ExitCode.USAGE, f"{output} exists already", "name a new folder with -o")
+    _check_place(config, output)
 
     def interrupted() -> int:
         raise UserError(
@@ -215,7 +215,7 @@ async def _ask(
         print(json_format.dumps({"job": job}) if wish.form.quiet else job)
         return ExitCode.OK
     try:
-        return await _finish(config, client, job, wish.output, wish.form, progress)
+        return await _finish(config, client, job, wish.output, wish.form, progress, local=attempt.local)
     except BaseException:
         attempt.document = await _let_go(client, job)
         raise
@@ -295,15 +295,16 @@ def _request(wish: Wish, job: dict[str, Any], about: dict[str, Any], attempt: _A
 
 
 async def _finish(
-    config: Config, client: NodeClient, job: str, output: Path | None, form: Form, progress: Progress
+    config: Config, client: NodeClient, job: str, output: Path | None, form: Form, progress: Progress, *, local: bool
 ) -> int:
     from content.cid import Cid
+    from protocol.errors import PeerFault
 
     async for event in client.follow(job):
         progress.event(event)
         if form.lines:
             print_event(event)
-    document = await client.get(f"/api/v1/jobs/{job}")
+    document = await client.get(job_path(job))
     if document["outcome"] not in EXIT_CODES:
         raise UserError(
             ExitCode.UNREACHABLE,
@@ -314,9 +315,17 @@ async def _finish(
     got = document["outcome"] in ("DONE", "FAILED", "DISPUTED") and cid is not None
     if got:
         place = output or config.home / "results" / job
-        if not place.exists():
-            place.parent.mkdir(parents=True, exist_ok=True)
-            await client.download(Cid.parse(cid), place)
+        try:
+            if not place.exists():
+                place.parent.mkdir(parents=True, exist_ok=True)
+                await client.download(Cid.parse(cid), place)
+        except (OSError, PeerFault) as error:
+            form.end(document)
+            paid = f"paid {document['price']['paid']} for job {job}"
+            mend = f"`lilypad jobs get {job} -o FOLDER` fetches it again"
+            gone = "the local market, and the result with it, are gone: name a folder that can be written with -o"
+            what = f"the result can't be saved in {place}: {error}; {paid}, which ended {document['outcome']}"
+            raise UserError(ExitCode.USAGE, what, gone if local else mend) from error
         document["result"] |= _content(place)
     _print(document, form)
     return EXIT_CODES[document["outcome"]]
@@ -342,6 +351,8 @@ def _print(document: dict[str, Any], form: Form) -> None:
         pass_on(result.get("stdout", ""), sys.stdout)
         pass_on(result.get("stderr", ""), sys.stderr)
     there = f"paid {document['price']['paid']}; the result is in {result['path']}" if "path" in result else ""
+    if not form.quiet and (said := still_locked(document)):
+        print(f"lilypad: {said}", file=sys.stderr)
     if document["outcome"] != "DONE":
         complain(_outcome_text(document), _outcome_mend(document) or there)
     elif not form.quiet:
@@ -381,8 +392,9 @@ async def _let_go(client: NodeClient, job: str) -> dict[str, Any] | None:
     import trio
 
     with trio.CancelScope(shield=True), trio.move_on_after(1), contextlib.suppress(UserError):
-        await client.post(f"/api/v1/jobs/{job}/cancel")
-        found: dict[str, Any] = await client.get(f"/api/v1/jobs/{job}")
+        with contextlib.suppress(UserError):  # it may have just ended
+            await client.post(job_path(job, "cancel"))
+        found: dict[str, Any] = await client.get(job_path(job))
         return found
     return None
 
@@ -398,6 +410,20 @@ def _check_numbers(wish: Wish, table: dict[str, Any]) -> None:
         raise UserError(ExitCode.USAGE, f"--check-by {wish.check_by} is nobody", f"choose from {known}")
     if not 0 < wish.timeout < 1e9:
         raise UserError(ExitCode.USAGE, f"--timeout {wish.timeout} is out of range", "give seconds, more than 0")
+
+
+def _check_place(config: Config, output: Path | None) -> None:
+    """Before anything is bought: whether a result can be written there; raises `UserError`."""
+    place = output or config.home / "results" / "job"
+    if output is not None and os.path.lexists(output):
+        raise UserError(ExitCode.USAGE, f"{output} exists already", "name a new folder with -o")
+    try:
+        beside = next(folder for folder in place.absolute().parents if os.path.lexists(folder))
+        with tempfile.TemporaryDirectory(prefix=".lilypad-", dir=beside) as folder:
+            (Path(folder) / place.name).mkdir()
+    except OSError as error:
+        what = f"no result can be written to {place}: {error.strerror}"
+        raise UserError(ExitCode.USAGE, what, "name a new folder, in one that you can write, with -o") from None
 
 
 def _paths(files: list[str]) -> dict[str, Path]:

@@ -6,7 +6,7 @@ import json as json_format
 import os
 import secrets
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 
 _LOOK = 0.3
 """Seconds between two looks at how deep a transaction lies."""
+_LONG = 3.0
+"""Seconds of waiting for the same from which on it is said what for."""
 ALL = "all"
-_AMOUNTS = frozenset({"free", "locked", "coins", "tokens"})
+_AMOUNTS = frozenset({"free", "locked", "stake", "at_risk", "coins", "tokens"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,33 +88,74 @@ def show(config: Config, json: bool) -> None:
     if json:
         print(json_format.dumps(found, indent=2))
         return
+    leaves = found.pop("leaves", None)
     for name, value in found.items():
         print(f"{name:8} {show_amount(int(value)) if name in _AMOUNTS else value}")
+    if leaves:
+        print(f"{'leaves':8} {_leaving(leaves)}")
+
+
+def stake(config: Config, json: bool) -> None:
+    """What the key has at stake as a mediator, and how and when it can be had back."""
+    from node.keys import address_in
+
+    address = address_in(config.key_file)
+    if address is None:
+        raise UserError(ExitCode.FUNDS_OR_KEY, f"{config.key_file} names no address", "restore it from your copy")
+    config.load_network(config.network)
+    money = run_trio(lambda: _money(config, address))
+    found = {name: money[name] for name in ("stake", "at_risk", "leaves")}
+    if json:
+        print(json_format.dumps(found, indent=2))
+        return
+    for name in ("stake", "at_risk"):
+        print(f"{name:8} {show_amount(int(money[name]))}")
+    if money["leaves"]:
+        print(f"{'leaves':8} {_leaving(money['leaves'])}")
+    elif int(money["stake"]):
+        print("it stays at stake until you say that it leaves: `lilypad wallet leave`")
+
+
+def leave(config: Config, manner: Manner) -> None:
+    """Say that this mediator leaves the juries: it is drawn no more, and later gets its stake back."""
+    _move(config, {"what": "leave"}, lambda end: f"it leaves: {_leaving(end['leaves'])}", manner)
+
+
+def collect(config: Config, manner: Manner) -> None:
+    """The stake of a mediator that has left, back into its free money."""
+    _move(config, {"what": "collect"}, lambda end: f"collected {end['amount']} of the stake", manner)
+
+
+def _leaving(moment: int) -> str:
+    from node.moves import moment as shown
+
+    return f"the stake can be collected after {shown(moment)}, with `lilypad wallet collect`"
 
 
 def deposit(config: Config, amount: str, manner: Manner) -> None:
     """Coins of the key's address into the vault."""
     units = parse_amount(amount)
-    _move(config, {"what": "deposit", "amount": str(units)}, f"deposited {units}", manner)
+    _move(config, {"what": "deposit", "amount": str(units)}, lambda _: f"deposited {units}", manner)
 
 
 def approve(config: Config, amount: str, manner: Manner) -> None:
     """Let a vault for a token take so much of it by the next deposits."""
     units = parse_amount(amount)
-    _move(config, {"what": "approve", "amount": str(units)}, f"the vault may take {units}", manner)
+    _move(config, {"what": "approve", "amount": str(units)}, lambda _: f"the vault may take {units}", manner)
 
 
 def withdraw(config: Config, amount: str, to: str | None, manner: Manner) -> None:
     """Free money out of the vault."""
     units = None if amount.strip().lower() == ALL else parse_amount(amount)
     wish = {"what": "withdraw", "amount": None if units is None else str(units), "to": _address(to, "--to")}
-    _move(config, wish, f"withdrew {ALL if units is None else units}", manner)
+    _move(config, wish, lambda end: f"withdrew {end['amount']} to {end['to']}", manner)
 
 
 def delegate(config: Config, who: str, revoke: bool, manner: Manner) -> None:
     """Let another address answer claims for this peer, or no longer."""
     wish = {"what": "delegate", "to": _address(who, "the delegate"), "may": not revoke}
-    _move(config, wish, f"{who} {'speaks no longer' if revoke else 'may answer claims'} for this peer", manner)
+    said = f"{who} {'speaks no longer' if revoke else 'may answer claims'} for this peer"
+    _move(config, wish, lambda _: said, manner)
 
 
 def _address(text: str | None, what: str) -> str | None:
@@ -122,9 +165,9 @@ def _address(text: str | None, what: str) -> str | None:
 class _Teller(Protocol):
     """Who makes a move: the running node, or this process."""
 
-    async def preview(self, wish: Mapping[str, Any]) -> dict[str, str]: ...
+    async def preview(self, wish: Mapping[str, Any]) -> dict[str, Any]: ...
 
-    async def begin(self, name: str, wish: Mapping[str, Any]) -> dict[str, str]: ...
+    async def begin(self, name: str, wish: Mapping[str, Any]) -> dict[str, Any]: ...
 
     async def progress(self, name: str) -> dict[str, Any]: ...
 
@@ -135,12 +178,12 @@ class _Node:
     def __init__(self, client: NodeClient) -> None:
         self._client = client
 
-    async def preview(self, wish: Mapping[str, Any]) -> dict[str, str]:
-        found: dict[str, str] = await self._client.post("/api/v1/wallet/preview", dict(wish))
+    async def preview(self, wish: Mapping[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = await self._client.post("/api/v1/wallet/preview", dict(wish))
         return found
 
-    async def begin(self, name: str, wish: Mapping[str, Any]) -> dict[str, str]:
-        found: dict[str, str] = await self._client.post(f"/api/v1/wallet/{name}", dict(wish))
+    async def begin(self, name: str, wish: Mapping[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = await self._client.post(f"/api/v1/wallet/{name}", dict(wish))
         return found
 
     async def progress(self, name: str) -> dict[str, Any]:
@@ -148,7 +191,7 @@ class _Node:
         return found
 
 
-def _move(config: Config, wish: Mapping[str, Any], done: str, manner: Manner) -> None:
+def _move(config: Config, wish: Mapping[str, Any], done: Callable[[dict[str, Any]], str], manner: Manner) -> None:
     network = config.load_network(config.network)
     result = run_trio(lambda: _make(config, network, wish, manner))
     if result is None:
@@ -156,7 +199,7 @@ def _move(config: Config, wish: Mapping[str, Any], done: str, manner: Manner) ->
     if manner.json:
         print(json_format.dumps(result, indent=2))
         return
-    print(f"{done}; {result['gas']} gas; free in the vault: {result['free']}, locked: {result['locked']}")
+    print(f"{done(result)}; {result['gas']} gas; free in the vault: {result['free']}, locked: {result['locked']}")
 
 
 async def _make(config: Config, network: Network, wish: Mapping[str, Any], manner: Manner) -> dict[str, Any] | None:
@@ -175,7 +218,8 @@ async def _make(config: Config, network: Network, wish: Mapping[str, Any], manne
         sent = await teller.begin(name, wish)
         # whoever stops here must not take it for undone, and send it again
         print(f"sent {sent['hash']}; it goes on even if this command ends", file=sys.stderr)
-        return {**wish, **cost, **sent, **await _follow(teller, name, sent["hash"], quiet=manner.json)}
+        may = {"may": wish["may"]} if "may" in wish else {}
+        return {**cost, **may, **sent, **await _follow(teller, name, sent["hash"], quiet=manner.json)}
 
 
 async def _agreed() -> bool:
@@ -191,7 +235,7 @@ async def _follow(teller: _Teller, name: str, hash_: str, *, quiet: bool) -> dic
 
     from contracts.errors import ChainError
 
-    told = -1
+    told, waits, since = -1, "", trio.current_time()
     while True:
         try:
             found = await teller.progress(name)
@@ -208,6 +252,11 @@ async def _follow(teller: _Teller, name: str, hash_: str, *, quiet: bool) -> dic
             if not found["ok"]:
                 raise UserError(ExitCode.FUNDS_OR_KEY, f"the vault refused it when it was mined ({hash_})")
             return found
+        if found["waits"] != waits:
+            waits, since = found["waits"], trio.current_time()
+        elif trio.current_time() - since > _LONG:
+            print(f"still waiting: {waits}; the transaction is kept and goes on", file=sys.stderr)
+            since = float("inf")
         await trio.sleep(_LOOK)
 
 
@@ -236,18 +285,20 @@ async def _teller(config: Config, network: Network) -> AsyncIterator[_Teller]:
             store.close()
 
 
-async def _money(config: Config, address: Address) -> dict[str, str]:
+async def _money(config: Config, address: Address) -> dict[str, Any]:
+    from contracts.balances import read_money
     from contracts.connection import connect
     from contracts.errors import ChainError
+    from node.chain_faults import chain_fault
+    from node.moves import describe_money
 
     network = config.load_network(config.network)
     try:
         async with connect(network.access, network.rules.domain) as line:
             await line.check()
-            account = (await line.client.accounts((address,)))[0]
-            coins = await line.client.coins(address)
-            tokens = {} if line.client.token is None else {"tokens": str(await line.client.tokens(address))}
+            money = await read_money(line, address)
     except* ChainError as errors:
-        what = f"the key is {in_hex(address)}, and its money can't be read: {errors.exceptions[0]}"
-        raise UserError(ExitCode.UNREACHABLE, what, "check the network's rpc, chain_id and vault") from None
-    return {"free": str(account.free), "locked": str(account.locked), "coins": str(coins), **tokens}
+        fault = chain_fault(errors.exceptions[0])
+        what = f"the key is {in_hex(address)}, and its money can't be read: {fault.what}"
+        raise UserError(fault.code, what, fault.mend) from None
+    return dict(describe_money(money))

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from node.doctor.finding import Finding, Patient, problem, warning, well
-from node.errors import ExitCode, UserError
+from node.errors import ExitCode, UserError, state_mend
 
 
 async def check_folder(patient: Patient) -> Iterable[Finding]:
@@ -54,7 +54,7 @@ def _state(path: Path) -> Iterator[Finding]:
             (version,) = store.execute("PRAGMA user_version").fetchone()
             (sound,) = store.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.Error as error:
-        yield problem("state", f"{path} can't be read: {error}", "restore the folder from a back-up")
+        yield problem("state", f"{path} can't be read: {error}", state_mend(error))
         return
     if sound != "ok":
         yield problem("state", f"{path} is damaged: {sound}", "restore the folder from a back-up")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 
 import trio
 
 from contracts.client import VaultClient
-from contracts.errors import ChainError
+from contracts.errors import ChainError, ChainReborn, Garbled, RpcRefused
+from contracts.journal import birth_known
 from contracts.rpc import Rpc
+from node.chain_faults import chain_fault
 from node.config import LOCAL
 from node.doctor.finding import Finding, Patient, problem, warning, well
 from node.errors import ExitCode
@@ -42,6 +46,7 @@ async def _chain(patient: Patient) -> list[Finding]:
                 async with Rpc(url) as line:
                     client = VaultClient(line, domain.chain_id, domain.vault)
                     await client.check()
+                    findings += await _birth(url, client, patient)
                     findings += _clock(url, (await client.head()).timestamp - time.time(), patient)
                 why = ""
             except (ChainError, OSError) as error:
@@ -51,6 +56,20 @@ async def _chain(patient: Patient) -> list[Finding]:
             problem("chain", said, mend, ExitCode.UNREACHABLE) if why else well("chain", f"{url} has the vault")
         )
     return findings
+
+
+async def _birth(url: str, client: VaultClient, patient: Patient) -> list[Finding]:
+    """Whether it is the chain that this data folder has used; nothing where all is well, or nothing is known."""
+    state, chain_id = patient.config.home / "state.sqlite", client.domain.chain_id
+    try:
+        with closing(sqlite3.connect(f"file:{state}?mode=ro", uri=True)) as store:
+            known = birth_known(store, chain_id)
+        if known is None or await client.block_hash(0) in (known, None):
+            return []
+    except (sqlite3.Error, RpcRefused, Garbled):
+        return []  # no state yet, or an endpoint that keeps no such old block
+    fault = chain_fault(ChainReborn(chain_id))
+    return [problem("chain", f"{url}: {fault.what}", fault.mend, fault.code)]
 
 
 def _clock(url: str, ahead: float, patient: Patient) -> Iterator[Finding]:

@@ -54,6 +54,15 @@ def test_what_can_be_seen_at_once_is_refused_at_once(user: User, arguments: tupl
     assert said in refused(user, code, "run", *arguments)
 
 
+def test_a_place_that_can_not_be_written_is_refused_before_anything_is_bought(user: User) -> None:
+    (user.here / "file").write_text("")
+    for place in ("file/result", "deep/" + "x" * 300, "/proc/result"):
+        said = refused(user, 2, "run", "cowsay:v0.1", "hello", "-o", place)
+        assert "no result can be written to" in said
+        assert "with -o" in said
+    assert not (user.here / "deep").exists()
+
+
 @pytest.mark.parametrize("arguments", [("run",), ("run", "cowsay:v0.1", "--colour"), ("fly",), ("jobs", "show")])
 def test_what_is_no_command_is_a_usage_error(user: User, arguments: tuple[str, ...]) -> None:
     ended = user.inside(*arguments)
@@ -279,6 +288,22 @@ def test_time_that_runs_out_has_its_own_code_and_the_deal_goes_on(network: Netwo
     assert f"lilypad jobs resume {document['job']}" in ended.err
     got = network.nodes["client"].lilypad("jobs", "resume", document["job"], "--json")
     assert (got.code, got.document["result"]["stdout"]) == (0, "done\n")
+
+
+def test_a_result_that_can_not_be_saved_is_not_lost_and_what_was_paid_is_said(network: Network) -> None:
+    client = network.nodes["client"]
+    process = client.start("run", "cowsay:v0.1", "hello", "--check", "0", "-o", "later/result")
+    assert process.stderr is not None
+    assert "haggling with 2 providers" in process.stderr.readline()
+    (client.here / "later").write_text("somebody put a file there")
+    ended = finish(process)
+    (client.here / "later").unlink()
+    assert ended.code == 2
+    (job,) = [each["job"] for each in client.stories()][:1]
+    paid = client.job(job)["price"]["paid"]
+    assert f"paid {paid} for job {job}" in ended.complaint
+    assert f"lilypad jobs get {job} -o" in ended.err
+    assert client.lilypad("jobs", "get", job, "-o", "later/result").code == 0
 
 
 def test_an_unknown_job_is_told_so(network: Network) -> None:

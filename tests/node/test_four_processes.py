@@ -170,6 +170,8 @@ def test_a_job_without_a_deal_can_be_cancelled(town: Network, tmp_path: Path) ->
     assert client.lilypad("jobs", "cancel", job).code == 0
     got = client.lilypad("jobs", "get", job, "--json")
     assert (got.code, got.document["outcome"]) == (130, "CANCELLED")
+    again = client.lilypad("jobs", "cancel", job)
+    assert (again.code, "has ended already: CANCELLED" in again.complaint) == (2, True)
 
 
 def test_a_job_with_a_deal_goes_on_when_it_is_cancelled(town: Network, tmp_path: Path) -> None:
@@ -177,7 +179,10 @@ def test_a_job_with_a_deal_goes_on_when_it_is_cancelled(town: Network, tmp_path:
     slow = write_module(tmp_path / "slow", busy(2_000_000_000))
     job = client.lilypad("run", slow, "--detach", "--check", "0").out.strip()
     wait_until(lambda: client.job(job)["deal"], 10, "no deal")
-    assert client.lilypad("jobs", "cancel", job).code == 0
+    told = client.lilypad("jobs", "cancel", job)
+    assert (told.code, "its deal is signed and goes on" in told.err) == (0, True)
+    record = client.lilypad("jobs", "show", job, "--record", tmp_path / "record")
+    assert (record.code, "has had no dispute so far" in record.complaint) == (2, True)
     got = client.lilypad("jobs", "get", job)
     assert (got.code, got.out) == (0, "done\n")
     assert "goes on" in got.err

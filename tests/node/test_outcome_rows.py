@@ -77,12 +77,22 @@ def test_a_wrong_result_costs_its_provider_the_collateral_and_anybody_can_check_
     calls = [sent["call"] for sent in document["chain"]["transactions"]]
     assert sorted(calls) == ["accuse", "castvotes", "open", "transfer"]
     convicted(town, JUDGES, at_least=2)
+    money = document["money"]
+    assert money["locked"]["bond"] == str(3 * FEE)
+    assert int(money["locked"]["provider"]) > CHEAT
+    assert (money["still_locked"]["ours"], money["check_fees"]) == ("0", str(CHECK_FEE))
+    won = money["ruling"]["won"]
+    assert int(won["least"]) <= town.gains()["client"] + CHECK_FEE <= int(won["most"]) == CHEAT
     job, place = document["job"], tmp_path / "record.json"
+    shown = town["client"].lilypad("jobs", "show", job).out
+    assert all(word in shown for word in ("accused before the vault", "the jury", "voted WRONG", "ruled WRONG, final"))
+    assert f"the ruling: won {won['least']} to {won['most']}" in shown
     explained = town["client"].lilypad("jobs", "explain", job).out
     assert all(
         word in explained for word in ("accused before the vault", "the jury", "voted WRONG", "ruled WRONG, final")
     )
-    assert town["client"].lilypad("jobs", "show", job, "--record", place).code == ExitCode.OK
+    wrote = town["client"].lilypad("jobs", "show", job, "--record", place, "--json")
+    assert wrote.document == {"job": job, "record": str(place)}
     checked = town["client"].inside("dispute", "verify", place)
     assert checked.code == ExitCode.OK, checked.out
     assert "all hold" in checked.out
@@ -102,6 +112,9 @@ def test_a_false_accuser_pays_the_jury_and_the_provider(town: Town) -> None:
     bond = 3 * FEE
     assert gains["fair"] == PAY + bond - paid * FEE
     assert gains["accuser"] == -PAY - bond - CHECK_FEE
+    money = ended.document["money"]
+    assert money["ruling"]["lost"] == {"least": str(bond), "most": str(bond)}
+    assert money["check_fees"] == str(CHECK_FEE)
     assert sum(gains.values()) == 0
 
 

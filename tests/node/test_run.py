@@ -25,6 +25,7 @@ SHAPE = {
     "rounds": int,
     "result": {"cid": str, "path": str, "stdout": str, "stderr": str, "exit_code": int, "fuel": int},
     "verification": {"mode": str, "checked": bool, "mediators": list, "verdict": str},
+    "money": {"locked": {"ours": str, "provider": str, "bond": str}, "still_locked": dict, "check_fees": str},
     "chain": {"id": int, "vault": str, "transactions": list, "gas": int},
     "milliseconds": dict.fromkeys(
         ("discover", "negotiate", "guarantee", "execute", "fetch", "verify", "total"), (int, float)
@@ -87,6 +88,10 @@ def test_a_run_with_nothing_configured_prints_the_document_and_leaves_only_its_r
     assert document["chain"]["gas"] == sum(each["gas"] for each in sent) > 60_000
     assert document["price"]["paid"] == document["price"]["agreed"] != "0"
     assert document["result"]["fuel"] > 1000
+    money = document["money"]
+    assert int(money["locked"]["ours"]) > int(document["price"]["paid"])
+    assert int(money["locked"]["provider"]) > int(document["price"]["paid"])
+    assert (money["locked"]["bond"], money["still_locked"]["ours"], money["ruling"]) == ("0", "0", None)
 
     # what it says is on disk, is
     place = Path(document["result"]["path"])

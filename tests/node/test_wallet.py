@@ -51,6 +51,7 @@ def test_amounts_have_units(text: str, units: int) -> None:
     "text",
     [
         *("", "ether", "-1", "0", "0.0 ether", "1.5", "1.5 wei", "1e18", "0x10", "1 dollar", "1 2", "1,5 ether", "nan"),
+        *("1__0", "1_", "1_.5 ether", "_1"),
         *("\u0663", "0.0000000000000000001 ether", "1" * 90, "99999999999999 ether", "1 ether extra"),
     ],
 )
@@ -98,6 +99,44 @@ def test_money_goes_in_and_out(owner: User, rich: Key) -> None:
     assert 0 < COINS - 10**18 - int(shown["coins"]) < 10**15, "one ether is elsewhere, the rest was gas"
 
 
+def test_a_document_of_a_move_has_what_it_really_took(owner: User, rich: Key) -> None:
+    before = owner.lilypad("wallet", "show", "--json").document
+    forecast = owner.lilypad("wallet", "deposit", "1000", "--dry-run", "--json").document
+    told = owner.lilypad("wallet", "deposit", "1000", "--json").document
+    after = owner.lilypad("wallet", "show", "--json").document
+    assert {key: type(value) for key, value in told.items() if key in forecast} == {
+        key: type(value) for key, value in forecast.items()
+    }, "the same form as beforehand"
+    assert int(told["fee"]) == told["gas"] * int(told["gas_price"])
+    assert int(told["total"]) == int(told["fee"]) + 1000 == int(before["coins"]) - int(after["coins"])
+    assert (told["coins"], told["free"], told["to"]) == (after["coins"], after["free"], "0x" + rich.address.hex())
+    back = owner.lilypad("wallet", "withdraw", "all", "--json").document
+    assert (back["amount"], back["to"]) == (after["free"], "0x" + rich.address.hex())
+    assert int(back["total"]) == int(back["fee"])
+    owner.lilypad("wallet", "deposit", "1000")
+    said = owner.lilypad("wallet", "withdraw", "all", "--to", "0x" + "12" * 20)
+    assert f"withdrew 1000 to 0x{'12' * 20}" in said.out
+
+
+def test_the_vault_is_no_place_to_withdraw_to(owner: User, chain: Chain) -> None:
+    assert owner.lilypad("wallet", "deposit", "10").code == 0
+    ended = owner.lilypad("wallet", "withdraw", "1", "--to", chain.vault)
+    assert ended.code == 2
+    assert "the vault's own address" in ended.complaint
+    assert owner.lilypad("wallet", "withdraw", "all", "--json").document["ok"]
+
+
+def test_with_one_of_two_endpoints_nothing_is_believed_and_nothing_sent(owner: User, chain: Chain) -> None:
+    file = owner.here / "lilypad.toml"
+    file.write_text(file.read_text().replace(f'"{chain.url}"', f'["{chain.url}", "http://127.0.0.1:9"]'))
+    for command in (("show",), ("deposit", "5"), ("withdraw", "all")):
+        ended = owner.lilypad("wallet", *command)
+        assert ended.code == 9
+        assert "1 of 2 endpoints answered, 2 are needed" in ended.complaint
+        assert "rpc and quorum" in ended.err
+        assert "sent 0x" not in ended.err
+
+
 def test_too_little_money_is_said_before_anything_is_sent(owner: User, chain: Chain) -> None:
     before = chain.call("eth_blockNumber")
     poor = owner.lilypad("wallet", "deposit", "100", "ether")
@@ -140,6 +179,13 @@ def test_a_chain_that_began_anew_is_refused(owner: User, chain: Chain, rich: Key
         file.write_text(file.read_text().replace(chain.url, other.url))
         ended = owner.lilypad("wallet", "deposit", "5")
         assert (ended.code, "began anew" in ended.complaint) == (9, True)
+        assert "copy key.json into it" in ended.err
+        examined = owner.inside("doctor")
+        assert f"{other.url}: this chain 1337 is not the one" in examined.out
+        again = User(owner.folder / "again")
+        save_cheap_key(rich, again.home / "key.json")
+        (again.here / "lilypad.toml").write_text(file.read_text())
+        assert again.lilypad("wallet", "deposit", "5").code == 0, "the way out that is named works"
     finally:
         other.end()
 

@@ -72,6 +72,8 @@ def test_the_network_of_processes_cannot_be_broken_and_says_so(tmp_path: Path) -
             assert ended.code == ExitCode.USAGE
             assert "--processes" in ended.err
         assert "choose from" in net.command("fault", "kill", "provider-9").err
+        rows = {row["peer"]: row for row in net.well("ps", "--json").document}
+        assert (rows["provider-1"]["stake"], rows["provider-1"]["connected"]) == ("0", 1), "each peer is counted once"
         net.well("fault", "pause", "provider-1")
         assert net.states()["provider-1"] == "paused"
         for _ in range(2):  # the second has nothing to do, and starts nobody beside who runs

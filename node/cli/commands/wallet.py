@@ -82,6 +82,34 @@ def wallet_withdraw(
     do(withdraw, home, network, " ".join(amount), to, Manner(yes, dry_run, json))
 
 
+@wallet.command("stake")
+def wallet_stake(home: Home = None, network: Network = None, json: Json = False) -> None:
+    """What this peer has at stake as a mediator, and when it can have it back."""
+    from node.cli.wallet import stake
+
+    do(stake, home, network, json)
+
+
+@wallet.command("leave")
+def wallet_leave(
+    yes: Yes = False, dry_run: DryRun = False, home: Home = None, network: Network = None, json: Json = False
+) -> None:
+    """Leave the juries: no pool takes this mediator any more, and after a while it can collect its stake."""
+    from node.cli.wallet import Manner, leave
+
+    do(leave, home, network, Manner(yes, dry_run, json))
+
+
+@wallet.command("collect")
+def wallet_collect(
+    yes: Yes = False, dry_run: DryRun = False, home: Home = None, network: Network = None, json: Json = False
+) -> None:
+    """Take the stake of a mediator that has left back into its free money, with what it earned as a juror."""
+    from node.cli.wallet import Manner, collect
+
+    do(collect, home, network, Manner(yes, dry_run, json))
+
+
 @wallet.command("delegate")
 def wallet_delegate(
     address: Annotated[str, typer.Argument(help="Who may answer claims for this peer: a watchtower.")],
