@@ -190,6 +190,8 @@ async def _with_stake(bench: Bench, line: Connection, me: Address, least: int) -
             f"a stake of {bench.stake} wants {more} more, and {account.free} are free in the vault",
             f"run `lilypad wallet deposit {more - account.free}` first",
         )
+    if joined.leaves and not more:
+        log.warning("this mediator has said that it leaves, and no jury takes it: to stay, start with a higher --stake")
     if max(joined.stake, bench.stake) < least:
         log.warning("no pool takes a mediator with a stake below %d here: start it with --stake %d", least, least)
     return replace(bench, stake=more, staked=joined.stake)
