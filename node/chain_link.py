@@ -137,7 +137,7 @@ class ChainLink:
 
     async def _look_up(self, who: Address, hear: Hear) -> None:
         try:
-            free = (await self.client.accounts((who,)))[0].free
+            free = (await self.line.witnesses.read((who,), (), 1)).accounts[0].free
         except ChainError as error:
             log.warning("an account could not be looked up: %s", error)
             free = 0
