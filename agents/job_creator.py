@@ -373,9 +373,7 @@ class JobCreator:
             votes = self.trust.note(now, juror, right=right)
             effects.append(Save(votes_key(juror), votes))
             if self.trust.is_doubted(now, juror) and not doubted:
-                text = (
-                    f"{votes.against} of its {votes.votes} votes were against what we knew: no pool of ours has it now"
-                )
+                text = f"{votes.against} of its {votes.votes} votes were against what we knew: our pools leave it out"
                 effects.append(Tell(it.wanted, Noted(f"mediator 0x{juror.hex()}: {text}")))
         return effects
 

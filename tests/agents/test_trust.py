@@ -58,7 +58,7 @@ def test_a_juror_that_always_agrees_is_left_out_after_three_false_claims_and_its
     assert agreer not in found[-1]
     assert len(found[-1]) == 3
     (told,) = [it.text for reports in market.told_to.values() for it in reports if isinstance(it, Noted)]
-    assert told == f"mediator 0x{agreer.hex()}: 3 of its 3 votes were against what we knew: no pool of ours has it now"
+    assert told == f"mediator 0x{agreer.hex()}: 3 of its 3 votes were against what we knew: our pools leave it out"
 
 
 @pytest.mark.parametrize("kind", ["copier", "guesser", "colluder"])
