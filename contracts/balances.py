@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
-from contracts.asking import ask_all
-from contracts.client import Head, VaultClient
+from contracts.client import Head
 from contracts.connection import Connection
-from contracts.errors import ChainError, ChainUnreachable, Disagreement, NoToken
+from contracts.errors import ChainError, NoToken
 from protocol.identity import Address, show
 from protocol.vault_state import Account, Mediator
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +30,7 @@ async def read_money(line: Connection, who: Address) -> Money:
     """The newest that a quorum agrees on; raises `Disagreement` where fewer answer, or say the same, and `NoToken`."""
     seen = await line.witnesses.read_at((who,), (), await line.witnesses.height(), (who,))
     block = seen.head.number
-    coins = await _agreed(line, lambda client: client.coins(who, block), f"the coins of block {block}")
+    coins = await line.witnesses.agreed(lambda client: client.coins(who, block), f"the coins of block {block}")
     return Money(seen.head, seen.accounts[0], seen.mediators[0], coins, await _tokens(line, who, block))
 
 
@@ -45,9 +39,9 @@ async def _tokens(line: Connection, who: Address, block: int) -> int | None:
     if token is None:
         return None
     try:
-        return await _agreed(line, lambda client: client.tokens(who, block), f"the tokens of block {block}")
+        return await line.witnesses.agreed(lambda client: client.tokens(who, block), f"the tokens of block {block}")
     except ChainError:
-        if await _agreed(line, lambda client: client.has_code(token), "the code at an address"):
+        if await line.witnesses.agreed(lambda client: client.has_code(token), "the code at an address"):
             raise
         raise NoToken(f"there is no contract at {show(token)}, so it is no token") from None
 
@@ -55,25 +49,6 @@ async def _tokens(line: Connection, who: Address, block: int) -> int | None:
 async def price_paid(line: Connection, transaction: bytes) -> int | None:
     """What a unit of gas of a mined transaction cost, base units of the coin; None where the endpoints don't tell."""
     try:
-        return await _agreed(line, lambda client: client.price_paid(transaction), "the price of a transaction")
+        return await line.witnesses.agreed(lambda client: client.price_paid(transaction), "the price of a transaction")
     except ChainError:
         return None
-
-
-async def _agreed(line: Connection, question: Callable[[VaultClient], Awaitable[T]], what: str) -> T:
-    quorum = line.witnesses.quorum
-
-    def agree(told: Sequence[T]) -> bool:
-        return any(count >= quorum for count in Counter(told).values())
-
-    answers = await ask_all(line.readers, question, agree)
-    told: Counter[T] = Counter()
-    for answer in answers:
-        if answer is not None and not isinstance(answer, ChainError):
-            told[answer] += 1
-    for answer, count in told.most_common(1):
-        if count >= quorum:
-            return answer
-    if not told:
-        raise next((answer for answer in answers if isinstance(answer, ChainError)), ChainUnreachable("no answer"))
-    raise Disagreement(f"no {quorum} of {len(line.readers)} endpoints say the same of {what}")

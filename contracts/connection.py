@@ -30,8 +30,6 @@ class Connection:
     witnesses: Witnesses
     profile: ChainProfile
     journal: SqliteJournal | None = None
-    readers: tuple[VaultClient, ...] = ()
-    """One client for each endpoint."""
 
     async def check(self) -> None:
         """Raises `WrongChain`, `ChainReborn`, or `ChainUnreachable` where nobody answers."""
@@ -58,5 +56,5 @@ async def connect(
             sender = Sender(everybody, journal, key, access.profile)
             nursery.start_soon(sender.run)
         client = VaultClient(everybody, domain.chain_id, domain.vault, sender, access.token)
-        readers = tuple(VaultClient(rpc, domain.chain_id, domain.vault, token=access.token) for rpc in rpcs)
-        yield Connection(client, Witnesses(readers, quorum), access.profile, journal, readers)
+        readers = [VaultClient(rpc, domain.chain_id, domain.vault, token=access.token) for rpc in rpcs]
+        yield Connection(client, Witnesses(readers, quorum), access.profile, journal)

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from contracts.asking import ask_all
 from contracts.client import Snapshot, VaultClient
-from contracts.errors import ChainError, Disagreement, WrongChain
+from contracts.errors import ChainError, ChainUnreachable, Disagreement, WrongChain
 from protocol.deal import DealId
 from protocol.identity import Address
 from protocol.vault_state import Mediator
@@ -64,11 +64,19 @@ class Witnesses:
         return (await self.read_at((), (), await self.height(), addresses)).mediators
 
     async def sealed(self, deal: DealId) -> bytes:
-        """The sealed CID that a claim is about, as a quorum says."""
-        for told, count in Counter(await self._ask(lambda client: client.sealed(deal), self._agree)).most_common(1):
+        """The sealed CID that a claim is about, as a quorum says; raises as `agreed`."""
+        return await self.agreed(lambda client: client.sealed(deal), "a claim")
+
+    async def agreed(self, question: Callable[[VaultClient], Awaitable[T]], what: str) -> T:
+        """What a quorum answers to one question; raises `Disagreement`, or why nobody answers at all."""
+        answers = await ask_all(self._clients, question, self._agree)
+        told = [answer for answer in answers if answer is not None and not isinstance(answer, ChainError)]
+        for answer, count in Counter(told).most_common(1):
             if count >= self.quorum:
-                return told
-        raise Disagreement(f"no {self.quorum} of {len(self._clients)} endpoints say the same of a claim")
+                return answer
+        if not told:
+            raise next((answer for answer in answers if isinstance(answer, ChainError)), ChainUnreachable("no answer"))
+        raise Disagreement(f"no {self.quorum} of {len(self._clients)} endpoints say the same of {what}")
 
     async def check(self) -> None:
         """Raises `WrongChain` where any of them that answers serves another chain, `ChainUnreachable` if none does."""

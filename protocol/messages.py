@@ -276,7 +276,7 @@ class Recheck:
 
 @dataclass(frozen=True, slots=True)
 class Rechecked:
-    """Mediator to both parties: the result of my own run; I was not told the provider's."""
+    """Mediator to who asked, and to the provider: the result of my own run; I was not told the provider's."""
 
     deal: Hash
     asker: Party

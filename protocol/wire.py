@@ -59,12 +59,7 @@ def agreement(table: bytes, job: Job) -> bytes:
 
     The job stands in it by itself, so that a juror can be shown what was sold without the whole talk.
     """
-    return keccak(table + job_digest(job))
-
-
-def job_digest(job: Job) -> bytes:
-    """Keccak-256 of a job's canonical bytes."""
-    return keccak(pack(wire_converter().unstructure(job, Job)))
+    return keccak(table + keccak(pack(wire_converter().unstructure(job, Job))))
 
 
 def pack(value: Any) -> bytes:
