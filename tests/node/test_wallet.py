@@ -180,7 +180,7 @@ def test_a_chain_that_began_anew_is_refused(owner: User, chain: Chain, rich: Key
         ended = owner.lilypad("wallet", "deposit", "5")
         assert (ended.code, "began anew" in ended.complaint) == (9, True)
         assert "copy key.json into it" in ended.err
-        examined = owner.inside("doctor")
+        examined = owner.lilypad("doctor")
         assert f"{other.url}: this chain 1337 is not the one" in examined.out
         again = User(owner.folder / "again")
         save_cheap_key(rich, again.home / "key.json")
